@@ -1,0 +1,384 @@
+//! `/api/v1`: what the pages show, as JSON. Every request is bound to the scope of its API key.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Central;
+use super::conversation::{Conversation, Turn};
+use super::store::{
+    Agent, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
+    Integration, Machine, Owner, Page, PageRequest, Scope, Session, SessionFilter, StoreError,
+    Token,
+};
+
+/// The API's routes.
+pub(super) fn router() -> Router<Arc<Central>> {
+    Router::new()
+        .route("/agents", get(agents))
+        .route("/agents/{id}", get(agent))
+        .route("/agents/{id}/events", get(agent_events))
+        .route("/agents/{id}/entities", get(agent_entities))
+        .route("/agents/{id}/sessions", get(agent_sessions))
+        .route("/entities", get(entities))
+        .route("/owners", get(owners))
+        .route("/sessions", get(sessions))
+        .route("/sessions/{id}", get(session))
+        .route("/events", get(events))
+        .route("/events/{id}", get(event))
+        .route("/machines", get(machines))
+        .route("/integrations", get(integrations))
+        .route("/integrations/claude-cowork/install", post(install))
+        .route("/tokens", get(tokens))
+        .route("/tokens/{id}/revoke", post(revoke))
+        .fallback(async || Problem::not_found("there is no such resource in /api/v1"))
+}
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+/// A list that comes whole.
+#[derive(Serialize)]
+struct List<T> {
+    items: Vec<T>,
+    next_cursor: Option<String>,
+}
+
+fn whole<T>(items: Vec<T>) -> Json<List<T>> {
+    Json(List {
+        items,
+        next_cursor: None,
+    })
+}
+
+#[derive(Deserialize)]
+struct Paging {
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+impl From<Paging> for PageRequest {
+    fn from(paging: Paging) -> PageRequest {
+        PageRequest::new(paging.cursor, paging.limit)
+    }
+}
+
+#[derive(Deserialize)]
+struct AgentQuery {
+    q: Option<String>,
+}
+
+async fn agents(
+    Reader { central, scope }: Reader,
+    Params(query): Params<AgentQuery>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<Agent>> {
+    Ok(Json(
+        central
+            .store
+            .agents(scope, query.q.as_deref(), paging.into())
+            .await?,
+    ))
+}
+
+#[derive(Serialize)]
+struct AgentDetail {
+    #[serde(flatten)]
+    agent: Agent,
+    identities: Vec<Identity>,
+}
+
+async fn agent(Reader { central, scope }: Reader, Path(id): Path<String>) -> Answer<AgentDetail> {
+    let agent = central
+        .store
+        .agent(scope, &id)
+        .await?
+        .ok_or_else(|| missing("agent", &id))?;
+    let identities = central.store.identities(scope, &id).await?;
+    Ok(Json(AgentDetail { agent, identities }))
+}
+
+async fn agent_events(
+    Reader { central, scope }: Reader,
+    Path(id): Path<String>,
+    Params(filter): Params<EventFilter>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<Event>> {
+    let filter = EventFilter {
+        agent: Some(id),
+        ..filter
+    };
+    Ok(Json(
+        central.store.events(scope, &filter, paging.into()).await?,
+    ))
+}
+
+#[derive(Deserialize)]
+struct EntityQuery {
+    kind: Option<EntityKind>,
+}
+
+async fn agent_entities(
+    Reader { central, scope }: Reader,
+    Path(id): Path<String>,
+    Params(query): Params<EntityQuery>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<Entity>> {
+    Ok(Json(
+        central
+            .store
+            .entities(scope, query.kind, Some(&id), paging.into())
+            .await?,
+    ))
+}
+
+async fn agent_sessions(
+    Reader { central, scope }: Reader,
+    Path(id): Path<String>,
+    Params(filter): Params<SessionFilter>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<Session>> {
+    let filter = SessionFilter {
+        agent: Some(id),
+        ..filter
+    };
+    Ok(Json(
+        central
+            .store
+            .sessions(scope, &filter, paging.into())
+            .await?,
+    ))
+}
+
+async fn entities(
+    Reader { central, scope }: Reader,
+    Params(query): Params<EntityQuery>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<Entity>> {
+    Ok(Json(
+        central
+            .store
+            .entities(scope, query.kind, None, paging.into())
+            .await?,
+    ))
+}
+
+async fn owners(
+    Reader { central, scope }: Reader,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<Owner>> {
+    Ok(Json(central.store.owners(scope, paging.into()).await?))
+}
+
+async fn sessions(
+    Reader { central, scope }: Reader,
+    Params(filter): Params<SessionFilter>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<Session>> {
+    Ok(Json(
+        central
+            .store
+            .sessions(scope, &filter, paging.into())
+            .await?,
+    ))
+}
+
+#[derive(Serialize)]
+struct SessionDetail {
+    #[serde(flatten)]
+    session: Session,
+    turns: Vec<Turn>,
+}
+
+async fn session(
+    Reader { central, scope }: Reader,
+    Path(id): Path<String>,
+) -> Answer<SessionDetail> {
+    let session = central
+        .store
+        .session(scope, &id)
+        .await?
+        .ok_or_else(|| missing("session", &id))?;
+    let events = central.store.session_events(scope, &id).await?;
+    Ok(Json(SessionDetail {
+        session,
+        turns: Conversation::build(events).turns,
+    }))
+}
+
+async fn events(
+    Reader { central, scope }: Reader,
+    Params(filter): Params<EventFilter>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<Event>> {
+    Ok(Json(
+        central.store.events(scope, &filter, paging.into()).await?,
+    ))
+}
+
+async fn event(Reader { central, scope }: Reader, Path(id): Path<String>) -> Answer<Event> {
+    Ok(Json(
+        central
+            .store
+            .event(scope, &id)
+            .await?
+            .ok_or_else(|| missing("event", &id))?,
+    ))
+}
+
+async fn machines(Reader { central, scope }: Reader) -> Answer<List<Machine>> {
+    Ok(whole(central.store.machines(scope).await?))
+}
+
+async fn integrations(Reader { central, scope }: Reader) -> Answer<List<Integration>> {
+    Ok(whole(central.store.integrations(scope).await?))
+}
+
+async fn install(Reader { central, scope }: Reader) -> Result<Response, Problem> {
+    let environment = environment(&central, scope).await?;
+    let installation: Installation = central.install(&environment).await?;
+    let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    Ok((StatusCode::CREATED, headers, Json(installation)).into_response())
+}
+
+async fn environment(central: &Central, scope: Scope) -> Result<Environment, Problem> {
+    central
+        .store
+        .environments()
+        .await?
+        .into_iter()
+        .find(|environment| environment.scope == scope)
+        .ok_or_else(|| Problem::not_found("the environment of this API key is gone"))
+}
+
+async fn tokens(Reader { central, scope }: Reader) -> Answer<List<Token>> {
+    Ok(whole(central.store.tokens(scope).await?))
+}
+
+async fn revoke(
+    Reader { central, scope }: Reader,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    match central.revoke_token(scope, &id).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(missing("live token", &id)),
+    }
+}
+
+/// A request with a valid API key: what it may see.
+struct Reader {
+    central: Arc<Central>,
+    scope: Scope,
+}
+
+impl FromRequestParts<Arc<Central>> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        central: &Arc<Central>,
+    ) -> Result<Reader, Problem> {
+        let scope = central.reader(&parts.headers).await?.ok_or(Problem {
+            status: StatusCode::UNAUTHORIZED,
+            title: "An API key is needed",
+            detail: "send: Authorization: Bearer fpk_…".to_owned(),
+        })?;
+        let State(central) = State::<Arc<Central>>::from_request_parts(parts, central)
+            .await
+            .unwrap_or_else(|never| match never {});
+        Ok(Reader { central, scope })
+    }
+}
+
+/// The query's parameters; a wrong one is a problem that names it.
+struct Params<T>(T);
+
+impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Arc<Central>> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        central: &Arc<Central>,
+    ) -> Result<Params<T>, Problem> {
+        match Query::<T>::from_request_parts(parts, central).await {
+            Ok(Query(params)) => Ok(Params(params)),
+            Err(rejection) => Err(Problem {
+                status: StatusCode::BAD_REQUEST,
+                title: "A parameter cannot be read",
+                detail: rejection.body_text(),
+            }),
+        }
+    }
+}
+
+/// An error as RFC 9457 writes it.
+#[derive(Debug)]
+struct Problem {
+    status: StatusCode,
+    title: &'static str,
+    detail: String,
+}
+
+impl Problem {
+    fn not_found(detail: impl Into<String>) -> Problem {
+        Problem {
+            status: StatusCode::NOT_FOUND,
+            title: "Not found",
+            detail: detail.into(),
+        }
+    }
+}
+
+fn missing(kind: &str, id: &str) -> Problem {
+    Problem::not_found(format!("there is no {kind} {id:?} in this environment"))
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        match error {
+            StoreError::BadCursor => Problem {
+                status: StatusCode::BAD_REQUEST,
+                title: "The cursor cannot be read",
+                detail: error.to_string(),
+            },
+            StoreError::Unavailable(reason) => {
+                tracing::error!(reason, "a request for the API failed");
+                Problem {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    title: "The store is not available",
+                    detail: "try again shortly; the service's log says why".to_owned(),
+                }
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let mut response = (self.status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"fieldpost\""),
+            );
+        }
+        response
+    }
+}

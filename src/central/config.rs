@@ -1,0 +1,58 @@
+//! The central service's configuration: one TOML file, every key with a default.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::{Mistakes, Reader};
+
+/// Largest request body that is accepted, before and after inflating, unless configured otherwise.
+const DEFAULT_MAX_BODY: u64 = 64 << 20;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address to listen on.
+    pub address: SocketAddr,
+    /// The address that clients use, when it is not the one listened on.
+    pub public_url: Option<String>,
+    /// Directory with the database and the keys.
+    pub data: PathBuf,
+    /// Largest body in bytes, before and after inflating.
+    pub max_body: usize,
+}
+
+impl Config {
+    /// Reads a configuration file's text; `variable` looks up the environment.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn parse(
+        text: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Config, Mistakes> {
+        let mut reader = Reader::parse(text, variable);
+        let expected = "an address such as \"127.0.0.1:8080\" or \"0.0.0.0:8080\"";
+        let config = Config {
+            address: reader
+                .parsed("listen.address", expected, |value| match value {
+                    crate::config::Setting::Text(text) => text.parse().ok(),
+                    _ => None,
+                })
+                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            public_url: reader.text("public_url"),
+            data: reader.text("data.directory").map_or_else(
+                || PathBuf::from("/var/lib/fieldpost-central"),
+                PathBuf::from,
+            ),
+            max_body: usize::try_from(reader.size("listen.max_body").unwrap_or(DEFAULT_MAX_BODY))
+                .unwrap_or(usize::MAX),
+        };
+        reader.finish()?;
+        Ok(config)
+    }
+}
+
+/// The file that is read when none is named.
+pub fn default_file() -> PathBuf {
+    PathBuf::from("/etc/fieldpost/central.toml")
+}

@@ -1,0 +1,183 @@
+//! The OTLP endpoint: from a request to rows on disk.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use prost::Message;
+
+use crate::event::{AgentIdentity, Facts, Identifier, Timestamp};
+use crate::http::otlp::{Exchange, Refusal};
+use crate::otlp::reply::PartialSuccess;
+use crate::otlp::route::Target;
+use crate::otlp::{self, Signal};
+
+use super::auth::Writer;
+use super::materialize::NewEvent;
+use super::store::{Ingest, NewSignal, encode_event};
+use super::{Central, OTLP_PREFIX};
+
+/// Takes telemetry on every path that ends in a signal's suffix, on the bare prefix and on `/`.
+pub(super) async fn receive(
+    State(central): State<Arc<Central>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let Some(target) = Target::of_path(head.uri.path(), Some(OTLP_PREFIX)) else {
+        return Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+            .into_response();
+    };
+    // The method before the token: a browser that opens the endpoint should learn that it is POST.
+    if head.method != axum::http::Method::POST {
+        return Refusal::method_not_allowed().into_response();
+    }
+    let writer = match central.authenticate(&head.headers).await {
+        Ok(writer) => writer,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let exchange = match Exchange::open(target, &head) {
+        Ok(exchange) => exchange,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let decoded = match exchange.read(body, central.max_body).await {
+        Ok(decoded) => decoded,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let signal = decoded.request.signal();
+    let ingest = central.prepare(writer, peer, decoded.request).await;
+    match central.store.ingest(ingest).await {
+        Ok(stored) => {
+            tracing::debug!(%signal, new = stored.new, known = stored.known, "stored");
+            exchange.accept(signal, &rejected(decoded.rejected))
+        }
+        Err(error) => {
+            tracing::error!(%error, "a request was not stored");
+            exchange.refuse(Refusal::unavailable(
+                "the store cannot take records right now",
+            ))
+        }
+    }
+}
+
+impl Central {
+    /// Reads every record, off the threads that serve connections.
+    async fn prepare(&self, writer: Writer, peer: SocketAddr, request: otlp::Request) -> Ingest {
+        let received = Timestamp::now();
+        // Keyed per tenant: one tenant's records tell nothing about another's.
+        let identifier = self
+            .identifier
+            .derive(&format!("tenant {}", writer.scope.tenant));
+        let environment = writer.scope.environment;
+        let preparing = tokio::task::spawn_blocking(move || {
+            prepare(&identifier, environment, received, request)
+        });
+        let (events, signals) = preparing
+            .await
+            .expect("a panic while reading records ends this request unanswered");
+        Ingest {
+            scope: writer.scope,
+            token_id: writer.token_id,
+            address: peer.ip().to_string(),
+            received,
+            events,
+            signals,
+        }
+    }
+}
+
+fn prepare(
+    identifier: &Identifier,
+    environment: i64,
+    received: Timestamp,
+    request: otlp::Request,
+) -> (Vec<NewEvent>, Vec<NewSignal>) {
+    match request {
+        otlp::Request::Logs(logs) => (
+            new_events(identifier, environment, received, logs),
+            Vec::new(),
+        ),
+        otlp::Request::Metrics(metrics) => (
+            Vec::new(),
+            new_signals(identifier, Signal::Metrics, &metrics.resource_metrics),
+        ),
+        otlp::Request::Traces(traces) => (
+            Vec::new(),
+            new_signals(identifier, Signal::Traces, &traces.resource_spans),
+        ),
+    }
+}
+
+fn new_events(
+    identifier: &Identifier,
+    environment: i64,
+    received: Timestamp,
+    mut logs: ExportLogsServiceRequest,
+) -> Vec<NewEvent> {
+    identifier.identify(&mut logs);
+    let mut events = Vec::new();
+    for resource_logs in logs.resource_logs {
+        let resource = resource_logs.resource.as_ref();
+        let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
+        for scope_logs in resource_logs.scope_logs {
+            let scope = scope_logs.scope.as_ref();
+            for record in scope_logs.log_records {
+                let facts = Facts::read(&record, attributes, scope);
+                let (record, content) = encode_event(resource, scope, record);
+                events.push(NewEvent {
+                    time: facts.time.unwrap_or(received),
+                    agent: facts
+                        .agent
+                        .as_ref()
+                        .map(|agent| agent_id(identifier, environment, agent)),
+                    facts,
+                    record,
+                    content,
+                });
+            }
+        }
+    }
+    events
+}
+
+fn new_signals<M: Message>(
+    identifier: &Identifier,
+    signal: Signal,
+    messages: &[M],
+) -> Vec<NewSignal> {
+    identifier
+        .identify_messages(messages)
+        .into_iter()
+        .zip(messages)
+        .map(|(uid, message)| NewSignal {
+            signal,
+            uid,
+            message: message.encode_to_vec(),
+        })
+        .collect()
+}
+
+/// An agent's id follows from its identity, so that it is the same after a rebuild; it is keyed, so
+/// that it does not betray the e-mail.
+fn agent_id(identifier: &Identifier, environment: i64, agent: &AgentIdentity) -> String {
+    let (kind, value): (&[u8], &str) = match agent {
+        AgentIdentity::Email(email) => (b"email", email),
+        AgentIdentity::Id(id) => (b"id", id),
+    };
+    let mut id = identifier.id(&[b"agent", &environment.to_be_bytes(), kind, value.as_bytes()]);
+    id.truncate(16);
+    id
+}
+
+fn rejected(count: usize) -> PartialSuccess {
+    if count == 0 {
+        return PartialSuccess::default();
+    }
+    PartialSuccess {
+        rejected: i64::try_from(count).unwrap_or(i64::MAX),
+        message: format!("{count} records could not be read as OTLP"),
+    }
+}

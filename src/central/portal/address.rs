@@ -1,0 +1,102 @@
+//! Addresses of the portal's pages. Ids from records are percent-encoded whole; other text
+//! of records gets into an address only as the value of a filter.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::central::store::Environment;
+
+/// What may stand in a segment or a query value without encoding.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The addresses of one environment.
+#[derive(Clone, Debug)]
+pub(super) struct Base(String);
+
+impl Base {
+    pub(super) fn of(environment: &Environment) -> Base {
+        Base(format!(
+            "/t/{}/{}",
+            encode(&environment.tenant),
+            encode(&environment.environment)
+        ))
+    }
+
+    pub(super) fn agents(&self) -> String {
+        format!("{}/inventory/agents", self.0)
+    }
+
+    pub(super) fn agent(&self, id: &str, tab: &str) -> String {
+        format!("{}/inventory/agents/{}/{tab}", self.0, encode(id))
+    }
+
+    pub(super) fn observability(&self) -> String {
+        format!("{}/observability", self.0)
+    }
+
+    pub(super) fn sessions(&self) -> String {
+        format!("{}/observability?type=session", self.0)
+    }
+
+    pub(super) fn session(&self, id: &str) -> String {
+        format!("{}/sessions/{}", self.0, encode(id))
+    }
+
+    pub(super) fn event(&self, id: &str) -> String {
+        format!("{}/events/{}", self.0, encode(id))
+    }
+
+    pub(super) fn integrations(&self) -> String {
+        format!("{}/integrations", self.0)
+    }
+
+    pub(super) fn install(&self) -> String {
+        format!("{}/integrations/claude-cowork/install", self.0)
+    }
+
+    pub(super) fn revoke(&self, token_id: &str) -> String {
+        format!(
+            "{}/integrations/claude-cowork/tokens/{}/revoke",
+            self.0,
+            encode(token_id)
+        )
+    }
+}
+
+/// `path?key=value&…`, without the pairs whose value is empty.
+pub(super) fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
+    let query: Vec<String> = pairs
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(key, value)| format!("{key}={}", encode(value)))
+        .collect();
+    if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", query.join("&"))
+    }
+}
+
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, ENCODED).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_record_leaves_its_segment() {
+        assert_eq!(
+            encode("a/b?c#d\"<&\u{202e}"),
+            "a%2Fb%3Fc%23d%22%3C%26%E2%80%AE"
+        );
+        assert_eq!(
+            with_query("/x", &[("q", "a b"), ("tool", "")]),
+            "/x?q=a%20b"
+        );
+    }
+}

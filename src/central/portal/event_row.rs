@@ -1,0 +1,247 @@
+//! Events and sessions as rows of a list, the same wherever they are listed.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+
+use crate::central::conversation::{decision_of, decision_words};
+use crate::central::store::{Event, Session};
+use crate::event::Timestamp;
+use crate::event::content::Content;
+
+use super::address::Base;
+use super::phrase::Phrase;
+use super::text::{Text, visible};
+use super::words;
+
+/// A time, exact in its attribute.
+#[derive(Template)]
+#[template(path = "stamp.html", config = "src/central/portal/askama.toml")]
+pub(super) struct Stamp {
+    machine: String,
+    day: String,
+    clock: String,
+    hover: String,
+}
+
+// Its `Display` is `stamp.html`, which escapes.
+impl HtmlSafe for Stamp {}
+
+/// A sign and words with a meaning: a decision, an outcome, a remark.
+#[derive(Clone)]
+pub(super) struct Tag {
+    pub(super) icon: &'static str,
+    pub(super) tone: &'static str,
+    pub(super) words: String,
+}
+
+/// A name that leads somewhere.
+pub(super) struct Link {
+    pub(super) href: String,
+    pub(super) name: Text,
+    pub(super) hover: String,
+}
+
+/// An event in a list.
+pub(super) struct EventRow {
+    pub(super) href: String,
+    pub(super) time: Stamp,
+    pub(super) agent: Option<Link>,
+    pub(super) session: Option<Link>,
+    pub(super) phrase: Phrase,
+    pub(super) decision: Option<Tag>,
+    pub(super) duration: Option<String>,
+    pub(super) cost: Option<String>,
+    pub(super) flags: Vec<Tag>,
+}
+
+/// A session in a list.
+pub(super) struct SessionRow {
+    pub(super) link: Link,
+    pub(super) started: Stamp,
+    pub(super) agent: Option<Link>,
+    pub(super) turns: String,
+    pub(super) tools: String,
+    pub(super) denied: i64,
+    pub(super) errors: i64,
+    pub(super) tokens: String,
+    pub(super) cost: String,
+    pub(super) duration: String,
+    pub(super) models: Vec<Text>,
+    pub(super) machine: Tag,
+}
+
+/// A record that came later than this after it happened is late, in nanoseconds.
+const LATE: i64 = 10 * 60 * 1_000_000_000;
+/// A clock that runs ahead of ours by more than this is doubtful.
+const AHEAD: i64 = 5 * 60 * 1_000_000_000;
+
+impl Stamp {
+    pub(super) fn of(time: Timestamp) -> Stamp {
+        let display = time.display();
+        let (day, clock) = display.split_once(' ').unwrap_or(("", &display));
+        Stamp {
+            machine: time.to_string(),
+            day: day.to_owned(),
+            clock: clock.to_owned(),
+            hover: format!("{display} UTC"),
+        }
+    }
+
+    /// With when it was stored.
+    pub(super) fn received(event: &Event) -> Stamp {
+        let lag = words::span(event.received_at.0.saturating_sub(event.time.0));
+        Stamp {
+            hover: format!(
+                "{} UTC, received {} UTC, {lag} later",
+                event.time.display(),
+                event.received_at.display()
+            ),
+            ..Stamp::of(event.time)
+        }
+    }
+
+    /// Without milliseconds.
+    pub(super) fn brief(time: Timestamp) -> Stamp {
+        Stamp {
+            clock: time.clock(),
+            ..Stamp::of(time)
+        }
+    }
+
+    /// Only the time of day, where the day stands beside it.
+    pub(super) fn clock(time: Timestamp) -> Stamp {
+        Stamp {
+            day: String::new(),
+            ..Stamp::brief(time)
+        }
+    }
+}
+
+impl Tag {
+    pub(super) fn new(icon: &'static str, tone: &'static str, words: impl Into<String>) -> Tag {
+        Tag {
+            icon,
+            tone,
+            words: words.into(),
+        }
+    }
+
+    /// The decision that an event carries, if it carries one.
+    pub(super) fn decision(event: &Event) -> Option<Tag> {
+        let (decision, source) = decision_of(event)?;
+        let words = visible(&decision_words(decision, source));
+        Some(match decision {
+            "accept" => Tag::new("allow", "ok", words),
+            "reject" => Tag::new("deny", "danger", words),
+            _ => Tag::new("shield", "", words),
+        })
+    }
+}
+
+impl Link {
+    pub(super) fn new(href: String, name: &str) -> Link {
+        Link {
+            href,
+            name: Text::short(name),
+            hover: visible(name),
+        }
+    }
+
+    pub(super) fn session(base: &Base, id: &str) -> Link {
+        Link {
+            href: base.session(id),
+            name: Text::id(id),
+            hover: visible(id),
+        }
+    }
+
+    fn agent(base: &Base, event_agent: Option<&str>, name: Option<&str>) -> Option<Link> {
+        let id = event_agent?;
+        Some(Link::new(base.agent(id, "audit-logs"), name.unwrap_or(id)))
+    }
+}
+
+impl EventRow {
+    pub(super) fn new(base: &Base, event: &Event) -> EventRow {
+        EventRow {
+            href: base.event(&event.id),
+            time: Stamp::received(event),
+            agent: Link::agent(base, event.agent_id.as_deref(), event.agent_name.as_deref()),
+            session: event
+                .session_id
+                .as_deref()
+                .map(|id| Link::session(base, id)),
+            phrase: Phrase::of(event),
+            decision: Tag::decision(event),
+            duration: event.duration_ms.map(words::milliseconds),
+            cost: event.cost_usd.map(words::dollars),
+            flags: flags(event),
+        }
+    }
+}
+
+impl SessionRow {
+    pub(super) fn new(base: &Base, session: &Session) -> SessionRow {
+        let lasted = session.ended_at.0.saturating_sub(session.started_at.0);
+        SessionRow {
+            link: Link::session(base, &session.id),
+            started: Stamp::brief(session.started_at),
+            agent: Link::agent(
+                base,
+                session.agent_id.as_deref(),
+                session.agent_name.as_deref(),
+            ),
+            turns: words::count(session.turn_count),
+            tools: words::count(session.tool_count),
+            denied: session.denied_count,
+            errors: session.error_count,
+            tokens: words::tokens(session.input_tokens.saturating_add(session.output_tokens)),
+            cost: words::dollars(session.cost_usd),
+            duration: words::span(lasted),
+            models: session
+                .models
+                .iter()
+                .map(|model| Text::name(model))
+                .collect(),
+            machine: if session.machines.is_empty() {
+                Tag::new("unknown", "", "not numbered")
+            } else {
+                Tag::new("machine", "", "numbered")
+            },
+        }
+    }
+}
+
+/// Remarks on how a record came.
+pub(super) fn flags(event: &Event) -> Vec<Tag> {
+    let mut flags = Vec::new();
+    let lag = event.received_at.0.saturating_sub(event.time.0);
+    if lag > LATE {
+        flags.push(Tag::new(
+            "clock",
+            "warn",
+            format!("arrived {} later", words::span(lag)),
+        ));
+    }
+    if lag < -AHEAD {
+        flags.push(Tag::new("clock", "warn", "clock doubtful"));
+    }
+    if event.redaction_count > 0 {
+        let count = usize::try_from(event.redaction_count).unwrap_or(usize::MAX);
+        flags.push(Tag::new(
+            "redact",
+            "mark",
+            words::plural(count, "secret redacted", "secrets redacted"),
+        ));
+    }
+    let cut = match event.name.as_str() {
+        "user_prompt" => Content::prompt(&event.attributes),
+        "assistant_response" => Content::response(&event.attributes),
+        "tool_result" => Content::tool_input(&event.attributes),
+        _ => Content::Missing,
+    };
+    if matches!(cut, Content::TruncatedByClient { .. }) {
+        flags.push(Tag::new("cut", "warn", "cut by the client"));
+    }
+    flags
+}

@@ -1,0 +1,158 @@
+//! Where a request is, and the frame around every page: rail, place, zone.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use axum::response::Html;
+
+use crate::central::Central;
+use crate::central::store::{Environment, Scope};
+
+use super::address::Base;
+use super::assets;
+use super::failure::Failure;
+
+/// The environment that an address names, and the other names in it.
+pub(super) struct Here {
+    /// The environment, known to exist.
+    pub(super) environment: Environment,
+    /// The addresses of its pages.
+    pub(super) base: Base,
+    params: Vec<(String, String)>,
+}
+
+/// Which entry of the rail is lit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Section {
+    Agents,
+    Events,
+    Sessions,
+    Integrations,
+    Install,
+}
+
+/// What the frame shows.
+pub(super) struct Shell {
+    pub(super) tenant: String,
+    pub(super) environment: String,
+    pub(super) assets: String,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// An entry of the rail.
+pub(super) struct Entry {
+    /// The group that the entry opens, when it is the first of one.
+    pub(super) group: Option<&'static str>,
+    pub(super) label: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) href: String,
+    pub(super) lit: bool,
+}
+
+impl Here {
+    /// The keys that every query is bound to.
+    pub(super) fn scope(&self) -> Scope {
+        self.environment.scope
+    }
+
+    /// What the address says in the place called `name`.
+    pub(super) fn param(&self, name: &str) -> &str {
+        let found = self.params.iter().find(|(key, _)| key == name);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// The frame with one entry lit.
+    pub(super) fn shell(&self, section: Section) -> Shell {
+        let entry = |group, label, icon, href, own| Entry {
+            group,
+            label,
+            icon,
+            href,
+            lit: own == section,
+        };
+        Shell {
+            tenant: self.environment.tenant.clone(),
+            environment: self.environment.environment.clone(),
+            assets: assets::base(),
+            entries: vec![
+                entry(
+                    Some("Inventory"),
+                    "Agents",
+                    "agent",
+                    self.base.agents(),
+                    Section::Agents,
+                ),
+                entry(
+                    Some("Observability"),
+                    "Events",
+                    "pulse",
+                    self.base.observability(),
+                    Section::Events,
+                ),
+                entry(
+                    None,
+                    "Sessions",
+                    "session",
+                    self.base.sessions(),
+                    Section::Sessions,
+                ),
+                entry(
+                    Some("Integrations"),
+                    "Installed",
+                    "plug",
+                    self.base.integrations(),
+                    Section::Integrations,
+                ),
+                entry(
+                    None,
+                    "Install",
+                    "key",
+                    self.base.install(),
+                    Section::Install,
+                ),
+            ],
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Central>> for Here {
+    type Rejection = Failure;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        central: &Arc<Central>,
+    ) -> Result<Here, Failure> {
+        let params = RawPathParams::from_request_parts(parts, central)
+            .await
+            .map_err(|_| Failure::NotFound("page"))?;
+        let params: Vec<(String, String)> = params
+            .iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        let named = |name: &str| {
+            params
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value)
+        };
+        let (Some(tenant), Some(environment)) = (named("tenant"), named("environment")) else {
+            return Err(Failure::NotFound("environment"));
+        };
+        let environment = central
+            .store
+            .environment(tenant, environment)
+            .await?
+            .ok_or(Failure::NotFound("environment"))?;
+        Ok(Here {
+            base: Base::of(&environment),
+            environment,
+            params,
+        })
+    }
+}
+
+/// Draws a page.
+pub(super) fn draw(page: &impl askama::Template) -> Result<Html<String>, Failure> {
+    Ok(Html(page.render()?))
+}

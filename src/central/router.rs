@@ -1,0 +1,21 @@
+//! Every route of the service. The doors are apart: ingest takes tokens and nothing else, the API
+//! takes API keys, the portal takes neither.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::{Central, api, ingest, portal};
+
+/// The whole service.
+pub(super) fn router(central: Arc<Central>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .nest("/api/v1", api::router())
+        .merge(portal::router())
+        // `/` is a page to browsers, and an OTLP endpoint to clients whose endpoint has no path.
+        .route("/", post(ingest::receive))
+        .fallback(ingest::receive)
+        .with_state(central)
+}

@@ -1,0 +1,91 @@
+//! `fieldpost edge`
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use fieldpost::config::{Mistakes, read_file};
+use fieldpost::edge::config::{Config, default_file};
+use serde_json::json;
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Run the daemon until it is told to stop.
+    Run(ConfigFile),
+    /// Check the configuration, and print every mistake with its line.
+    CheckConfig(CheckConfig),
+}
+
+#[derive(Args)]
+pub(super) struct ConfigFile {
+    /// Configuration file; variables such as FIELDPOST_UPSTREAM_ENDPOINT override its keys
+    /// [default: /etc/fieldpost/edge.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct CheckConfig {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(file) => {
+            let config = file.load().context("the configuration cannot be used")?;
+            super::serve(async |shutdown| {
+                let listeners = fieldpost::edge::listen(&config).await?;
+                fieldpost::edge::run(config, listeners, shutdown).await
+            })
+        }
+        Command::CheckConfig(arguments) => check_config(&arguments),
+    }
+}
+
+impl ConfigFile {
+    fn path(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(default_file)
+    }
+
+    fn load(&self) -> Result<Config, Mistakes> {
+        let text = read_file(&self.path(), self.config.is_some())?;
+        Config::parse(&text, &super::variable)
+    }
+}
+
+fn check_config(arguments: &CheckConfig) -> anyhow::Result<()> {
+    let path = arguments.file.path();
+    let mistakes = match arguments.file.load() {
+        Ok(_) => Vec::new(),
+        Err(mistakes) => mistakes.list().to_vec(),
+    };
+    if arguments.json {
+        let list: Vec<_> = mistakes
+            .iter()
+            .map(|mistake| json!({ "line": mistake.line, "message": mistake.message }))
+            .collect();
+        println!(
+            "{}",
+            json!({ "file": path, "ok": list.is_empty(), "mistakes": list })
+        );
+    } else if mistakes.is_empty() {
+        println!("{}: good", path.display());
+    } else {
+        for mistake in &mistakes {
+            match mistake.line {
+                Some(line) => println!("{}:{line}: {}", path.display(), mistake.message),
+                None => println!("{}: {}", path.display(), mistake.message),
+            }
+        }
+    }
+    anyhow::ensure!(
+        mistakes.is_empty(),
+        "the configuration has {} mistakes",
+        mistakes.len()
+    );
+    Ok(())
+}

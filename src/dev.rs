@@ -1,0 +1,201 @@
+//! Both halves on one machine, ready in a moment: for developers, for trying things out, for tests.
+
+mod sample;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use crate::central::{self, Central};
+use crate::edge;
+use crate::otlp::compression::Coding;
+use crate::secret::{self, Secret};
+use crate::shutdown::{self, Shutdown};
+
+/// Largest body that either half takes, in bytes.
+const MAX_BODY: usize = 64 << 20;
+
+/// What to start, and where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Port of the edge on 127.0.0.1; 0 picks a free one.
+    pub edge_port: u16,
+    /// Port of the central service on 127.0.0.1; 0 picks a free one.
+    pub central_port: u16,
+    /// Directory for all data.
+    pub data: PathBuf,
+    /// Whether to replay the captured sessions.
+    pub sample: bool,
+}
+
+/// Where everything is, once both halves are ready.
+#[derive(Clone, Debug, Serialize)]
+pub struct Addresses {
+    /// The portal, for a browser.
+    pub portal: String,
+    /// The edge's OTLP endpoint, without a suffix.
+    pub otlp: String,
+    /// The central service's OTLP endpoint for logs.
+    pub central_otlp: String,
+    /// `Bearer <jwt>`, for clients that post to the central service themselves.
+    pub authorization_header: String,
+    /// For `/api/v1`: `Authorization: Bearer <api_key>`.
+    pub api_key: String,
+}
+
+impl Addresses {
+    /// The lines to paste into the shell that Claude is started from.
+    pub fn exports(&self) -> String {
+        let Addresses { otlp, .. } = self;
+        format!(
+            "export CLAUDE_CODE_ENABLE_TELEMETRY=1\n\
+             export OTEL_LOGS_EXPORTER=otlp\n\
+             export OTEL_EXPORTER_OTLP_PROTOCOL=http/json\n\
+             export OTEL_EXPORTER_OTLP_ENDPOINT={otlp}\n\
+             export OTEL_EXPORTER_OTLP_LOGS_ENDPOINT={otlp}/v1/logs\n\
+             export OTEL_LOG_USER_PROMPTS=1\n\
+             export OTEL_LOG_TOOL_DETAILS=1\n"
+        )
+    }
+}
+
+/// What a second start needs to go on with the same data: both are shown only once by the service.
+#[derive(Serialize, Deserialize)]
+struct Credentials {
+    authorization_header: String,
+    api_key: String,
+}
+
+/// Runs both halves until `shutdown`; `ready` is told the addresses once both take requests and the
+/// sample, if asked for, has arrived.
+///
+/// # Errors
+/// When a port is taken, or the data directory cannot be used.
+pub async fn run(
+    options: Options,
+    mut shutdown: Shutdown,
+    ready: impl FnOnce(&Addresses),
+) -> anyhow::Result<()> {
+    let central_listener = bind(options.central_port, "--central-port").await?;
+    let edge_listener = bind(options.edge_port, "--edge-port").await?;
+    let central_url = format!("http://{}", central_listener.local_addr()?);
+    let edge_address = edge_listener.local_addr()?;
+
+    let config = central::config::Config {
+        address: central_listener.local_addr()?,
+        public_url: None,
+        data: options.data.join("central"),
+        max_body: MAX_BODY,
+    };
+    let central = Arc::new(Central::open(&config, central_url.clone()).await?);
+    let credentials = credentials(&central, &options.data.join("dev.json")).await?;
+    let addresses = Addresses {
+        portal: format!("{central_url}/"),
+        otlp: format!("http://{edge_address}"),
+        central_otlp: format!("{central_url}{}/v1/logs", central::OTLP_PREFIX),
+        authorization_header: credentials.authorization_header.clone(),
+        api_key: credentials.api_key,
+    };
+    let edge_config = edge_config(&options.data, edge_address, &addresses)?;
+
+    // The edge stops first, so that what it received last still finds the central service there.
+    let (stop_edge, edge_shutdown) = shutdown::channel();
+    let (stop_central, central_shutdown) = shutdown::channel();
+    let central = tokio::spawn(central::run(central, central_listener, central_shutdown));
+    let mut edge = tokio::spawn(edge::run(edge_config, vec![edge_listener], edge_shutdown));
+
+    let work = async {
+        if options.sample {
+            sample::replay(&addresses)
+                .await
+                .context("the sample could not be replayed")?;
+        }
+        ready(&addresses);
+        shutdown.requested().await;
+        anyhow::Ok(())
+    };
+    let (outcome, edge_ended) = tokio::select! {
+        outcome = work => (outcome, None),
+        ended = &mut edge => (Ok(()), Some(ended)),
+    };
+    stop_edge.stop();
+    let edge_outcome = match edge_ended {
+        Some(ended) => ended,
+        None => edge.await,
+    };
+    stop_central.stop();
+    central.await.context("the central service failed")?;
+    edge_outcome.context("the edge failed")??;
+    outcome
+}
+
+async fn bind(port: u16, flag: &str) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; another program may hold the port: try {flag} 0")
+    })
+}
+
+/// The token and the API key of this data directory, made at its first start.
+async fn credentials(central: &Central, file: &Path) -> anyhow::Result<Credentials> {
+    if file.exists() {
+        let text = secret::read_file(file)?;
+        let credentials: Credentials = serde_json::from_str(text.expose())
+            .with_context(|| format!("{} cannot be read; delete it", file.display()))?;
+        if central.knows_api_key(&credentials.api_key).await? {
+            return Ok(credentials);
+        }
+    }
+    let environments = central.store.environments().await?;
+    let environment = environments
+        .first()
+        .context("the store has no environment")?;
+    let installation = central.install(environment).await?;
+    let api_key = central
+        .create_api_key(environment.scope, "fieldpost dev")
+        .await?;
+    let credentials = Credentials {
+        authorization_header: installation.authorization_header,
+        api_key: api_key.expose().to_owned(),
+    };
+    secret::write_file(file, &serde_json::to_string_pretty(&credentials)?)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(credentials)
+}
+
+fn edge_config(
+    data: &Path,
+    address: SocketAddr,
+    addresses: &Addresses,
+) -> anyhow::Result<edge::config::Config> {
+    let directory = data.join("edge");
+    std::fs::create_dir_all(&directory)?;
+    let token_file = directory.join("token");
+    let header = &addresses.authorization_header;
+    let token = Secret::new(header.strip_prefix("Bearer ").unwrap_or(header));
+    secret::write_file(&token_file, token.expose())
+        .with_context(|| format!("cannot write {}", token_file.display()))?;
+    Ok(edge::config::Config {
+        listen: edge::config::Listen {
+            addresses: vec![address],
+            hosts: Vec::new(),
+            max_body: MAX_BODY,
+        },
+        upstream: edge::config::Upstream {
+            endpoint: addresses.central_otlp.clone(),
+            token_file: Some(token_file),
+            compression: Coding::Zstd,
+            timeout: Duration::from_secs(60),
+        },
+        queue: edge::config::Queue {
+            directory: directory.join("queue"),
+        },
+        enrich: Default::default(),
+        redact: edge::redact::RedactConfig { secrets: true },
+    })
+}

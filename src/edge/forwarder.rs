@@ -1,0 +1,241 @@
+//! Takes batches from the queue to the upstream, and obeys the verdict on each answer.
+//!
+//! A batch is removed from the queue only when everything in it is settled: stored by the upstream,
+//! or parked. A crash before that sends it again; the records' identities keep them single.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use crate::otlp::compression::Coding;
+use crate::otlp::{Request, Signal};
+use crate::shutdown::Shutdown;
+
+use super::queue::{Batch, BatchLimits, Parked, Queue};
+use super::redact::split_half;
+use super::retry::Waits;
+use super::upstream::{Answer, Upstream};
+use super::verdict::{Outcome, Verdict};
+
+/// Time after which a refused token is tried again although its file has not changed.
+const HOLD: Duration = Duration::from_secs(300);
+
+/// Time that the batch under way gets at shutdown.
+const LAST_TRY: Duration = Duration::from_secs(5);
+
+/// The way from the queue to the upstream.
+pub(super) struct Forwarder {
+    queue: Queue,
+    upstream: Upstream,
+    waits: Waits,
+    trouble: Option<String>,
+}
+
+/// Records on their way: as they lie in the queue, or taken apart.
+enum Piece {
+    Stored(Bytes),
+    Apart(Request),
+}
+
+impl Piece {
+    fn take_apart(self, batch: &Batch) -> Request {
+        match self {
+            Piece::Apart(request) => request,
+            Piece::Stored(_) => batch
+                .decode()
+                .expect("what the queue encoded and its checksum vouches for decodes"),
+        }
+    }
+}
+
+/// Whether a batch is settled.
+enum Delivery {
+    Settled,
+    /// Shutdown came first; the batch stays in the queue.
+    Interrupted,
+}
+
+impl Forwarder {
+    pub(super) fn new(queue: Queue, upstream: Upstream) -> Forwarder {
+        Forwarder {
+            queue,
+            upstream,
+            waits: Waits::new(),
+            trouble: None,
+        }
+    }
+
+    /// Forwards until `shutdown`, and then what can still be sent within a few seconds.
+    pub(super) async fn run(mut self, mut shutdown: Shutdown) {
+        while let Some(batch) = self.next_batch(&mut shutdown).await {
+            match self.deliver(&batch, &mut shutdown).await {
+                Delivery::Settled => {
+                    if let Err(error) = self.queue.remove(batch).await {
+                        tracing::error!(%error, "a delivered batch stays in the queue and will be sent again");
+                    }
+                }
+                Delivery::Interrupted => return,
+            }
+        }
+    }
+
+    async fn next_batch(&self, shutdown: &mut Shutdown) -> Option<Batch> {
+        let next = self.queue.next_batch(BatchLimits::default());
+        tokio::select! {
+            biased;
+            batch = next => batch,
+            () = async {
+                shutdown.requested().await;
+                // What lies in the queue is still offered once; an empty queue ends the run here.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            } => None,
+        }
+    }
+
+    /// Sends a batch, whole or in ever smaller pieces, until every record in it is settled.
+    async fn deliver(&mut self, batch: &Batch, shutdown: &mut Shutdown) -> Delivery {
+        let signal = batch.signal();
+        let mut pieces = VecDeque::from([Piece::Stored(batch.frames())]);
+        while let Some(piece) = pieces.pop_front() {
+            let answer = match self.send(signal, &piece, shutdown).await {
+                Some(answer) => answer,
+                None => return Delivery::Interrupted,
+            };
+            let verdict = Verdict::of(&answer.outcome, SystemTime::now());
+            match verdict {
+                Verdict::Remove => self.note_success(piece, batch, answer).await,
+                Verdict::Retry { after } => {
+                    self.note_trouble(&answer.reason);
+                    pieces.push_front(piece);
+                    let wait = after.unwrap_or_else(|| self.waits.next());
+                    if !pause(wait, shutdown).await {
+                        return Delivery::Interrupted;
+                    }
+                }
+                Verdict::Hold => {
+                    self.note_trouble(&format!("token refused, {}", answer.reason));
+                    pieces.push_front(piece);
+                    if !self.hold(shutdown).await {
+                        return Delivery::Interrupted;
+                    }
+                }
+                Verdict::Split => match split_half(piece.take_apart(batch)) {
+                    Ok((first, second)) => {
+                        pieces.push_front(Piece::Apart(second));
+                        pieces.push_front(Piece::Apart(first));
+                    }
+                    Err(request) => self.park(request, &answer).await,
+                },
+            }
+        }
+        Delivery::Settled
+    }
+
+    /// One try, or as many as it takes until there is a token. `None` when shutdown came first.
+    async fn send(
+        &mut self,
+        signal: Signal,
+        piece: &Piece,
+        shutdown: &mut Shutdown,
+    ) -> Option<Answer> {
+        let frames = match piece {
+            Piece::Stored(frames) => frames.clone(),
+            Piece::Apart(request) => Coding::Zstd
+                .compress(&request.encode())
+                .map(Bytes::from)
+                .expect("zstd compresses into memory"),
+        };
+        loop {
+            let answer = tokio::select! {
+                answer = self.upstream.post(signal, frames.clone()) => answer,
+                () = async {
+                    shutdown.requested().await;
+                    tokio::time::sleep(LAST_TRY).await;
+                } => return None,
+            };
+            if answer.is_some() {
+                return answer;
+            }
+            self.note_trouble("there is no token");
+            if !self.hold(shutdown).await {
+                return None;
+            }
+        }
+    }
+
+    /// Waits for another token, or until it is time to try the old one again. False at shutdown.
+    async fn hold(&mut self, shutdown: &mut Shutdown) -> bool {
+        tokio::select! {
+            () = self.upstream.token.changed() => {}
+            () = tokio::time::sleep(HOLD) => {}
+            () = shutdown.requested() => return false,
+        }
+        self.upstream.token.read();
+        true
+    }
+
+    async fn note_success(&mut self, piece: Piece, batch: &Batch, answer: Answer) {
+        self.waits.reset();
+        if self.trouble.take().is_some() {
+            tracing::info!("the upstream takes records again");
+        }
+        if let Some(partial) = &answer.partial {
+            tracing::warn!(
+                rejected = partial.rejected,
+                reason = partial.message,
+                "the upstream did not store some records; they are kept in the parked list"
+            );
+            let request = piece.take_apart(batch);
+            let reason = format!("{} rejected: {}", partial.rejected, partial.message);
+            self.park_for(request, reason, Some(200)).await;
+        }
+    }
+
+    /// Says once what is wrong, not at every try.
+    fn note_trouble(&mut self, reason: &str) {
+        if self.trouble.as_deref() != Some(reason) {
+            let waiting = self.queue.depth().records;
+            tracing::warn!(
+                reason,
+                waiting,
+                "records wait on disk: the upstream does not take them"
+            );
+            self.trouble = Some(reason.to_owned());
+        }
+    }
+
+    async fn park(&self, request: Request, answer: &Answer) {
+        let status = match &answer.outcome {
+            Outcome::Answer { status, .. } => Some(*status),
+            Outcome::NoAnswer => None,
+        };
+        tracing::warn!(
+            reason = answer.reason,
+            "the upstream refuses a record; it is parked"
+        );
+        self.park_for(request, answer.reason.clone(), status).await;
+    }
+
+    async fn park_for(&self, request: Request, reason: String, status: Option<u16>) {
+        if let Err(error) = self
+            .queue
+            .park(Parked {
+                reason,
+                status,
+                request,
+            })
+            .await
+        {
+            tracing::error!(%error, "a refused record could not be parked and is lost");
+        }
+    }
+}
+
+/// Waits; false when shutdown came first.
+async fn pause(wait: Duration, shutdown: &mut Shutdown) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(wait) => true,
+        () = shutdown.requested() => false,
+    }
+}

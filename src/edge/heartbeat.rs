@@ -1,0 +1,93 @@
+//! Once a minute the edge says how it is, as a log record that goes the way of all records.
+//!
+//! The central service learns from it that the machine is there, what still waits on it, and up to
+//! which number it should have records.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, InstrumentationScope, KeyValue, any_value::Value,
+};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+
+use crate::event::{HEARTBEAT, Timestamp};
+use crate::otlp::Request;
+use crate::shutdown::Shutdown;
+
+use super::pipeline::Pipeline;
+use super::queue::Queue;
+
+/// Time between two heartbeats.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Writes a heartbeat at once and then every minute, until `shutdown`.
+pub(super) async fn run(pipeline: Arc<Pipeline>, queue: Queue, mut shutdown: Shutdown) {
+    let mut beats = tokio::time::interval(INTERVAL);
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = beats.tick() => {}
+            () = shutdown.requested() => return,
+        }
+        let record = Request::Logs(heartbeat(&queue, Timestamp::now()));
+        if let Err(error) = queue.append(pipeline.process(record)).await {
+            tracing::warn!(%error, "no heartbeat was written");
+        }
+    }
+}
+
+fn heartbeat(queue: &Queue, now: Timestamp) -> ExportLogsServiceRequest {
+    let depth = queue.depth();
+    let nanos = u64::try_from(now.0).unwrap_or(0);
+    let whole = |number: u64| Value::IntValue(i64::try_from(number).unwrap_or(i64::MAX));
+    let record = LogRecord {
+        time_unix_nano: nanos,
+        observed_time_unix_nano: nanos,
+        body: Some(text(HEARTBEAT)),
+        attributes: vec![
+            attribute("event.name", Value::StringValue(HEARTBEAT.to_owned())),
+            attribute("queue.records", whole(depth.records)),
+            attribute("queue.bytes", whole(depth.bytes)),
+            attribute("queue.last_seq", whole(queue.last_seq())),
+        ],
+        ..LogRecord::default()
+    };
+    ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            resource: Some(Resource {
+                attributes: vec![attribute(
+                    "service.name",
+                    Value::StringValue("fieldpost-edge".to_owned()),
+                )],
+                ..Resource::default()
+            }),
+            scope_logs: vec![ScopeLogs {
+                scope: Some(InstrumentationScope {
+                    name: "fieldpost.edge".to_owned(),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    ..InstrumentationScope::default()
+                }),
+                log_records: vec![record],
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    }
+}
+
+fn text(text: &str) -> AnyValue {
+    AnyValue {
+        value: Some(Value::StringValue(text.to_owned())),
+    }
+}
+
+fn attribute(key: &str, value: Value) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    }
+}

@@ -1,0 +1,396 @@
+//! The durable queue between the receiver and the forwarder. Only this module names sled.
+//!
+//! # What it promises
+//!
+//! * [`Queue::append`] returns `Ok` only when the records are on disk: inserted, written by
+//!   sled's flush, and synced by an fdatasync of our own, for sled syncs nothing by itself.
+//! * Records come out in the order in which they went in, at least once: after a crash up to 32
+//!   batches, or those of 250 ms, are handed out again.
+//! * Damage on disk costs what it hit, at most one segment per place; it is counted and logged,
+//!   and never keeps the queue from opening or from going on.
+//! * Only [`Redacted`] records can be appended.
+//!
+//! # On disk
+//!
+//! ```text
+//! queue.lock                  locked while a process has the queue
+//! format                      "1"
+//! <first entry, 16 hex>.sled/ a segment: one sled database, and `info` about it
+//! state.db/                   a small sled database: the cursor
+//! parked.db/                  segments with records that no upstream will take
+//! *.bad/                      damaged segments, put aside; *.trash/ is being deleted
+//! ```
+//!
+//! A request becomes one *set*, or several when it is large: one zstd frame of an OTLP protobuf
+//! message. A set is stored as one or more *entries* of at most 96 KiB (`queue/entry.rs` has their
+//! bytes), under consecutive numbers. A segment holds 8 MB or 4096 entries, in trees
+//! `t<entry / 8>` under the key `<entry>`, both as 8 bytes, big endian. Entry numbers count up
+//! forever and are not used twice; between segments some may be left out.
+//!
+//! Four rules keep sled 0.34.7 from losing data, growing, or rewriting what it has:
+//! 1. A segment only ever gets new keys, at most 8 in a tree. Nothing is deleted or overwritten in
+//!    it; the directory goes as a whole once all in it is settled.
+//! 2. Every value is below a quarter of sled's segment size, or it becomes a blob file, which is
+//!    never synced.
+//! 3. One thread writes and calls the blocking flush. The asynchronous one deadlocks.
+//! 4. After an error from the disk a database is closed: sled refuses everything from then on.
+//!
+//! Record numbers (`fieldpost.edge.seq`) begin with 1 and are taken when records are appended.
+//! Every entry carries the highest number up to it, and `info` the one before the segment, and the
+//! last segment stays even when it is settled; so numbers go on where they stopped.
+//!
+//! # What happens when
+//!
+//! * *append*: the caller's task numbers, encodes and compresses; `committer` takes all that
+//!   waits, inserts, syncs once, and answers. A full segment goes to `keeper` to be sealed: its
+//!   totals are written to `info`, so that opening the queue reads none but unsealed segments.
+//! * *next_batch*: `reader` reads whole sets of one signal, checking number, checksum and parts.
+//! * *remove*: the cursor passes what is settled without a hole; `keeper` saves it and deletes
+//!   the segments behind it.
+//! * *the disk is full, or fails*: the append is refused, the segment is left, and the next append
+//!   begins a new one. Reading goes on.
+//! * *a segment does not open*: sled's `*.generating` files go before every opening; after
+//!   damage its `conf` goes, then its `snap.*`, which sled makes anew; then the segment is put
+//!   aside.
+//! * *`state.db` is damaged*: it starts anew; what is still there is handed out again.
+//! * *the committer panics*: all who wait and all later appends get [`StorageError::Stopped`].
+
+use std::{
+    fs::File,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    sync::{Mutex as AsyncMutex, Semaphore, oneshot},
+    task, time,
+};
+
+use crate::edge::redact::Redacted;
+
+pub use batch::{Batch, BatchLimits, DecodeError};
+pub use error::{AppendError, OpenError, StorageError};
+pub use parked::{Parked, ParkedList, ParkedSummary};
+
+mod prepare;
+mod entry;
+mod committer;
+mod reader;
+mod batch;
+mod backlog;
+mod keeper;
+mod parked;
+mod recovery;
+mod segment;
+mod info;
+mod directory;
+mod shared;
+mod error;
+
+use backlog::Backlog;
+use committer::{Append, Command, Writer};
+use keeper::{Errand, Keeper, State};
+use parked::ParkedStore;
+use prepare::Compressors;
+use reader::Reader;
+use shared::Shared;
+
+/// Requests waiting for the disk, before compression.
+const WAITING_MAX_BYTES: usize = 64 << 20;
+/// A longer request is refused; the receiver's limit is far below.
+const APPEND_MAX_BYTES: usize = 256 << 20;
+/// Longer requests are encoded and compressed away from the runtime's threads.
+const INLINE_MAX_BYTES: usize = 256 << 10;
+/// How long reading rests after the disk failed.
+const READ_RETRY: Duration = Duration::from_secs(1);
+
+/// The queue. Clones are the same queue. Dropped without [`Queue::close`], it closes in the
+/// background.
+#[derive(Clone)]
+pub struct Queue(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    reader: Arc<Mutex<Reader>>,
+    parked: Arc<ParkedStore>,
+    compressors: Arc<Compressors>,
+    commands: mpsc::Sender<Command>,
+    errands: mpsc::Sender<Errand>,
+    waiting: Arc<Semaphore>,
+    running: AsyncMutex<Option<Running>>,
+}
+
+struct Running {
+    committer: thread::JoinHandle<()>,
+    keeper: thread::JoinHandle<()>,
+    lock: Arc<File>,
+}
+
+/// What waits in the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Depth {
+    /// Records not yet settled.
+    pub records: u64,
+    /// Their bytes as stored.
+    pub bytes: u64,
+    /// When the oldest of them was appended; possibly an earlier time while it is unread.
+    pub oldest: Option<SystemTime>,
+    /// Entries found damaged or missing since the queue was opened.
+    pub damaged: u64,
+}
+
+impl Queue {
+    /// Opens the queue in `directory`, making it if need be. Blocks on the disk.
+    pub fn open(directory: &Path) -> Result<Queue, OpenError> {
+        let lock = Arc::new(directory::claim(directory)?);
+        let failed = |error| OpenError::storage(directory, error);
+        let recovered = recovery::recover(directory).map_err(failed)?;
+        let (state, cursor, saved_seq) = State::open(directory.join("state.db")).map_err(failed)?;
+        let last_seq = recovered.last_seq.max(saved_seq);
+        let next_entry = recovered.next_entry.max(cursor.next).max(1);
+        let backlog = Backlog::new(recovered.segments, cursor, recovered.damaged);
+        let shared = Arc::new(Shared::new(directory.to_owned(), backlog, last_seq));
+        let reader = Arc::new(Mutex::new(Reader::new(Arc::clone(&shared))));
+
+        let (errands, queued) = mpsc::channel();
+        let keeper = Keeper {
+            shared: Arc::clone(&shared),
+            reader: Arc::clone(&reader),
+            state,
+        };
+        let keeper = spawn("queue-keeper", &lock, move || keeper.run(queued));
+        let (commands, queued) = mpsc::channel();
+        let mut writer = Writer::new(Arc::clone(&shared), errands.clone(), next_entry, last_seq);
+        let committer = spawn("queue-committer", &lock, move || {
+            committer::serve(queued, |turn| writer.take_turn(turn));
+        });
+        let failed = |error| OpenError::io(directory, error);
+        let (keeper, committer) = (keeper.map_err(failed)?, committer.map_err(failed)?);
+        Ok(Queue(Arc::new(Inner {
+            shared,
+            reader,
+            parked: Arc::new(ParkedStore::new(directory.join("parked.db"))),
+            compressors: Arc::default(),
+            commands,
+            errands,
+            waiting: Arc::new(Semaphore::new(WAITING_MAX_BYTES)),
+            running: AsyncMutex::new(Some(Running {
+                committer,
+                keeper,
+                lock,
+            })),
+        })))
+    }
+
+    /// Numbers the records and stores them. They are durable when this returns `Ok`. When the
+    /// caller goes away while waiting, they are stored or not; their numbers may then be missing.
+    pub async fn append(&self, records: Redacted) -> Result<(), AppendError> {
+        let inner = &self.0;
+        let bytes = prepare::plain_bytes(records.request());
+        if bytes > APPEND_MAX_BYTES {
+            return Err(AppendError::TooLarge(bytes));
+        }
+        let permits = bytes.clamp(1, WAITING_MAX_BYTES) as u32;
+        let permit = Arc::clone(&inner.waiting).acquire_many_owned(permits).await;
+        let permit = permit.expect("the semaphore is never closed");
+        if inner.shared.is_closing() {
+            return Err(AppendError::Closed);
+        }
+        let (done, stored) = oneshot::channel();
+        // From the numbering to the hand-over nothing waits, so that a caller who goes away
+        // leaves no hole in the numbers.
+        let submit = {
+            let (shared, compressors) = (Arc::clone(&inner.shared), Arc::clone(&inner.compressors));
+            let commands = inner.commands.clone();
+            move || {
+                let first_seq = shared.reserve_numbers(records.numbered_records());
+                let sets = prepare::sets(records, first_seq, SystemTime::now(), &compressors)?;
+                let append = Append {
+                    sets,
+                    done,
+                    _permit: permit,
+                };
+                commands
+                    .send(Command::Append(append))
+                    .map_err(|_| StorageError::Stopped)
+            }
+        };
+        let submitted = if bytes <= INLINE_MAX_BYTES {
+            submit()
+        } else {
+            task::spawn_blocking(submit)
+                .await
+                .map_err(|_| StorageError::Stopped)?
+        };
+        let result = match submitted {
+            Ok(()) => stored.await.unwrap_or(Err(StorageError::Stopped)),
+            Err(error) => Err(error),
+        };
+        match result {
+            Err(StorageError::Stopped) if inner.shared.is_closing() => Err(AppendError::Closed),
+            result => Ok(result?),
+        }
+    }
+
+    /// The next records, in order, once there are any; `None` once the queue is closed. Each call
+    /// goes on after the last; what was handed out stays stored until [`Queue::remove`].
+    pub async fn next_batch(&self, limits: BatchLimits) -> Option<Batch> {
+        let shared = &self.0.shared;
+        loop {
+            let mut readable = std::pin::pin!(shared.readable.notified());
+            readable.as_mut().enable();
+            if shared.is_closing() {
+                return None;
+            }
+            if shared.backlog().next_to_read().is_some() {
+                let reader = Arc::clone(&self.0.reader);
+                let read = task::spawn_blocking(move || {
+                    reader
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .read(limits)
+                });
+                match read.await.unwrap_or(Err(StorageError::Stopped)) {
+                    Ok(Some(batch)) => return Some(batch),
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::error!(%error, "the queue cannot be read now; trying again");
+                        tokio::select! {
+                            () = time::sleep(READ_RETRY) => {}
+                            () = shared.closing() => {}
+                        }
+                    }
+                }
+                continue;
+            }
+            readable.await;
+        }
+    }
+
+    /// Settles a batch: it is delivered, or parked, and is not handed out again. When it was the
+    /// last of its segment, the disk space is free when this returns. After
+    /// [`StorageError::Closed`] or [`StorageError::Stopped`] a later start hands it out again.
+    pub async fn remove(&self, mut batch: Batch) -> Result<(), StorageError> {
+        let inner = &self.0;
+        if inner.shared.is_closing() {
+            return Err(StorageError::Closed);
+        }
+        let tail_bytes = {
+            let mut backlog = inner.shared.backlog();
+            backlog.settle(&batch.entries);
+            batch.settled = true;
+            backlog.settled_tail_bytes()
+        };
+        if tail_bytes.is_some_and(|bytes| bytes >= committer::DRAINED_BYTES) {
+            let (done, rotated) = oneshot::channel();
+            inner
+                .commands
+                .send(Command::Rotate(done))
+                .map_err(|_| StorageError::Stopped)?;
+            rotated.await.map_err(|_| StorageError::Stopped)?;
+        }
+        if inner.shared.backlog().has_drained() {
+            let (done, deleted) = oneshot::channel();
+            inner
+                .errands
+                .send(Errand::Drained(done))
+                .map_err(|_| StorageError::Stopped)?;
+            deleted.await.map_err(|_| StorageError::Stopped)
+        } else {
+            inner
+                .errands
+                .send(Errand::Settled)
+                .map_err(|_| StorageError::Stopped)
+        }
+    }
+
+    /// Puts records aside for a person to look at. They are durable when this returns `Ok`. The
+    /// list is bounded to 64 MiB; the oldest records go first.
+    pub async fn park(&self, parked: Parked) -> Result<(), StorageError> {
+        let compressors = Arc::clone(&self.0.compressors);
+        self.with_parked(move |store| store.park(&parked, SystemTime::now(), &compressors))
+            .await
+    }
+
+    /// What is parked.
+    pub async fn parked(&self) -> Result<ParkedList, StorageError> {
+        self.with_parked(ParkedStore::list).await
+    }
+
+    /// How much waits.
+    pub fn depth(&self) -> Depth {
+        self.0.shared.backlog().depth()
+    }
+
+    /// The highest record number taken so far, 0 for none.
+    pub fn last_seq(&self) -> u64 {
+        self.0.shared.last_seq()
+    }
+
+    /// Stores what was appended before, saves the position, and gives the directory free. Appends
+    /// and batches end; a second call waits for the first.
+    pub async fn close(&self) {
+        let inner = &self.0;
+        inner.shared.begin_closing();
+        let mut running = inner.running.lock().await;
+        let Some(Running {
+            committer,
+            keeper,
+            lock,
+        }) = running.take()
+        else {
+            return;
+        };
+        let (commands, errands) = (inner.commands.clone(), inner.errands.clone());
+        let parked = Arc::clone(&inner.parked);
+        let reader = Arc::clone(&inner.reader);
+        let closed = task::spawn_blocking(move || {
+            // Whoever has stopped already needs no telling.
+            let _ = commands.send(Command::Close);
+            let committed = committer.join();
+            let _ = errands.send(Errand::Close);
+            let kept = keeper.join();
+            reader
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .close();
+            parked.close();
+            drop(lock);
+            committed.and(kept)
+        });
+        if !matches!(closed.await, Ok(Ok(()))) {
+            tracing::error!("a thread of the queue had ended by an internal error");
+        }
+    }
+
+    async fn with_parked<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&ParkedStore) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let (store, shared) = (Arc::clone(&self.0.parked), Arc::clone(&self.0.shared));
+        let acted = task::spawn_blocking(move || {
+            if shared.is_closing() {
+                Err(StorageError::Closed)
+            } else {
+                act(&store)
+            }
+        });
+        acted.await.unwrap_or(Err(StorageError::Stopped))
+    }
+}
+
+/// Starts a thread that keeps the directory locked until it has ended.
+fn spawn(
+    name: &str,
+    lock: &Arc<File>,
+    run: impl FnOnce() + Send + 'static,
+) -> io::Result<thread::JoinHandle<()>> {
+    let lock = Arc::clone(lock);
+    thread::Builder::new().name(name.into()).spawn(move || {
+        run();
+        drop(lock);
+    })
+}

@@ -1,0 +1,295 @@
+//! The one thread that writes: takes all appends that wait, inserts them, syncs once, answers all.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender},
+    },
+    time::SystemTime,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{
+    StorageError,
+    entry::{PART_MAX_BYTES, Set, from_millis, millis},
+    info::Totals,
+    keeper::Errand,
+    segment::{Reserve, Segment, TREE_ENTRIES, stored_bytes},
+    shared::Shared,
+};
+
+/// A segment that holds this much is full.
+pub(super) const SEGMENT_BYTES: u64 = 8 << 20;
+/// So is one with this many trees: sled rewrites their directory with each.
+const SEGMENT_TREES: u64 = 512;
+/// A segment that is settled whole and holds this much makes room for a new one.
+pub(super) const DRAINED_BYTES: u64 = 4 << 20;
+const COMMIT_MAX_BYTES: usize = 4 << 20;
+
+pub(super) enum Command {
+    Append(Append),
+    /// The last segment is settled; begin a new one so that it can be deleted, then tell.
+    Rotate(oneshot::Sender<()>),
+    Close,
+}
+
+pub(super) struct Append {
+    pub(super) sets: Vec<Set>,
+    pub(super) done: oneshot::Sender<Result<(), StorageError>>,
+    /// Held until the append is settled: bounds what waits in memory.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// What is done in one turn.
+#[derive(Default)]
+pub(super) struct Turn {
+    appends: Vec<Append>,
+    rotate: Vec<oneshot::Sender<()>>,
+    close: bool,
+}
+
+/// Takes turns until told to close, or until nobody is left to send commands. When `take_turn`
+/// panics, the appends it was given and all that wait are dropped, which their callers notice.
+pub(super) fn serve(commands: Receiver<Command>, mut take_turn: impl FnMut(Turn)) {
+    while let Ok(first) = commands.recv() {
+        let mut turn = Turn::default();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                Command::Append(append) => {
+                    bytes += append.sets.iter().map(|set| set.frame.len()).sum::<usize>();
+                    turn.appends.push(append);
+                }
+                Command::Rotate(done) => turn.rotate.push(done),
+                Command::Close => turn.close = true,
+            }
+            let full = bytes >= COMMIT_MAX_BYTES || turn.close;
+            next = if full { None } else { commands.try_recv().ok() };
+        }
+        let close = turn.close;
+        take_turn(turn);
+        if close {
+            return;
+        }
+    }
+}
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    keeper: Sender<Errand>,
+    active: Option<Active>,
+    next_entry: u64,
+    last_seq: u64,
+    value: Vec<u8>,
+}
+
+struct Active {
+    segment: Arc<Segment>,
+    first: u64,
+    /// Including what is not yet synced.
+    totals: Totals,
+    /// When the oldest of that was appended.
+    unsynced_since: Option<SystemTime>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        keeper: Sender<Errand>,
+        next_entry: u64,
+        last_seq: u64,
+    ) -> Self {
+        let value = Vec::with_capacity(PART_MAX_BYTES + 64);
+        Self {
+            shared,
+            keeper,
+            active: None,
+            next_entry,
+            last_seq,
+            value,
+        }
+    }
+
+    pub(super) fn take_turn(&mut self, turn: Turn) {
+        if !turn.appends.is_empty() {
+            let result = self.commit(&turn.appends);
+            if let Err(error) = &result {
+                tracing::error!(%error, appends = turn.appends.len(), "the queue cannot store records");
+                self.abandon();
+            }
+            for append in turn.appends {
+                // The caller may have gone away; the records are stored all the same.
+                let _ = append.done.send(result.clone());
+            }
+        }
+        if !turn.rotate.is_empty() && self.tail_is_worth_deleting() {
+            let result = self.seal().and_then(|()| self.begin());
+            if let Err(error) = result {
+                tracing::warn!(%error, "a drained segment of the queue stays for now");
+                self.abandon();
+            }
+        }
+        for done in turn.rotate {
+            let _ = done.send(());
+        }
+        if turn.close
+            && let Err(error) = self.seal()
+        {
+            tracing::warn!(%error, "the queue's last segment could not be synced again");
+        }
+    }
+
+    fn commit(&mut self, appends: &[Append]) -> Result<(), StorageError> {
+        for set in appends.iter().flat_map(|append| &append.sets) {
+            if self.active.as_ref().is_some_and(Active::is_full) {
+                self.seal()?;
+            }
+            if self.active.is_none() {
+                self.begin()?;
+            }
+            self.insert(set)?;
+        }
+        self.publish()
+    }
+
+    fn insert(&mut self, set: &Set) -> Result<(), StorageError> {
+        let Some(active) = &mut self.active else {
+            return Err(StorageError::Stopped);
+        };
+        self.last_seq = self.last_seq.max(set.last_seq());
+        for part in 0..set.parts() {
+            let entry = self.next_entry;
+            // Counted first: a number that failed may still be on disk.
+            self.next_entry += 1;
+            set.encode(part, entry, self.last_seq, &mut self.value);
+            active.segment.insert(entry, &self.value)?;
+            active.totals.bytes += stored_bytes(&self.value);
+        }
+        active.totals.records += u64::from(set.records);
+        active.totals.end = self.next_entry;
+        active.totals.last_seq = self.last_seq;
+        let appended_at = millis(set.appended_at);
+        active
+            .unsynced_since
+            .get_or_insert(from_millis(appended_at));
+        if active.totals.oldest == 0 {
+            active.totals.oldest = appended_at;
+        }
+        Ok(())
+    }
+
+    /// Makes durable what was inserted, and only then lets the reader see it.
+    fn publish(&mut self) -> Result<(), StorageError> {
+        let Some(active) = &mut self.active else {
+            return Ok(());
+        };
+        let Some(since) = active.unsynced_since.take() else {
+            return Ok(());
+        };
+        active.segment.sync()?;
+        self.shared.backlog().committed(active.totals, since);
+        self.shared.readable.notify_waiters();
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), StorageError> {
+        let first = self.next_entry;
+        // A name is used once, even when it led to nothing.
+        self.next_entry += 1;
+        let root = &self.shared.root;
+        let segment = Arc::new(Segment::create(root, first, self.last_seq, Reserve::Yes)?);
+        self.next_entry = first;
+        let totals = Totals {
+            last_seq: self.last_seq,
+            end: first,
+            ..Totals::default()
+        };
+        self.shared.begin_live(first, Arc::clone(&segment));
+        self.shared.backlog().begin_segment(first, self.last_seq);
+        self.active = Some(Active {
+            segment,
+            first,
+            totals,
+            unsynced_since: None,
+        });
+        // The segment before may have waited for this one to be deleted.
+        let _ = self.keeper.send(Errand::Tidy);
+        Ok(())
+    }
+
+    fn seal(&mut self) -> Result<(), StorageError> {
+        self.publish()?;
+        if let Some(Active {
+            segment,
+            first,
+            totals,
+            ..
+        }) = self.active.take()
+        {
+            // Only a keeper that has stopped does not take it; the next start then seals it.
+            let _ = self.keeper.send(Errand::Seal {
+                first,
+                segment,
+                totals,
+            });
+        }
+        Ok(())
+    }
+
+    /// After an error sled refuses everything; what was acknowledged reads well once opened anew.
+    fn abandon(&mut self) {
+        if let Some(active) = self.active.take() {
+            self.shared.end_live(active.first);
+        }
+    }
+
+    fn tail_is_worth_deleting(&self) -> bool {
+        self.shared
+            .backlog()
+            .settled_tail_bytes()
+            .is_some_and(|bytes| bytes >= DRAINED_BYTES)
+    }
+}
+
+impl Active {
+    fn is_full(&self) -> bool {
+        self.totals.bytes >= SEGMENT_BYTES
+            || self.totals.end / TREE_ENTRIES - self.first / TREE_ENTRIES >= SEGMENT_TREES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_fails_those_who_wait_and_those_who_come() {
+        let (commands, queued) = mpsc::channel();
+        let permits = Arc::new(Semaphore::new(2));
+        let mut waiters = Vec::new();
+        for _ in 0..2 {
+            let (done, waiter) = oneshot::channel();
+            let permit = Arc::clone(&permits).try_acquire_owned().unwrap();
+            let append = Append {
+                sets: Vec::new(),
+                done,
+                _permit: permit,
+            };
+            assert!(commands.send(Command::Append(append)).is_ok());
+            waiters.push(waiter);
+        }
+        let thread = thread::spawn(|| serve(queued, |_| panic!("as if sled did")));
+        for waiter in waiters {
+            assert!(waiter.blocking_recv().is_err());
+        }
+        assert!(thread.join().is_err());
+        assert!(commands.send(Command::Close).is_err());
+        assert_eq!(permits.available_permits(), 2);
+    }
+}

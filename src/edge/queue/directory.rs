@@ -1,0 +1,122 @@
+//! The queue's directory: its lock, its format marker, its names, and files that survive a power cut.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use super::OpenError;
+
+const FORMAT: &str = "1";
+pub(super) const SEGMENT: &str = "sled";
+pub(super) const QUARANTINED: &str = "bad";
+const TRASH: &str = "trash";
+
+/// Makes the directory if need be, and takes it for this process until the returned file is closed.
+pub(super) fn claim(root: &Path) -> Result<File, OpenError> {
+    make_private(root).map_err(|error| OpenError::io(root, error))?;
+    let path = root.join("queue.lock");
+    let open = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
+    let lock = open.map_err(|error| OpenError::io(&path, error))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(root.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(OpenError::io(&path, error)),
+    }
+    check_format(root)?;
+    empty_trash(root).map_err(|error| OpenError::io(root, error))?;
+    Ok(lock)
+}
+
+fn check_format(root: &Path) -> Result<(), OpenError> {
+    let path = root.join("format");
+    match fs::read_to_string(&path) {
+        Ok(found) if found.trim() == FORMAT => Ok(()),
+        Ok(found) => Err(OpenError::Format {
+            path: root.to_owned(),
+            found: found.trim().into(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            replace_file(&path, FORMAT).map_err(|error| OpenError::io(&path, error))
+        }
+        Err(error) => Err(OpenError::io(&path, error)),
+    }
+}
+
+/// Directories named `<number>.<extension>`, in order of their numbers.
+pub(super) fn numbered(root: &Path, extension: &str) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == extension)
+            && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
+            && let Ok(number) = u64::from_str_radix(stem, 16)
+        {
+            found.push((number, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+pub(super) fn segment_path(root: &Path, first: u64) -> PathBuf {
+    root.join(format!("{first:016x}.{SEGMENT}"))
+}
+
+/// Removes a directory so that a crash in the middle leaves nothing that looks like data.
+pub(super) fn remove_directory(path: &Path) -> io::Result<()> {
+    let trash = path.with_extension(TRASH);
+    match fs::rename(path, &trash) {
+        Ok(()) => fs::remove_dir_all(&trash),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a damaged segment aside for an expert.
+pub(super) fn quarantine(path: &Path) -> io::Result<()> {
+    fs::rename(path, path.with_extension(QUARANTINED))
+}
+
+fn empty_trash(root: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == TRASH) {
+            fs::remove_dir_all(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Replaces a small file whole: after a power cut there is the old text or the new one.
+pub(super) fn replace_file(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes names in a directory durable. Only Unix lets a directory be opened, and needs it.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(path)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+/// Makes a directory, for its owner alone: what is queued is not for other users of the machine.
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}

@@ -1,0 +1,220 @@
+//! The bytes of one entry: a fixed header, then one part of a zstd frame.
+//!
+//! | offset | bytes | field                                                          |
+//! |-------:|------:|----------------------------------------------------------------|
+//! |      0 |     1 | version, 1                                                     |
+//! |      1 |     1 | signal: 1 logs, 2 metrics, 3 traces                            |
+//! |      2 |     2 | part, from 0                                                   |
+//! |      4 |     2 | parts of the set                                               |
+//! |      6 |     4 | records in the set                                             |
+//! |     10 |     8 | number of the set's first record, 0 if it numbers none         |
+//! |     18 |     8 | highest record number in this or any earlier entry             |
+//! |     26 |     8 | appended at, milliseconds since 1970                           |
+//! |     34 |     4 | bytes of the set before compression                            |
+//! |     38 |     4 | bytes of the set's frame                                       |
+//! |     42 |     4 | CRC32 of the entry's number, the fields above, and the part    |
+//! |     46 |       | the part                                                       |
+//!
+//! Integers are big endian.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::otlp::Signal;
+
+/// Longest part. With the header it stays below `segment_size / 4 - 128` bytes; above that sled
+/// writes a blob file, which it never syncs.
+pub(super) const PART_MAX_BYTES: usize = 96 << 10;
+const HEADER_BYTES: usize = 46;
+const CRC_OFFSET: usize = 42;
+const VERSION: u8 = 1;
+
+/// One request on its way into the queue: the entries that are appended and delivered together.
+#[derive(Debug)]
+pub(super) struct Set {
+    pub(super) signal: Signal,
+    pub(super) records: u32,
+    pub(super) first_seq: u64,
+    /// How many numbers the set uses, from `first_seq` on.
+    pub(super) numbers: u64,
+    pub(super) appended_at: SystemTime,
+    pub(super) plain_bytes: u32,
+    pub(super) frame: Vec<u8>,
+}
+
+/// What an entry says about itself and its set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Header {
+    pub(super) signal: Signal,
+    pub(super) part: u16,
+    pub(super) parts: u16,
+    pub(super) records: u32,
+    pub(super) first_seq: u64,
+    pub(super) last_seq: u64,
+    pub(super) appended_at: SystemTime,
+    pub(super) plain_bytes: u32,
+    pub(super) frame_bytes: u32,
+}
+
+/// The entry is not what was written under its number.
+#[derive(Debug, PartialEq)]
+pub(super) struct Damaged;
+
+impl Set {
+    pub(super) fn parts(&self) -> u16 {
+        let parts = self.frame.len().div_ceil(PART_MAX_BYTES).max(1);
+        u16::try_from(parts).expect("a frame is shorter than 4 GiB, checked when it is made")
+    }
+
+    /// The highest number the set uses, 0 for none.
+    pub(super) fn last_seq(&self) -> u64 {
+        if self.numbers == 0 {
+            0
+        } else {
+            self.first_seq + self.numbers - 1
+        }
+    }
+
+    /// Writes the value of part `part`, to be stored under the number `entry`. `last_seq` is the
+    /// highest record number up to and including this set.
+    pub(super) fn encode(&self, part: u16, entry: u64, last_seq: u64, value: &mut Vec<u8>) {
+        let from = usize::from(part) * PART_MAX_BYTES;
+        let to = self.frame.len().min(from + PART_MAX_BYTES);
+        value.clear();
+        value.push(VERSION);
+        value.push(signal_code(self.signal));
+        value.extend_from_slice(&part.to_be_bytes());
+        value.extend_from_slice(&self.parts().to_be_bytes());
+        value.extend_from_slice(&self.records.to_be_bytes());
+        value.extend_from_slice(&self.first_seq.to_be_bytes());
+        value.extend_from_slice(&last_seq.to_be_bytes());
+        value.extend_from_slice(&millis(self.appended_at).to_be_bytes());
+        value.extend_from_slice(&self.plain_bytes.to_be_bytes());
+        value.extend_from_slice(&(self.frame.len() as u32).to_be_bytes());
+        let part = &self.frame[from..to];
+        let crc = checksum(entry, value, part);
+        value.extend_from_slice(&crc.to_be_bytes());
+        value.extend_from_slice(part);
+    }
+}
+
+/// Takes the value stored under the number `entry` apart, if it is whole.
+pub(super) fn decode(entry: u64, value: &[u8]) -> Result<(Header, &[u8]), Damaged> {
+    let (head, part) = value.split_at_checked(HEADER_BYTES).ok_or(Damaged)?;
+    let crc = u32::from_be_bytes(field(head, CRC_OFFSET));
+    if head[0] != VERSION || checksum(entry, &head[..CRC_OFFSET], part) != crc {
+        return Err(Damaged);
+    }
+    let header = Header {
+        signal: signal_of(head[1]).ok_or(Damaged)?,
+        part: u16::from_be_bytes(field(head, 2)),
+        parts: u16::from_be_bytes(field(head, 4)),
+        records: u32::from_be_bytes(field(head, 6)),
+        first_seq: u64::from_be_bytes(field(head, 10)),
+        last_seq: u64::from_be_bytes(field(head, 18)),
+        appended_at: from_millis(u64::from_be_bytes(field(head, 26))),
+        plain_bytes: u32::from_be_bytes(field(head, 34)),
+        frame_bytes: u32::from_be_bytes(field(head, 38)),
+    };
+    if header.part >= header.parts {
+        return Err(Damaged);
+    }
+    Ok((header, part))
+}
+
+pub(super) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn from_millis(millis: u64) -> SystemTime {
+    UNIX_EPOCH
+        .checked_add(Duration::from_millis(millis))
+        .unwrap_or(UNIX_EPOCH)
+}
+
+/// The number is part of the sum, so a value that turns up under another number is found out.
+fn checksum(entry: u64, fields: &[u8], part: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&entry.to_be_bytes());
+    hasher.update(fields);
+    hasher.update(part);
+    hasher.finalize()
+}
+
+fn field<const N: usize>(head: &[u8], offset: usize) -> [u8; N] {
+    head[offset..offset + N]
+        .try_into()
+        .expect("the header is longer than its last field")
+}
+
+fn signal_code(signal: Signal) -> u8 {
+    match signal {
+        Signal::Logs => 1,
+        Signal::Metrics => 2,
+        Signal::Traces => 3,
+    }
+}
+
+fn signal_of(code: u8) -> Option<Signal> {
+    match code {
+        1 => Some(Signal::Logs),
+        2 => Some(Signal::Metrics),
+        3 => Some(Signal::Traces),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(frame: Vec<u8>) -> Set {
+        Set {
+            signal: Signal::Traces,
+            records: 7,
+            first_seq: 11,
+            numbers: 3,
+            appended_at: from_millis(1_700_000_000_123),
+            plain_bytes: 999,
+            frame,
+        }
+    }
+
+    #[test]
+    fn an_entry_reads_back_as_written() {
+        let set = set((0..PART_MAX_BYTES + 5).map(|i| i as u8).collect());
+        let mut value = Vec::new();
+        set.encode(1, 42, 20, &mut value);
+        let (header, part) = decode(42, &value).unwrap();
+        assert_eq!((header.part, header.parts, header.records), (1, 2, 7));
+        assert_eq!(
+            (header.first_seq, header.last_seq, set.last_seq()),
+            (11, 20, 13)
+        );
+        assert_eq!(header.appended_at, set.appended_at);
+        assert_eq!(
+            (header.plain_bytes, header.frame_bytes as usize),
+            (999, PART_MAX_BYTES + 5)
+        );
+        assert_eq!(part, &set.frame[PART_MAX_BYTES..]);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_a_wrong_place_are_found_out() {
+        let mut value = Vec::new();
+        set(b"a frame".to_vec()).encode(0, 42, 13, &mut value);
+        assert_eq!(decode(43, &value), Err(Damaged));
+        for bit in 0..value.len() * 8 {
+            let mut flipped = value.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(42, &flipped), Err(Damaged), "bit {bit}");
+        }
+        for length in 0..value.len() {
+            assert_eq!(
+                decode(42, &value[..length]),
+                Err(Damaged),
+                "cut to {length} bytes"
+            );
+        }
+    }
+}

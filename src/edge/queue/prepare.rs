@@ -1,0 +1,87 @@
+//! A request becomes sets: numbered, cut into pieces that an upstream takes, encoded, compressed.
+
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use prost::Message as _;
+use zstd::bulk::Compressor;
+
+use super::entry::Set;
+use crate::{edge::redact::Redacted, otlp::Request};
+
+/// A request longer than this is cut between records, so that a batch can be cut there too.
+const PIECE_PLAIN_BYTES: usize = 1 << 20;
+/// Level 3 makes requests like Claude's 1 to 2 % smaller for up to twice the time.
+const LEVEL: i32 = 1;
+/// Compressors kept while idle, for their memory.
+const SPARE_COMPRESSORS: usize = 2;
+
+/// Compressors, which are dear to make.
+#[derive(Default)]
+pub(super) struct Compressors(Mutex<Vec<Compressor<'static>>>);
+
+impl Compressors {
+    pub(super) fn compress(&self, plain: &[u8]) -> io::Result<Vec<u8>> {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut compressor = spare.map_or_else(|| Compressor::new(LEVEL), Ok)?;
+        let frame = compressor.compress(plain);
+        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spares.len() < SPARE_COMPRESSORS {
+            spares.push(compressor);
+        }
+        frame
+    }
+}
+
+/// Length of the request's protobuf message, in bytes.
+pub(super) fn plain_bytes(request: &Request) -> usize {
+    match request {
+        Request::Logs(logs) => logs.encoded_len(),
+        Request::Metrics(metrics) => metrics.encoded_len(),
+        Request::Traces(traces) => traces.encoded_len(),
+    }
+}
+
+/// Numbers the records from `first_seq` on and makes the sets.
+pub(super) fn sets(
+    mut redacted: Redacted,
+    mut first_seq: u64,
+    appended_at: SystemTime,
+    compressors: &Compressors,
+) -> io::Result<Vec<Set>> {
+    redacted.number_from(first_seq);
+    let mut pieces = Vec::new();
+    cut(redacted, &mut pieces);
+    let mut sets = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let numbers = piece.numbered_records();
+        let plain = piece.request().encode();
+        sets.push(Set {
+            signal: piece.signal(),
+            records: u32::try_from(piece.record_count()).map_err(io::Error::other)?,
+            first_seq: if numbers == 0 { 0 } else { first_seq },
+            numbers,
+            appended_at,
+            plain_bytes: u32::try_from(plain.len()).map_err(io::Error::other)?,
+            frame: compressors.compress(&plain)?,
+        });
+        first_seq += numbers;
+    }
+    Ok(sets)
+}
+
+fn cut(redacted: Redacted, pieces: &mut Vec<Redacted>) {
+    if plain_bytes(redacted.request()) <= PIECE_PLAIN_BYTES {
+        return pieces.push(redacted);
+    }
+    match redacted.split_at_half() {
+        Ok((first, second)) => {
+            cut(first, pieces);
+            cut(second, pieces);
+        }
+        Err(single) => pieces.push(single),
+    }
+}

@@ -1,0 +1,103 @@
+//! What the queue's threads and callers share.
+
+use std::{
+    ops::Range,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+
+use super::{backlog::Backlog, segment::Segment};
+
+pub(super) struct Shared {
+    pub(super) root: PathBuf,
+    backlog: Mutex<Backlog>,
+    /// The segment that is being written, and those that wait to be sealed, by their first
+    /// entries. Whoever reads them does not keep them.
+    live: Mutex<Vec<(u64, Arc<Segment>)>>,
+    /// Something can be read, or the queue is closing.
+    pub(super) readable: Notify,
+    closing: AtomicBool,
+    next_seq: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(root: PathBuf, backlog: Backlog, last_seq: u64) -> Self {
+        Self {
+            root,
+            backlog: Mutex::new(backlog),
+            live: Mutex::default(),
+            readable: Notify::new(),
+            closing: AtomicBool::new(false),
+            next_seq: AtomicU64::new(last_seq + 1),
+        }
+    }
+
+    /// Every change of the backlog is made in one call, so it is whole even after a panic.
+    pub(super) fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn give_back(&self, entries: &Range<u64>) {
+        self.backlog().give_back(entries);
+        self.readable.notify_waiters();
+    }
+
+    pub(super) fn live(&self, first: u64) -> Option<Arc<Segment>> {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.iter()
+            .find(|live| live.0 == first)
+            .map(|live| Arc::clone(&live.1))
+    }
+
+    pub(super) fn begin_live(&self, first: u64, segment: Arc<Segment>) {
+        self.live
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((first, segment));
+    }
+
+    /// From now on the segment is read from its directory.
+    pub(super) fn end_live(&self, first: u64) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = live.iter().position(|live| live.0 == first);
+        let ended = at.map(|at| live.swap_remove(at));
+        drop(live);
+        // Closing a database takes a while; nobody shall wait for the lock meanwhile.
+        drop(ended);
+    }
+
+    /// Takes `count` record numbers and returns the first.
+    pub(super) fn reserve_numbers(&self, count: u64) -> u64 {
+        self.next_seq.fetch_add(count, Ordering::Relaxed)
+    }
+
+    pub(super) fn last_seq(&self) -> u64 {
+        self.next_seq.load(Ordering::Relaxed) - 1
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Waits until the queue is closing.
+    pub(super) async fn closing(&self) {
+        loop {
+            let mut readable = std::pin::pin!(self.readable.notified());
+            readable.as_mut().enable();
+            if self.is_closing() {
+                return;
+            }
+            readable.await;
+        }
+    }
+
+    pub(super) fn begin_closing(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.readable.notify_waiters();
+    }
+}

@@ -1,0 +1,225 @@
+//! Redaction: no secret leaves the machine.
+//!
+//! What goes in: a decoded request. What comes out: the same request, each secret replaced by `[REDACTED:<type>]`,
+//! and each record that held any annotated with how many and of which types (`fieldpost.redaction.count`,
+//! `fieldpost.redaction.types`). Covered is everything textual: bodies, attributes of records, spans, data points,
+//! exemplars, scopes and resources, names and messages, maps and arrays at any depth, and bytes (searched if they
+//! are UTF-8, replaced if not).
+//!
+//! The policy (`policy.toml`) decides by an attribute's key whether its value passes, is dropped or is searched; the
+//! rules (`rules.toml`) say what a secret looks like. Both are data.
+//!
+//! What is absent: nothing else makes a [`Redacted`], and the queue takes nothing else.
+mod walk;
+mod policy;
+mod engine;
+mod spans;
+mod pairs;
+mod quotes;
+mod values;
+mod pem;
+mod rules;
+mod split;
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use engine::Engine;
+use policy::Policy;
+use rules::RuleFile;
+
+pub use rules::RuleError;
+pub use split::split_half;
+
+use crate::event::EDGE_SEQ;
+use crate::otlp::{Request, Signal};
+
+/// Proof that a request went through redaction: made here and nowhere else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redacted {
+    request: Request,
+}
+
+impl Redacted {
+    /// The signal that the request carries.
+    pub fn signal(&self) -> Signal {
+        self.request.signal()
+    }
+
+    /// Log records, metrics or spans.
+    pub fn record_count(&self) -> usize {
+        self.request.record_count()
+    }
+
+    /// The request, to look at or to encode.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The request itself.
+    pub fn into_request(self) -> Request {
+        self.request
+    }
+
+    /// Log records: those that [`Redacted::number_from`] numbers. None in other signals.
+    pub fn numbered_records(&self) -> u64 {
+        match self.request {
+            Request::Logs(_) => self.record_count() as u64,
+            Request::Metrics(_) | Request::Traces(_) => 0,
+        }
+    }
+
+    /// Gives each log record the attribute `fieldpost.edge.seq`, counting up from `first_seq`. An attribute of that
+    /// name which came in from outside gives way. Other signals stay as they are.
+    pub fn number_from(&mut self, first_seq: u64) {
+        let Request::Logs(logs) = &mut self.request else {
+            return;
+        };
+        let scopes = logs
+            .resource_logs
+            .iter_mut()
+            .flat_map(|resource| &mut resource.scope_logs);
+        for (record, seq) in scopes
+            .flat_map(|scope| &mut scope.log_records)
+            .zip(first_seq..)
+        {
+            walk::set_attribute(&mut record.attributes, EDGE_SEQ, walk::int(seq));
+        }
+    }
+
+    /// Two halves by top-level records, each with resource and scope; the same again when there is nothing to halve.
+    ///
+    /// # Errors
+    /// The request itself, when it holds one record or none.
+    pub fn split_at_half(self) -> Result<(Self, Self), Self> {
+        match split_half(self.request) {
+            Ok((first, second)) => Ok((Self { request: first }, Self { request: second })),
+            Err(request) => Err(Self { request }),
+        }
+    }
+}
+
+/// How many secrets of each type were replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hits {
+    by_type: BTreeMap<String, u64>,
+}
+
+impl Hits {
+    /// Secrets of all types.
+    pub fn total(&self) -> u64 {
+        self.by_type.values().sum()
+    }
+
+    /// Nothing was replaced.
+    pub fn is_empty(&self) -> bool {
+        self.by_type.is_empty()
+    }
+
+    /// Types and their counts, in the order of the types' names.
+    pub fn by_type(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.by_type
+            .iter()
+            .map(|(kind, count)| (kind.as_str(), *count))
+    }
+
+    /// Adds the counts of another text.
+    pub fn merge(&mut self, other: Hits) {
+        for (kind, count) in other.by_type {
+            *self.by_type.entry(kind).or_default() += count;
+        }
+    }
+
+    fn add(&mut self, kind: &str) {
+        match self.by_type.get_mut(kind) {
+            Some(count) => *count += 1,
+            None => drop(self.by_type.insert(kind.to_owned(), 1)),
+        }
+    }
+}
+
+/// What is to be redacted.
+#[derive(Clone, Debug)]
+pub struct RedactConfig {
+    /// Search for secrets. Without it, only the policy by attribute key acts.
+    pub secrets: bool,
+}
+
+impl Default for RedactConfig {
+    fn default() -> Self {
+        Self { secrets: true }
+    }
+}
+
+/// Redacts requests and texts.
+#[derive(Debug)]
+pub struct Redactor {
+    engine: Option<Engine>,
+    policy: Policy,
+}
+
+impl Redactor {
+    /// The built-in rules, all of them on.
+    ///
+    /// # Panics
+    /// Never in a build that passed its tests: they compile the same built-in rules.
+    pub fn builtin() -> Self {
+        Self::new(&RedactConfig::default()).expect("the built-in rules compile, as a test shows")
+    }
+
+    /// A redactor after a configuration.
+    ///
+    /// # Errors
+    /// The first rule that cannot work, and why.
+    pub fn new(config: &RedactConfig) -> Result<Self, RuleError> {
+        let engine = config
+            .secrets
+            .then(|| Engine::new(RuleFile::parse(rules::BUILTIN)?))
+            .transpose()?;
+        Ok(Self {
+            engine,
+            policy: Policy::builtin()?,
+        })
+    }
+
+    /// Replaces every secret in a request.
+    pub fn redact(&self, request: Request) -> Redacted {
+        Redacted {
+            request: walk::request(self, request),
+        }
+    }
+
+    /// Replaces every secret in a text; borrowed when it has none.
+    pub fn redact_text<'a>(&self, text: &'a str) -> (Cow<'a, str>, Hits) {
+        match &self.engine {
+            Some(engine) => engine.redact(text),
+            None => (Cow::Borrowed(text), Hits::default()),
+        }
+    }
+
+    /// How many rules are in force.
+    pub fn rule_count(&self) -> usize {
+        self.engine
+            .as_ref()
+            .map_or(0, |engine| engine.rules().len())
+    }
+
+    /// Checks every rule on its examples and counter-examples.
+    ///
+    /// # Errors
+    /// Every rule that fails its own.
+    pub fn check_rules(&self) -> Result<(), Vec<RuleError>> {
+        let Some(engine) = &self.engine else {
+            return Ok(());
+        };
+        let failures: Vec<RuleError> = engine
+            .rules()
+            .iter()
+            .filter_map(|rule| rule.check(|text| engine.spans(text)).err())
+            .collect();
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(failures)
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Finds secrets in one text and replaces them, in place.
+//!
+//! **Constraints.** Only the secret is cut, the text around it keeps every byte. JSON in the text stays valid at
+//! every level of strings in strings. The result holds no secret that a second pass would find. Time is linear in
+//! the text, whatever the text.
+//!
+//! **How.** One Aho-Corasick pass finds the keywords of all rules. At each hit a rule is verified, anchored and
+//! within its window; keywords of keys go to [`super::pairs`] and the found pair is graded. The spans found are
+//! merged where they overlap, a specific type winning over a generic one, and replaced by `[REDACTED:<type>]`. The
+//! result is searched again until nothing is found, since a cut may bring to light what stood in its shade.
+//!
+//! **Failure.** Each text has a budget of work, proportional to its length. When it is spent, or when passes do not
+//! come to an end, the whole text becomes `[REDACTED:budget]`: closed, not open.
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
+use super::{
+    Hits, pairs, pem,
+    quotes::VALUE_REACH,
+    rules::{At, Rule, RuleError, RuleFile},
+    spans::{PLACEHOLDER, Rank, Span, replace, settle, whole_characters},
+    values::{Found, KeyWords},
+};
+
+/// What replaces a text that cost too much work.
+const BUDGET_TYPE: &str = "budget";
+/// Work allowed per byte of text, in bytes looked at.
+const WORK_PER_BYTE: usize = 64;
+/// Work allowed for any text, however short.
+const WORK_BASE: usize = 64 * 1024;
+/// What one look at a key and its value costs, in bytes looked at.
+const PAIR_WORK: usize = 64;
+/// Passes over one text before it is given up.
+const MAX_PASSES: usize = 4;
+/// No secret is shorter than this.
+const SHORTEST: usize = 8;
+
+/// The compiled rules.
+#[derive(Debug)]
+pub(super) struct Engine {
+    keywords: AhoCorasick,
+    /// What to try at each keyword.
+    tries: Vec<Vec<Try>>,
+    rules: Vec<Rule>,
+    keys: KeyWords,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Try {
+    /// A rule whose token begins here.
+    Token(usize),
+    /// A rule on the value of the key that this is part of.
+    Value(usize),
+    /// The key words on the pair that this is part of.
+    Key,
+    /// A private key.
+    Pem,
+}
+
+/// The budget is spent.
+#[derive(Debug)]
+struct Spent;
+
+impl Engine {
+    pub(super) fn new(file: RuleFile) -> Result<Self, RuleError> {
+        let (keys, rules) = file.compile()?;
+        let mut tries: BTreeMap<String, Vec<Try>> = BTreeMap::new();
+        let mut add = |keyword: &str, what: Try| {
+            tries
+                .entry(keyword.to_ascii_lowercase())
+                .or_default()
+                .push(what)
+        };
+        for (index, rule) in rules.iter().enumerate() {
+            for keyword in &rule.keywords {
+                add(
+                    keyword,
+                    if rule.at == At::Token {
+                        Try::Token(index)
+                    } else {
+                        Try::Value(index)
+                    },
+                );
+            }
+        }
+        keys.keywords().for_each(|word| add(word, Try::Key));
+        add(pem::KEYWORD, Try::Pem);
+        let keywords = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(tries.keys())?;
+        let tries = tries.into_values().collect();
+        Ok(Self {
+            keywords,
+            tries,
+            rules,
+            keys,
+        })
+    }
+
+    pub(super) fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The text without its secrets, borrowed when there are none.
+    pub(super) fn redact<'a>(&self, text: &'a str) -> (Cow<'a, str>, Hits) {
+        let mut hits = Hits::default();
+        let mut result = Cow::Borrowed(text);
+        for _ in 0..MAX_PASSES {
+            match self.find(&result) {
+                Ok(spans) if spans.is_empty() => return (result, hits),
+                Ok(spans) => {
+                    let replaced = replace(&result, &spans, &mut hits);
+                    result = Cow::Owned(replaced);
+                }
+                Err(Spent) => break,
+            }
+        }
+        if matches!(self.find(&result), Ok(spans) if spans.is_empty()) {
+            return (result, hits);
+        }
+        hits.add(BUDGET_TYPE);
+        (Cow::Owned(format!("{PLACEHOLDER}{BUDGET_TYPE}]")), hits)
+    }
+
+    /// The type of a whole value, when its key gives it away: `password` and what stands under it.
+    pub(super) fn kind_by_key(&self, key: &str, value: &str) -> Option<&str> {
+        if value.is_empty() || value.len() > VALUE_REACH || value.starts_with(PLACEHOLDER) {
+            return None;
+        }
+        let tries = self
+            .keywords
+            .find_overlapping_iter(key)
+            .flat_map(|hit| &self.tries[hit.pattern().as_usize()]);
+        let mut by_words = false;
+        for what in tries {
+            match *what {
+                Try::Value(index) => {
+                    let rule = &self.rules[index];
+                    if rule
+                        .at_value(value.as_bytes(), 0..value.len())
+                        .is_some_and(|secret| secret.len() == value.len())
+                    {
+                        return Some(&rule.kind);
+                    }
+                }
+                Try::Key => by_words = true,
+                Try::Token(_) | Try::Pem => {}
+            }
+        }
+        by_words
+            .then(|| self.keys.grade_whole(key, value))
+            .flatten()
+            .map(kind_of)
+    }
+
+    /// What one pass finds, with the type of each span.
+    pub(super) fn spans(&self, text: &str) -> Vec<(Range<usize>, String)> {
+        let spans = self.find(text).unwrap_or_default();
+        spans
+            .into_iter()
+            .map(|span| (span.range, span.kind.to_owned()))
+            .collect()
+    }
+
+    fn find(&self, text: &str) -> Result<Vec<Span<'_>>, Spent> {
+        if text.len() < SHORTEST {
+            return Ok(Vec::new());
+        }
+        let mut search = Search {
+            engine: self,
+            text,
+            spans: Vec::new(),
+            pair: None,
+            after_pem: 0,
+            work: WORK_BASE + text.len().saturating_mul(WORK_PER_BYTE),
+        };
+        for hit in self.keywords.find_overlapping_iter(text) {
+            for &what in &self.tries[hit.pattern().as_usize()] {
+                search.attempt(what, hit.start()..hit.end())?;
+            }
+        }
+        Ok(settle(text, search.spans))
+    }
+}
+
+/// One pass over one text.
+struct Search<'e, 't> {
+    engine: &'e Engine,
+    text: &'t str,
+    spans: Vec<Span<'e>>,
+    /// The pair read last: several keywords of one key share it.
+    pair: Option<ReadPair>,
+    /// Private keys up to here are cut already.
+    after_pem: usize,
+    work: usize,
+}
+
+struct ReadPair {
+    /// Where the key stands; hits inside it need no second look.
+    key: Range<usize>,
+    pair: Option<pairs::Pair>,
+    graded: bool,
+}
+
+impl<'e> Search<'e, '_> {
+    fn attempt(&mut self, what: Try, hit: Range<usize>) -> Result<(), Spent> {
+        let text = self.text.as_bytes();
+        let weight = hit.len();
+        let engine = self.engine;
+        match what {
+            Try::Token(index) => {
+                let rule = &engine.rules[index];
+                if !rule.may_begin(text, hit.start) {
+                    return Ok(());
+                }
+                self.spend(rule.max_len.min(text.len() - hit.start))?;
+                if let Some(secret) = rule.at_keyword(text, hit.start) {
+                    let range = whole_characters(self.text, secret);
+                    let rank = if rule.generic {
+                        Rank::Context
+                    } else {
+                        Rank::Format
+                    };
+                    if !rule.generic
+                        || !engine
+                            .keys
+                            .stands_for_another(&self.text[range.clone()], true)
+                    {
+                        self.spans.push(Span {
+                            range,
+                            kind: &rule.kind,
+                            rank,
+                            weight,
+                            wrap: None,
+                        });
+                    }
+                }
+            }
+            Try::Value(index) => {
+                let rule = &engine.rules[index];
+                if !begins_word(text, hit.start) {
+                    return Ok(());
+                }
+                let Some(pair) = self.pair_at(hit)?.pair.clone() else {
+                    return Ok(());
+                };
+                if rule.generic && pair.separator != pairs::Separator::Sign {
+                    return Ok(());
+                }
+                self.spend(pair.value.len())?;
+                if let Some(secret) = rule.at_value(text, pair.value.clone()) {
+                    // Quotes go around a whole value, never into one.
+                    let range = if pair.wrap.is_some() {
+                        pair.value
+                    } else {
+                        secret
+                    };
+                    let rank = if rule.generic {
+                        Rank::Context
+                    } else {
+                        Rank::KeyAndFormat
+                    };
+                    self.spans.push(Span {
+                        range,
+                        kind: &rule.kind,
+                        rank,
+                        weight,
+                        wrap: pair.wrap,
+                    });
+                }
+            }
+            Try::Key => {
+                let read = self.pair_at(hit)?;
+                if std::mem::replace(&mut read.graded, true) {
+                    return Ok(());
+                }
+                let Some(pair) = read.pair.clone() else {
+                    return Ok(());
+                };
+                self.spend(pair.value.len())?;
+                if let Some(found) = engine.keys.grade(self.text, &pair) {
+                    self.spans.push(Span {
+                        range: pair.value,
+                        kind: kind_of(found),
+                        rank: Rank::Generic,
+                        weight,
+                        wrap: pair.wrap,
+                    });
+                }
+            }
+            Try::Pem => {
+                if hit.start >= self.after_pem
+                    && let Some(key) = pem::private_key(text, hit)
+                {
+                    self.after_pem = key.end;
+                    self.spans.push(Span {
+                        range: key,
+                        kind: pem::TYPE,
+                        rank: Rank::Format,
+                        weight,
+                        wrap: None,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The pair around a keyword, read once per key.
+    fn pair_at(&mut self, hit: Range<usize>) -> Result<&mut ReadPair, Spent> {
+        let known = self
+            .pair
+            .as_ref()
+            .is_some_and(|read| read.key.start <= hit.start && hit.end <= read.key.end);
+        if !known {
+            self.spend(PAIR_WORK)?;
+            // The type in a placeholder is no key of what follows it.
+            let pair = pairs::parse(self.text.as_bytes(), hit.clone())
+                .filter(|pair| !self.text[..pair.key.start].ends_with(PLACEHOLDER));
+            self.spend(pair.as_ref().map_or(0, |pair| pair.value.len()))?;
+            let key = pair.as_ref().map_or(hit, |pair| pair.key.clone());
+            self.pair = Some(ReadPair {
+                key,
+                pair,
+                graded: false,
+            });
+        }
+        Ok(self.pair.as_mut().expect("read above"))
+    }
+
+    fn spend(&mut self, work: usize) -> Result<(), Spent> {
+        self.work = self.work.checked_sub(work).ok_or(Spent)?;
+        Ok(())
+    }
+}
+
+fn kind_of(found: Found) -> &'static str {
+    match found {
+        Found::Password => "password",
+        Found::Secret => "secret",
+    }
+}
+
+/// A key word of a rule counts at the start of a word: after a sign, at a capital, after an escape.
+fn begins_word(text: &[u8], start: usize) -> bool {
+    let Some(previous) = start.checked_sub(1).map(|at| text[at]) else {
+        return true;
+    };
+    let escaped = start >= 2 && text[start - 2] == b'\\' && b"nrt".contains(&previous);
+    !previous.is_ascii_alphabetic()
+        || escaped
+        || (text[start].is_ascii_uppercase() && previous.is_ascii_lowercase())
+}

@@ -1,0 +1,112 @@
+//! Where secrets were found in a text: puts the places in order and writes placeholders there.
+//!
+//! A place never begins or ends inside an escape or inside a character of several bytes, and never touches a
+//! placeholder that stands there already.
+use std::{cmp::Reverse, ops::Range};
+
+use super::Hits;
+
+/// How every placeholder begins; the type and a bracket follow.
+pub(super) const PLACEHOLDER: &str = "[REDACTED:";
+
+/// A secret found.
+#[derive(Clone, Debug)]
+pub(super) struct Span<'e> {
+    pub(super) range: Range<usize>,
+    pub(super) kind: &'e str,
+    pub(super) rank: Rank,
+    /// How long the keyword was: of two formats that fit, the one with the longer keyword is meant.
+    pub(super) weight: usize,
+    /// The quote to put around the placeholder.
+    pub(super) wrap: Option<Range<usize>>,
+}
+
+/// Who names an overlap: the first of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    Format,
+    KeyAndFormat,
+    Context,
+    Generic,
+}
+
+/// Puts spans in order, merges those that overlap, and drops what would touch a placeholder or split a character.
+pub(super) fn settle<'e>(text: &str, mut spans: Vec<Span<'e>>) -> Vec<Span<'e>> {
+    if spans.is_empty() {
+        return spans;
+    }
+    let placeholders = placeholders(text);
+    spans.retain_mut(|span| {
+        leave_escape(text, &mut span.range);
+        !span.range.is_empty()
+            && !placeholders
+                .iter()
+                .any(|p| p.start < span.range.end && span.range.start < p.end)
+    });
+    spans.sort_by_key(|span| (span.range.start, span.range.end));
+    let mut merged: Vec<Span<'e>> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match merged.last_mut() {
+            Some(last) if span.range.start < last.range.end => {
+                if (span.rank, Reverse(span.weight)) < (last.rank, Reverse(last.weight)) {
+                    (last.kind, last.rank, last.weight) = (span.kind, span.rank, span.weight);
+                }
+                last.range.end = last.range.end.max(span.range.end);
+                last.wrap = last.wrap.take().or(span.wrap);
+            }
+            _ => merged.push(span),
+        }
+    }
+    merged
+}
+
+/// Moves the start of a span out of an escape, and its ends out of characters.
+fn leave_escape(text: &str, range: &mut Range<usize>) {
+    let bytes = text.as_bytes();
+    // `\n` before `pm_…` could as well be `\` and `npm_…`: the letter stays, as part of the escape.
+    let escaped = range.start > 0 && bytes[range.start - 1] == b'\\';
+    if escaped && b"nrtbfu\"/".contains(&bytes[range.start]) {
+        range.start += 1;
+    }
+    *range = whole_characters(text, range.clone());
+}
+
+/// The range widened to whole characters: expressions and windows count bytes.
+pub(super) fn whole_characters(text: &str, mut range: Range<usize>) -> Range<usize> {
+    while !text.is_char_boundary(range.start) {
+        range.start -= 1;
+    }
+    while !text.is_char_boundary(range.end) {
+        range.end += 1;
+    }
+    range
+}
+
+fn placeholders(text: &str) -> Vec<Range<usize>> {
+    text.match_indices(PLACEHOLDER)
+        .map(|(start, _)| {
+            let rest = &text[start + PLACEHOLDER.len()..];
+            let inner = rest
+                .bytes()
+                .take_while(|b| b.is_ascii_alphanumeric() || b"-_.=:".contains(b))
+                .count();
+            start..(start + PLACEHOLDER.len() + inner + 1).min(text.len())
+        })
+        .collect()
+}
+
+pub(super) fn replace(text: &str, spans: &[Span<'_>], hits: &mut Hits) -> String {
+    let mut result = String::with_capacity(text.len() + spans.len() * 8);
+    let mut copied = 0;
+    for span in spans {
+        let quote = span.wrap.as_ref().map_or("", |wrap| &text[wrap.clone()]);
+        result.push_str(&text[copied..span.range.start]);
+        for part in [quote, PLACEHOLDER, span.kind, "]", quote] {
+            result.push_str(part);
+        }
+        copied = span.range.end;
+        hits.add(span.kind);
+    }
+    result.push_str(&text[copied..]);
+    result
+}

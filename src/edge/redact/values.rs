@@ -1,0 +1,409 @@
+//! Decides by key and value whether a pair holds a secret, when no rule knows the format of the value.
+//!
+//! A key is graded by its words (`apiKey`, `API_KEY` and `api-key` are two words each), a value by what it is made of.
+//! The words are data and stand in `rules.toml`. Values that name something instead of being it (a variable, a call,
+//! a path, an identifier, a placeholder) are no secrets, and neither is what reads like words of a language.
+use std::collections::HashSet;
+
+use serde::Deserialize;
+
+use super::pairs::{self, Pair, Separator};
+use super::quotes::VALUE_REACH;
+
+/// The words of keys, as `rules.toml` has them: lower case, without separators.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyWords {
+    /// Keys of passwords: short values count, if they have a digit or a sign.
+    password: HashSet<String>,
+    /// Keys of tokens and keys: long random values count.
+    secret: HashSet<String>,
+    /// Words that only hint: the value must look more random.
+    hint: HashSet<String>,
+    /// Whole keys that are secret although their last word says otherwise.
+    exact: HashSet<String>,
+    /// A key with this last word names or describes something.
+    describing: HashSet<String>,
+    /// A key with this word anywhere is public.
+    public: HashSet<String>,
+    /// A value that contains one of these stands for another one.
+    placeholder: Vec<String>,
+    /// Values that begin so are identifiers or ciphertext.
+    identifier: Vec<String>,
+}
+
+/// What a key promises about its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promise {
+    Password,
+    Secret,
+    Hint,
+}
+
+/// What a pair holds, when it is a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Password,
+    Secret,
+}
+
+impl KeyWords {
+    /// Words that begin the search for a pair.
+    pub(super) fn keywords(&self) -> impl Iterator<Item = &str> {
+        self.password
+            .iter()
+            .chain(&self.secret)
+            .chain(&self.hint)
+            .chain(&self.exact)
+            .map(String::as_str)
+    }
+
+    /// Grades a pair of `text`.
+    pub(super) fn grade(&self, text: &str, pair: &Pair) -> Option<Found> {
+        let key = text.get(pair.key.clone())?;
+        let value = text.get(pair.value.clone())?;
+        if value.len() < 5 || value.len() >= VALUE_REACH {
+            return None;
+        }
+        let promise = self.promise(key)?;
+        if self.stands_for_another(value, pair.quoted) {
+            return None;
+        }
+        match (promise, pair.separator) {
+            (Promise::Password, Separator::Blank | Separator::Comma) => {
+                is_password(value, false) && is_mixed(value) && value.len() >= 8 && !is_slug(value)
+            }
+            (Promise::Password, _) => {
+                is_password(value, pair.quoted) || is_token(value, pair.quoted, Strictness::Secret)
+            }
+            (Promise::Secret, Separator::Blank) if pair.scheme => {
+                is_token(value, pair.quoted, Strictness::Scheme)
+            }
+            (_, Separator::Blank) => {
+                value.len() >= 20
+                    && is_mixed(value)
+                    && is_token(value, pair.quoted, Strictness::Hint)
+            }
+            (Promise::Secret, _) if pair.scheme => is_token(value, pair.quoted, Strictness::Scheme),
+            (Promise::Secret, _) => is_token(value, pair.quoted, Strictness::Secret),
+            (Promise::Hint, _) => is_token(value, pair.quoted, Strictness::Hint),
+        }
+        .then_some(if promise == Promise::Password {
+            Found::Password
+        } else {
+            Found::Secret
+        })
+    }
+
+    /// Grades a value that has a key to itself, such as an attribute.
+    pub(super) fn grade_whole(&self, key: &str, value: &str) -> Option<Found> {
+        let start = pairs::scheme_length(value.as_bytes()).unwrap_or(0);
+        let text = format!("{key}{value}");
+        let pair = Pair {
+            key: 0..key.len(),
+            value: key.len() + start..text.len(),
+            separator: Separator::Sign,
+            quoted: true,
+            scheme: start > 0,
+            wrap: None,
+        };
+        self.grade(&text, &pair)
+    }
+
+    fn promise(&self, key: &str) -> Option<Promise> {
+        if self
+            .exact
+            .contains(&key.trim_start_matches('-').to_ascii_lowercase())
+        {
+            return Some(Promise::Secret);
+        }
+        let words = words_of(key);
+        let last = words.last()?;
+        if self.describing.contains(last) || words.iter().any(|word| self.public.contains(word)) {
+            return None;
+        }
+        let joined = words.windows(2).map(|pair| pair.concat());
+        let candidates: Vec<String> = words.iter().cloned().chain(joined).collect();
+        let holds = |set: &HashSet<String>| {
+            candidates.iter().any(|word| {
+                set.contains(word)
+                    || set
+                        .iter()
+                        .any(|known| known.len() >= 5 && word.ends_with(known.as_str()))
+            })
+        };
+        if holds(&self.password) {
+            Some(Promise::Password)
+        } else if holds(&self.secret) {
+            Some(Promise::Secret)
+        } else {
+            holds(&self.hint).then_some(Promise::Hint)
+        }
+    }
+
+    /// A variable, a call, a mask, a path, an example.
+    pub(super) fn stands_for_another(&self, value: &str, quoted: bool) -> bool {
+        let unquoted = value.trim_matches(['\'', '"']);
+        let bytes = if unquoted.is_empty() {
+            value.as_bytes()
+        } else {
+            unquoted.as_bytes()
+        };
+        let first = bytes[0];
+        let lower = value.to_ascii_lowercase();
+        let named = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+        let variable = first == b'$'
+            && bytes
+                .get(1)
+                .is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
+            && (!quoted || bytes[1..].iter().all(named));
+        let enclosed = matches!(
+            (first, bytes[bytes.len() - 1]),
+            (b'%', b'%') | (b'<', b'>') | (b'{', b'}') | (b'#', b'#') | (b'@', b'@')
+        );
+        variable
+            || enclosed
+            || bytes
+                .windows(5)
+                .any(|w| w.iter().all(|b| b.eq_ignore_ascii_case(&b'x')))
+            || bytes.iter().all(|b| *b == first)
+            || value.contains("://")
+            || bytes.iter().any(u8::is_ascii_whitespace)
+            || is_path(value)
+            || self
+                .identifier
+                .iter()
+                .any(|prefix| value.starts_with(prefix.as_str()))
+            || self
+                .placeholder
+                .iter()
+                .any(|word| lower.contains(word.as_str()))
+            || (!quoted && is_code(bytes))
+            || is_pattern(value)
+    }
+}
+
+/// `apiKey2`, `API_KEY` → `api`, `key`. Digits end a word and are dropped.
+fn words_of(key: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut previous = 0u8;
+    let bytes = key.as_bytes();
+    for (at, &byte) in bytes.iter().enumerate() {
+        if byte.is_ascii_alphabetic() {
+            let camel = byte.is_ascii_uppercase()
+                && (previous.is_ascii_lowercase()
+                    || (previous.is_ascii_uppercase()
+                        && bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase)));
+            match words.last_mut() {
+                Some(word) if !camel && previous.is_ascii_alphabetic() => {
+                    word.push(byte.to_ascii_lowercase() as char)
+                }
+                _ => words.push((byte.to_ascii_lowercase() as char).to_string()),
+            }
+        }
+        previous = byte;
+    }
+    words
+}
+
+fn is_password(value: &str, quoted: bool) -> bool {
+    let bytes = value.as_bytes();
+    if bytes.len() > 128 || bytes.len() < 6 && !(quoted && bytes.len() >= 5) {
+        return false;
+    }
+    let digit = bytes.iter().any(u8::is_ascii_digit);
+    let letter = bytes.iter().any(u8::is_ascii_alphabetic);
+    let sign = bytes.iter().any(|b| b"!@#$%^&*+=?~".contains(b)) || !value.is_ascii();
+    if !digit && !sign {
+        // Letters alone: only what no language would write.
+        return bytes.len() >= 8
+            && bytes.iter().all(u8::is_ascii_alphabetic)
+            && naturalness(value) < 60;
+    }
+    letter || sign || bytes.len() >= 8 || quoted
+}
+
+/// How random a value must look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    /// After an authentication scheme.
+    Scheme,
+    /// After a key that says it is a secret.
+    Secret,
+    /// After a key that only hints.
+    Hint,
+}
+
+fn is_token(value: &str, quoted: bool, strictness: Strictness) -> bool {
+    let bytes = value.as_bytes();
+    let shortest = match strictness {
+        Strictness::Scheme => 12,
+        Strictness::Secret => 10,
+        Strictness::Hint => 16,
+    };
+    let signs: &[u8] = if quoted {
+        b"_/+=.~:-!@#$%^*?&()<>;|"
+    } else {
+        b"_/+=.~:-!@#$%^*?"
+    };
+    let alphabet = |b: &u8| b.is_ascii_alphanumeric() || signs.contains(b);
+    if bytes.len() < shortest || !bytes.iter().all(alphabet) {
+        return false;
+    }
+    if is_uuid(bytes) {
+        return strictness != Strictness::Hint && entropy(bytes) > 2.0;
+    }
+    let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
+    let letters = bytes.iter().filter(|b| b.is_ascii_alphabetic()).count();
+    if letters == 0
+        || is_version(value)
+        || (strictness == Strictness::Hint && is_slug(value))
+        || (digits == 0 && (bytes.len() < 20 || naturalness(value) >= 60))
+        || is_natural(value)
+    {
+        return false;
+    }
+    let floor = match strictness {
+        Strictness::Scheme => 2.5,
+        Strictness::Secret if bytes.len() < 16 => 2.8,
+        Strictness::Secret => 3.0,
+        Strictness::Hint => 3.2,
+    };
+    entropy(bytes) >= floor
+}
+
+/// Bits of information per byte, as far as the value itself tells.
+pub(super) fn entropy(bytes: &[u8]) -> f32 {
+    let mut counts = [0u16; 256];
+    for &byte in bytes {
+        counts[usize::from(byte)] = counts[usize::from(byte)].saturating_add(1);
+    }
+    let length = bytes.len() as f32;
+    counts
+        .iter()
+        .filter(|&&count| count > 0)
+        .map(|&count| f32::from(count) / length)
+        .map(|p| -p * p.log2())
+        .sum()
+}
+
+/// The pairs of letters that make up most of English text and of the words in identifiers.
+const COMMON_BIGRAMS: &str = "\
+    th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro ic \
+    ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho pe ec pr no ct us ac ot il tr ly nc et ut ss so rs un \
+    lo wa ge ie wh ee wi em ad ol rt po we na ul ni ts mo ow pa im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev \
+    ld ry mp fe bl ab gh ty op wo sa ay ex ke fr oo av ag if ap gr od bo sp rd do uc bu ei ov by rm ep tt oc fa ef cu \
+    rn sc gi da yo cr cl du ga qu ue ff ba ey ls va um pp ua up lu go ht ru ug ds lt pi rc rr eg au ck ew mu br bi pt \
+    ak pu ui rg ib tl ny ki rk ys ob mm fu ph og ms ye ud mb ip ub oi rl gu dr hr cc tw ft wn nu af hu nn eo vo rv nf \
+    xp gn sm fl iz ok nl my gl aw ju oa eq sy sl ps jo lf nv je nk kn gs dy hy ze ks xt bs ik dd pt rp sk xi oe oy ws \
+    lv dl rf eu dg wr xa yi nm eb ke ey ow";
+
+/// Whether most of the value reads like words of a language, as identifiers and prose do.
+pub(super) fn is_natural(value: &str) -> bool {
+    naturalness(value) >= 72
+}
+
+/// How many of a hundred pairs of letters are common ones; 0 for a value that is too short or has few letters.
+fn naturalness(value: &str) -> usize {
+    let mut common = 0usize;
+    let mut all = 0usize;
+    let mut letters = 0usize;
+    let mut previous = 0u8;
+    for &byte in value.as_bytes() {
+        letters += usize::from(byte.is_ascii_alphabetic());
+        let continues = byte.is_ascii_lowercase() && previous.is_ascii_alphabetic()
+            || byte.is_ascii_uppercase() && previous.is_ascii_uppercase();
+        if continues {
+            all += 1;
+            common += usize::from(is_common(
+                previous.to_ascii_lowercase(),
+                byte.to_ascii_lowercase(),
+            ));
+        }
+        previous = byte;
+    }
+    if all >= 4 && letters * 5 >= value.len() * 3 {
+        common * 100 / all
+    } else {
+        0
+    }
+}
+
+fn is_common(first: u8, second: u8) -> bool {
+    static TABLE: std::sync::OnceLock<[u32; 26]> = std::sync::OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        let mut table = [0; 26];
+        for pair in COMMON_BIGRAMS.split_whitespace() {
+            let pair = pair.as_bytes();
+            table[usize::from(pair[0] - b'a')] |= 1 << (pair[1] - b'a');
+        }
+        table
+    });
+    table[usize::from(first - b'a')] & (1 << (second - b'a')) != 0
+}
+
+/// `0.11.2`, `rc0.15.0_20231217`: two dots between digits.
+fn is_version(value: &str) -> bool {
+    let dots = value
+        .as_bytes()
+        .windows(3)
+        .filter(|w| w[0].is_ascii_digit() && w[1] == b'.' && w[2].is_ascii_digit());
+    dots.count() >= 2
+}
+
+/// `user-226709-f4206a`: a word, and parts after hyphens.
+fn is_slug(value: &str) -> bool {
+    let mut parts = value.split(['-', '_', ':']);
+    let word = parts
+        .next()
+        .is_some_and(|part| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_lowercase()));
+    word && parts.next().is_some()
+}
+
+fn is_mixed(value: &str) -> bool {
+    value.bytes().any(|b| b.is_ascii_digit()) && value.bytes().any(|b| b.is_ascii_alphabetic())
+}
+
+fn is_uuid(bytes: &[u8]) -> bool {
+    bytes.len() == 36
+        && bytes.iter().enumerate().all(|(at, b)| match at {
+            8 | 13 | 18 | 23 => *b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
+}
+
+/// A path, relative or absolute, whose parts are words.
+fn is_path(value: &str) -> bool {
+    let rooted = ["/", "./", "../", "~/"]
+        .iter()
+        .any(|root| value.starts_with(root));
+    let parts = value.split('/').filter(|part| !part.is_empty());
+    (rooted || value.matches('/').count() >= 2)
+        && parts
+            .clone()
+            .all(|part| part.len() <= 24 || part.contains('.'))
+        && (is_natural(value) || value.len() < 16)
+}
+
+/// A call, an index, a path through members or types: `get_password(`, `os.environ[`, `config.password`.
+fn is_code(bytes: &[u8]) -> bool {
+    let member = bytes.contains(&b'.')
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphabetic() || matches!(b, b'.' | b'_'))
+        && !bytes[0].is_ascii_punctuation();
+    member
+        || bytes.contains(&b'(')
+        || bytes.contains(&b'[')
+        || bytes.contains(&b'{')
+        || bytes.windows(2).any(|w| w == b"::" || w == b"->")
+}
+
+/// A regular expression or a format string.
+fn is_pattern(value: &str) -> bool {
+    [
+        "[^", "(?", "]+", "]*", "]{", "\\d", "\\s", "\\w", "{{", "${", "$(", "<%", "%s", "{}",
+    ]
+    .iter()
+    .any(|sign| value.contains(sign))
+}

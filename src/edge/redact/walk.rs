@@ -1,0 +1,315 @@
+//! Takes a request apart down to its last text, and puts it together redacted.
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value},
+    logs::v1::LogRecord,
+    metrics::v1::{Exemplar, Metric, metric::Data},
+    resource::v1::Resource,
+    trace::v1::Span,
+};
+
+use super::{Hits, Redactor, policy::Verdict, spans::PLACEHOLDER};
+use crate::event::REDACTION_COUNT;
+use crate::otlp::Request;
+
+/// Of which types the secrets were that [`REDACTION_COUNT`] counts.
+const TYPES: &str = "fieldpost.redaction.types";
+/// Replaces bytes that are no text.
+const BINARY_TYPE: &str = "binary";
+/// Replaces values nested deeper than [`MAX_DEPTH`].
+const DEPTH_TYPE: &str = "depth";
+/// Arrays and maps in one another.
+const MAX_DEPTH: usize = 64;
+
+pub(super) fn request(redactor: &Redactor, mut request: Request) -> Request {
+    let mut walk = Walk {
+        redactor,
+        event: String::new(),
+        hits: Hits::default(),
+    };
+    match &mut request {
+        Request::Logs(logs) => {
+            for resource in &mut logs.resource_logs {
+                walk.resource(resource.resource.as_mut(), &mut resource.schema_url);
+                for scope in &mut resource.scope_logs {
+                    walk.scope(scope.scope.as_mut(), &mut scope.schema_url);
+                    scope
+                        .log_records
+                        .iter_mut()
+                        .for_each(|record| walk.log_record(record));
+                }
+            }
+        }
+        Request::Metrics(metrics) => {
+            for resource in &mut metrics.resource_metrics {
+                walk.resource(resource.resource.as_mut(), &mut resource.schema_url);
+                for scope in &mut resource.scope_metrics {
+                    walk.scope(scope.scope.as_mut(), &mut scope.schema_url);
+                    scope
+                        .metrics
+                        .iter_mut()
+                        .for_each(|metric| walk.metric(metric));
+                }
+            }
+        }
+        Request::Traces(traces) => {
+            for resource in &mut traces.resource_spans {
+                walk.resource(resource.resource.as_mut(), &mut resource.schema_url);
+                for scope in &mut resource.scope_spans {
+                    walk.scope(scope.scope.as_mut(), &mut scope.schema_url);
+                    scope.spans.iter_mut().for_each(|span| walk.span(span));
+                }
+            }
+        }
+    }
+    request
+}
+
+/// Sets an attribute; one of that name that is there already gives way.
+pub(super) fn set_attribute(attributes: &mut Vec<KeyValue>, key: &str, value: Value) {
+    attributes.retain(|attribute| attribute.key != key);
+    attributes.push(KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..Default::default()
+    });
+}
+
+/// A count as OTLP has it.
+pub(super) fn int(number: u64) -> Value {
+    Value::IntValue(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// The way through one request, with what was found in the part at hand.
+struct Walk<'r> {
+    redactor: &'r Redactor,
+    /// The event that the record at hand tells of, without prefix.
+    event: String,
+    hits: Hits,
+}
+
+impl Walk<'_> {
+    fn resource(&mut self, resource: Option<&mut Resource>, schema_url: &mut String) {
+        self.text(schema_url);
+        let Some(resource) = resource else { return };
+        for entity in &mut resource.entity_refs {
+            self.text(&mut entity.schema_url);
+            self.text(&mut entity.r#type);
+            entity
+                .id_keys
+                .iter_mut()
+                .chain(&mut entity.description_keys)
+                .for_each(|key| self.text(key));
+        }
+        self.attributes(&mut resource.attributes);
+        self.annotate(&mut resource.attributes);
+    }
+
+    fn scope(&mut self, scope: Option<&mut InstrumentationScope>, schema_url: &mut String) {
+        self.text(schema_url);
+        let Some(scope) = scope else { return };
+        self.text(&mut scope.name);
+        self.text(&mut scope.version);
+        self.attributes(&mut scope.attributes);
+        self.annotate(&mut scope.attributes);
+    }
+
+    fn log_record(&mut self, record: &mut LogRecord) {
+        self.event = event_name(record);
+        self.text(&mut record.severity_text);
+        self.text(&mut record.event_name);
+        if let Some(body) = &mut record.body {
+            self.value(body, 0);
+        }
+        self.attributes(&mut record.attributes);
+        self.annotate(&mut record.attributes);
+        self.event.clear();
+    }
+
+    fn metric(&mut self, metric: &mut Metric) {
+        [&mut metric.name, &mut metric.description, &mut metric.unit]
+            .into_iter()
+            .for_each(|text| self.text(text));
+        match &mut metric.data {
+            Some(Data::Gauge(gauge)) => {
+                gauge
+                    .data_points
+                    .iter_mut()
+                    .for_each(|p| self.data_point(&mut p.attributes, &mut p.exemplars));
+            }
+            Some(Data::Sum(sum)) => {
+                sum.data_points
+                    .iter_mut()
+                    .for_each(|p| self.data_point(&mut p.attributes, &mut p.exemplars));
+            }
+            Some(Data::Histogram(histogram)) => {
+                histogram
+                    .data_points
+                    .iter_mut()
+                    .for_each(|p| self.data_point(&mut p.attributes, &mut p.exemplars));
+            }
+            Some(Data::ExponentialHistogram(histogram)) => {
+                histogram
+                    .data_points
+                    .iter_mut()
+                    .for_each(|p| self.data_point(&mut p.attributes, &mut p.exemplars));
+            }
+            Some(Data::Summary(summary)) => {
+                summary
+                    .data_points
+                    .iter_mut()
+                    .for_each(|p| self.data_point(&mut p.attributes, &mut []));
+            }
+            None => {}
+        }
+        self.attributes(&mut metric.metadata);
+        // On the metric, not on its points: another attribute would make another series of them.
+        self.annotate(&mut metric.metadata);
+    }
+
+    fn data_point(&mut self, attributes: &mut [KeyValue], exemplars: &mut [Exemplar]) {
+        self.attributes(attributes);
+        exemplars
+            .iter_mut()
+            .for_each(|exemplar| self.attributes(&mut exemplar.filtered_attributes));
+    }
+
+    fn span(&mut self, span: &mut Span) {
+        self.text(&mut span.name);
+        self.text(&mut span.trace_state);
+        if let Some(status) = &mut span.status {
+            self.text(&mut status.message);
+        }
+        for event in &mut span.events {
+            self.text(&mut event.name);
+            self.attributes(&mut event.attributes);
+        }
+        for link in &mut span.links {
+            self.text(&mut link.trace_state);
+            self.attributes(&mut link.attributes);
+        }
+        self.attributes(&mut span.attributes);
+        self.annotate(&mut span.attributes);
+    }
+
+    fn attributes(&mut self, attributes: &mut [KeyValue]) {
+        for attribute in attributes {
+            let Some(value) = &mut attribute.value else {
+                self.text(&mut attribute.key);
+                continue;
+            };
+            let redactor = self.redactor;
+            match redactor
+                .policy
+                .verdict(&self.event, &attribute.key, as_text(value))
+            {
+                Verdict::Pass => {}
+                Verdict::Drop(marker) => self.replace(value, marker),
+                Verdict::Search => self.keyed(&mut attribute.key, value, 0),
+            }
+        }
+    }
+
+    /// A value that has a key: the key may say what the value is.
+    fn keyed(&mut self, key: &mut String, value: &mut AnyValue, depth: usize) {
+        let secret = match (&self.redactor.engine, as_text(value)) {
+            (Some(engine), Some(text)) => engine.kind_by_key(key, text).map(str::to_owned),
+            _ => None,
+        };
+        match secret {
+            Some(kind) => self.replace(value, &kind),
+            None => self.value(value, depth),
+        }
+        self.text(key);
+    }
+
+    fn value(&mut self, value: &mut AnyValue, depth: usize) {
+        match &mut value.value {
+            Some(Value::ArrayValue(_) | Value::KvlistValue(_)) if depth >= MAX_DEPTH => {
+                self.replace(value, DEPTH_TYPE)
+            }
+            Some(Value::StringValue(text)) => self.text(text),
+            Some(Value::ArrayValue(array)) => array
+                .values
+                .iter_mut()
+                .for_each(|value| self.value(value, depth + 1)),
+            Some(Value::KvlistValue(map)) => {
+                for KeyValue { key, value, .. } in &mut map.values {
+                    match value {
+                        Some(value) => self.keyed(key, value, depth + 1),
+                        None => self.text(key),
+                    }
+                }
+            }
+            Some(Value::BytesValue(bytes)) => match String::from_utf8(std::mem::take(bytes)) {
+                Ok(mut text) => {
+                    self.text(&mut text);
+                    *bytes = text.into_bytes();
+                }
+                Err(_) => self.replace(value, BINARY_TYPE),
+            },
+            Some(
+                Value::BoolValue(_)
+                | Value::IntValue(_)
+                | Value::DoubleValue(_)
+                | Value::StringValueStrindex(_),
+            )
+            | None => {}
+        }
+    }
+
+    fn text(&mut self, text: &mut String) {
+        let (redacted, hits) = self.redactor.redact_text(text);
+        if let std::borrow::Cow::Owned(redacted) = redacted {
+            *text = redacted;
+            self.hits.merge(hits);
+        }
+    }
+
+    fn replace(&mut self, value: &mut AnyValue, kind: &str) {
+        let placeholder = format!("{PLACEHOLDER}{kind}]");
+        if as_text(value) != Some(placeholder.as_str()) {
+            value.value = Some(Value::StringValue(placeholder));
+            self.hits.add(kind);
+        }
+    }
+
+    /// Says in the part's attributes what was found in it, and begins anew.
+    fn annotate(&mut self, attributes: &mut Vec<KeyValue>) {
+        if self.hits.is_empty() {
+            return;
+        }
+        let hits = std::mem::take(&mut self.hits);
+        set_attribute(attributes, REDACTION_COUNT, int(hits.total()));
+        let name = |kind: &str| AnyValue {
+            value: Some(Value::StringValue(kind.to_owned())),
+        };
+        let values = hits.by_type().map(|(kind, _)| name(kind)).collect();
+        set_attribute(attributes, TYPES, Value::ArrayValue(ArrayValue { values }));
+    }
+}
+
+/// The event's name without prefix: from the attribute, the field or the body, wherever the client puts it.
+fn event_name(record: &LogRecord) -> String {
+    let attribute = record
+        .attributes
+        .iter()
+        .find(|attribute| attribute.key == "event.name");
+    let named = attribute
+        .and_then(|attribute| attribute.value.as_ref())
+        .and_then(as_text);
+    let field = Some(record.event_name.as_str()).filter(|name| !name.is_empty());
+    let body = record.body.as_ref().and_then(as_text);
+    let name = named.or(field).or(body).unwrap_or_default();
+    let name = ["claude_code.", "claude_cowork."]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name);
+    name.chars().take(64).collect()
+}
+
+fn as_text(value: &AnyValue) -> Option<&str> {
+    match &value.value {
+        Some(Value::StringValue(text)) => Some(text),
+        _ => None,
+    }
+}

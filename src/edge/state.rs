@@ -1,0 +1,46 @@
+//! What an edge is, beside its queue: its id and its identity key, made once.
+
+use std::path::Path;
+
+use anyhow::Context;
+use uuid::Uuid;
+
+use crate::event::Identifier;
+use crate::secret;
+
+/// The files beside the queue's directory.
+pub(super) struct State {
+    /// `fieldpost.edge.id`: random, so that two machines made from one image differ once they run.
+    pub(super) edge_id: String,
+    identity_key: [u8; 32],
+}
+
+impl State {
+    /// Reads the files beside `queue_directory`, and makes those that are missing.
+    pub(super) fn open(queue_directory: &Path) -> anyhow::Result<State> {
+        let directory = queue_directory.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make the state folder {}", directory.display()))?;
+        let id_file = directory.join("edge.id");
+        if !id_file.exists() {
+            secret::write_file(&id_file, &Uuid::new_v4().to_string())
+                .with_context(|| format!("cannot write {}", id_file.display()))?;
+        }
+        let edge_id = std::fs::read_to_string(&id_file)
+            .with_context(|| format!("cannot read {}", id_file.display()))?
+            .trim()
+            .to_owned();
+        let key_file = directory.join("edge.key");
+        let identity_key = secret::key_file(&key_file)
+            .with_context(|| format!("cannot use {}", key_file.display()))?;
+        Ok(State {
+            edge_id,
+            identity_key,
+        })
+    }
+
+    /// Gives records their identity, under this edge's own key.
+    pub(super) fn identifier(&self) -> Identifier {
+        Identifier::new(self.identity_key)
+    }
+}

@@ -1,0 +1,29 @@
+//! What happened: pure values read from OTLP records. No sockets, no files, no runtime.
+
+mod attributes;
+mod facts;
+mod identity;
+mod tool;
+mod sensitive;
+pub mod content;
+mod activity;
+mod time;
+
+pub use activity::Activity;
+pub use attributes::Attributes;
+pub use facts::{AgentIdentity, Facts, Heartbeat, MachineFacts};
+pub use identity::{Identifier, RECORD_UID};
+pub use sensitive::is_content;
+pub use time::{Timestamp, TimestampError};
+pub use tool::{ToolKind, ToolName};
+
+/// Attribute (and resource attribute) that names the edge a record came through.
+pub const EDGE_ID: &str = "fieldpost.edge.id";
+/// Attribute with the number that the edge gave to a log record.
+pub const EDGE_SEQ: &str = "fieldpost.edge.seq";
+/// Resource attribute with the version of the edge.
+pub const EDGE_VERSION: &str = "fieldpost.edge.version";
+/// Attribute with the number of secrets that the edge took out of a record.
+pub const REDACTION_COUNT: &str = "fieldpost.redaction.count";
+/// Event name of an edge's heartbeat.
+pub const HEARTBEAT: &str = "fieldpost.heartbeat";

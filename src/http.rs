@@ -1,0 +1,11 @@
+//! HTTP below the routes: connections with limits and graceful drain, bounded bodies, and the part of
+//! OTLP/HTTP that both halves share.
+
+mod server;
+mod body;
+#[cfg(feature = "edge")]
+pub mod client;
+pub mod otlp;
+
+pub use body::{BodyError, read_body};
+pub use server::{Limits, serve};

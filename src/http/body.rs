@@ -1,0 +1,54 @@
+//! Reads a request's body, chunked or with a length, under a limit of size and time.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+
+/// Time for the next piece of a body to arrive.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a body was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It is larger than allowed.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The peer stopped sending.
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    /// The connection ended in the middle.
+    #[error("the body was cut off: {0}")]
+    Interrupted(axum::Error),
+}
+
+/// Reads `body` whole.
+///
+/// # Errors
+/// [`BodyError`]; a declared length beyond `limit` bytes is refused before anything is read.
+pub async fn read_body(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    let declared = body.size_hint().lower();
+    if declared > limit as u64 {
+        return Err(BodyError::TooLarge { limit });
+    }
+    let mut collected = BytesMut::new();
+    loop {
+        let frame = tokio::time::timeout(PIECE_TIMEOUT, body.frame())
+            .await
+            .map_err(|_| BodyError::TooSlow)?;
+        let Some(frame) = frame else {
+            return Ok(collected.freeze());
+        };
+        if let Ok(data) = frame.map_err(BodyError::Interrupted)?.into_data() {
+            if collected.len() + data.len() > limit {
+                return Err(BodyError::TooLarge { limit });
+            }
+            collected.extend_from_slice(&data);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! OTLP over HTTP as both halves speak it: from a request's head to a decoded message, and from an
+//! outcome to an answer in the client's own encoding (OTLP specification, "OTLP/HTTP").
+//!
+//! Statuses are chosen for clients that lose a batch on most of them (WIRE.md, section 4): 400 only
+//! for a body that is not OTLP at all, 503 with `Retry-After` for whatever may pass later, never 500.
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::body::{BodyError, read_body};
+use crate::otlp::compression::{Coding, InflateError};
+use crate::otlp::decode::{Decoded, decode};
+use crate::otlp::reply::{self, PartialSuccess};
+use crate::otlp::route::Target;
+use crate::otlp::{Encoding, Signal};
+
+/// Seconds after which a client may try again when the store behind cannot take a record.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// What a request's head says about its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange {
+    target: Target,
+    encoding: Encoding,
+    coding: Coding,
+}
+
+impl Exchange {
+    /// Reads a request's head.
+    ///
+    /// # Errors
+    /// 405 for another method than POST, 415 for a body that is not OTLP's or is compressed in a way
+    /// that is not read here.
+    pub fn open(target: Target, head: &Parts) -> Result<Exchange, Refusal> {
+        if head.method != Method::POST {
+            return Err(Refusal::method_not_allowed());
+        }
+        let encoding =
+            text(&head.headers, header::CONTENT_TYPE).and_then(Encoding::of_content_type);
+        let Some(encoding) = encoding else {
+            return Err(Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Content-Type must be application/json or application/x-protobuf",
+            ));
+        };
+        let Some(coding) = Coding::of_header(text(&head.headers, header::CONTENT_ENCODING)) else {
+            let refusal = Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Content-Encoding must be identity, gzip or zstd",
+            );
+            return Err(refusal.in_encoding(encoding).with_header(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static("gzip, zstd"),
+            ));
+        };
+        Ok(Exchange {
+            target,
+            encoding,
+            coding,
+        })
+    }
+
+    /// Reads, inflates and decodes the body; `limit` bytes hold before and after inflating.
+    ///
+    /// # Errors
+    /// 413, 408 or 400.
+    pub async fn read(self, body: Body, limit: usize) -> Result<Decoded, Refusal> {
+        let body = read_body(body, limit)
+            .await
+            .map_err(|error| self.refuse_body(&error))?;
+        let decoding = tokio::task::spawn_blocking(move || {
+            let inflated = self.coding.inflate(&body, limit).map_err(|error| {
+                let status = match error {
+                    InflateError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                    InflateError::Corrupt(_) => StatusCode::BAD_REQUEST,
+                };
+                Refusal::new(status, error.to_string()).in_encoding(self.encoding)
+            })?;
+            decode(self.target, self.encoding, &inflated).map_err(|error| {
+                Refusal::new(StatusCode::BAD_REQUEST, error.to_string()).in_encoding(self.encoding)
+            })
+        });
+        decoding
+            .await
+            .unwrap_or_else(|_| Err(Refusal::unavailable("decoding failed")))
+    }
+
+    /// The 200 for what was stored.
+    pub fn accept(self, signal: Signal, partial: &PartialSuccess) -> Response {
+        let body = reply::success(signal, self.encoding, partial);
+        ([(header::CONTENT_TYPE, self.encoding.content_type())], body).into_response()
+    }
+
+    /// `refusal` in this request's encoding.
+    pub fn refuse(self, refusal: Refusal) -> Response {
+        refusal.in_encoding(self.encoding).into_response()
+    }
+
+    fn refuse_body(self, error: &BodyError) -> Refusal {
+        let status = match error {
+            BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Interrupted(_) => StatusCode::BAD_REQUEST,
+        };
+        Refusal::new(status, error.to_string()).in_encoding(self.encoding)
+    }
+}
+
+/// Why a request is not accepted, as its answer.
+#[derive(Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    message: String,
+    encoding: Option<Encoding>,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    /// A refusal with a message for the person who reads the client's log.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Refusal {
+        Refusal {
+            status,
+            message: message.into(),
+            encoding: None,
+            header: None,
+        }
+    }
+
+    /// 405: only POST is spoken here.
+    pub fn method_not_allowed() -> Refusal {
+        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "OTLP is sent by POST")
+            .with_header(header::ALLOW, HeaderValue::from_static("POST"))
+    }
+
+    /// 503: try again shortly.
+    pub fn unavailable(message: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
+            .with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
+    }
+
+    /// The same with one more header.
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Refusal {
+        self.header = Some((name, value));
+        self
+    }
+
+    fn in_encoding(mut self, encoding: Encoding) -> Refusal {
+        self.encoding = Some(encoding);
+        self
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let content_type = self.encoding.unwrap_or(Encoding::Json).content_type();
+        let body = reply::error(self.encoding, &self.message);
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, content_type)], body).into_response();
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}

@@ -1,0 +1,142 @@
+//! Secrets in memory and in files.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A secret that no log line, error or debug output shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a secret in.
+    pub fn new(secret: impl Into<String>) -> Secret {
+        Secret(secret.into())
+    }
+
+    /// The secret itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(…)")
+    }
+}
+
+/// Why a secret's file was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretFileError {
+    /// It cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Users other than the owner and the group can read it.
+    #[error("{path} can be read by every user of this machine; run: chmod o-rwx {path}")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is nothing in it.
+    #[error("{path} is empty; write the secret into it")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Reads a secret from a file, without the white space around it.
+///
+/// # Errors
+/// [`SecretFileError`]; a file that others can read is refused, because its secret is no longer one.
+pub fn read_file(path: &Path) -> Result<Secret, SecretFileError> {
+    let unreadable = |source| SecretFileError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+        if mode & 0o007 != 0 {
+            return Err(SecretFileError::Exposed {
+                path: path.to_owned(),
+            });
+        }
+    }
+    let text = io::read_to_string(file).map_err(unreadable)?;
+    match text.trim() {
+        "" => Err(SecretFileError::Empty {
+            path: path.to_owned(),
+        }),
+        secret => Ok(Secret::new(secret)),
+    }
+}
+
+/// Writes `contents` to a file that only its owner can read, whole or not at all.
+///
+/// # Errors
+/// When the file, or the one beside it that becomes it, cannot be written.
+pub fn write_file(path: &Path, contents: &str) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let mut file = options.open(&beside)?;
+    file.write_all(contents.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
+}
+
+/// 32 bytes from the operating system's source of randomness.
+///
+/// # Panics
+/// When the operating system has none, without which no key can be made.
+pub fn random_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).expect("the operating system gives random bytes");
+    key
+}
+
+/// The 32 random bytes kept in `path`, made when the file does not exist yet.
+///
+/// # Errors
+/// When the file cannot be read or written, or does not hold 64 hexadecimal digits.
+pub fn key_file(path: &Path) -> io::Result<[u8; 32]> {
+    if !path.exists() {
+        let digits: String = random_key()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        write_file(path, &digits)?;
+    }
+    let secret = read_file(path).map_err(io::Error::other)?;
+    parse_key(secret.expose()).ok_or_else(|| {
+        io::Error::other(format!(
+            "{} does not hold 64 hexadecimal digits",
+            path.display()
+        ))
+    })
+}
+
+fn parse_key(digits: &str) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    if digits.len() != key.len() * 2 {
+        return None;
+    }
+    for (byte, at) in key.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(key)
+}

@@ -1,0 +1,168 @@
+//! The command line: every mistake at once, words that say what to do, exit codes.
+
+use serde_json::Value;
+
+use crate::support::fieldpost::command;
+
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+    let output = command()
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .output()
+        .await
+        .expect("the binary starts");
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("text"),
+        stderr: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_config_tells_every_mistake_with_its_line() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("edge.toml");
+    let text = "[listen]\naddresses = [\"nowhere\"]\nmax_body = \"64 elephants\"\n\n\
+        [upstream]\nendpoint = \"ftp://example.com\"\ncompression = \"rar\"\n\n[queue]\nsize = 3\n";
+    std::fs::write(&file, text).expect("the directory is writable");
+    let file = file.display().to_string();
+    let ran = run(&["edge", "check-config", "--config", &file], &[]).await;
+    assert_eq!(ran.code, Some(1));
+    let told: Vec<&str> = ran.stdout.lines().collect();
+    let lines: Vec<String> = [2, 3, 6, 7, 10]
+        .iter()
+        .map(|line| format!("{file}:{line}: "))
+        .collect();
+    assert_eq!(told.len(), lines.len(), "{}", ran.stdout);
+    for (told, line) in told.iter().zip(&lines) {
+        assert!(told.starts_with(line), "{told}");
+    }
+    let json = run(&["edge", "check-config", "--json", "--config", &file], &[]).await;
+    let json: Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(json["ok"], false);
+    assert_eq!(json["mistakes"].as_array().map(Vec::len), Some(5));
+
+    let good = [(
+        "FIELDPOST_UPSTREAM_ENDPOINT",
+        "https://otel.example.com/v1/logs",
+    )];
+    std::fs::write(&file, "[listen]\naddresses = [\"127.0.0.1:0\"]\n").expect("writable");
+    assert_eq!(
+        run(&["edge", "check-config", "--config", &file], &good)
+            .await
+            .code,
+        Some(0)
+    );
+    let missing = run(&["edge", "check-config", "--config", &file], &[]).await;
+    assert!(
+        missing.stdout.contains("upstream.endpoint is missing"),
+        "{}",
+        missing.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_say_what_to_do() {
+    let ran = run(&["edge", "run", "--config", "/nowhere/edge.toml"], &[]).await;
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("/nowhere/edge.toml"), "{}", ran.stderr);
+
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = taken
+        .local_addr()
+        .expect("a bound address")
+        .port()
+        .to_string();
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let data = data.path().display().to_string();
+    let ran = run(
+        &[
+            "dev",
+            "--edge-port",
+            &port,
+            "--central-port",
+            "0",
+            "--data",
+            &data,
+        ],
+        &[],
+    )
+    .await;
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.stderr.contains(&port) && ran.stderr.contains("--edge-port 0"),
+        "{}",
+        ran.stderr
+    );
+
+    assert_eq!(run(&["fly"], &[]).await.code, Some(2));
+    for arguments in [
+        &["--help"][..],
+        &["dev", "--help"],
+        &["edge", "--help"],
+        &["central", "--help"],
+    ] {
+        let ran = run(arguments, &[]).await;
+        assert_eq!(ran.code, Some(0), "{arguments:?}");
+        assert!(ran.stdout.contains("Usage: fieldpost"), "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_tokens_and_keys_are_managed_from_the_shell() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data = directory.path().display().to_string();
+    let environment = [("FIELDPOST_DATA_DIRECTORY", data.as_str())];
+    let central = async |arguments: &[&str]| {
+        let mut all = vec!["central"];
+        all.extend(arguments);
+        let ran = run(&all, &environment).await;
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
+        ran.stdout
+    };
+    central(&[
+        "tenant",
+        "add",
+        "--tenant",
+        "acme",
+        "--environment",
+        "laptops",
+    ])
+    .await;
+    assert_eq!(
+        central(&["tenant", "list"]).await,
+        "default/default\nacme/laptops\n"
+    );
+    let place = ["--tenant", "acme", "--environment", "laptops"];
+    let installed = central(&[&["token", "install", "--json"][..], &place].concat()).await;
+    let installed: Value = serde_json::from_str(&installed).expect("JSON");
+    assert!(
+        installed["authorizationHeader"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("Bearer "))
+    );
+    let tokens = central(&[&["token", "list", "--json"][..], &place].concat()).await;
+    let tokens: Value = serde_json::from_str(&tokens).expect("JSON");
+    let id = tokens[0]["id"].as_str().expect("an id").to_owned();
+    central(&[&["token", "revoke", &id][..], &place].concat()).await;
+    let again = run(
+        &[&["central", "token", "revoke", &id][..], &place].concat(),
+        &environment,
+    )
+    .await;
+    assert_eq!(again.code, Some(1), "a token is revoked once");
+    let key = central(&[&["api-key"][..], &place].concat()).await;
+    assert!(key.starts_with("fpk_"), "{key}");
+    let nowhere = run(
+        &["central", "token", "list", "--tenant", "nobody"],
+        &environment,
+    )
+    .await;
+    assert!(nowhere.stderr.contains("tenant list"), "{}", nowhere.stderr);
+}

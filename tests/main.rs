@@ -1,0 +1,23 @@
+//! The one integration test binary. `journey` is read first: it follows a record from a client to the
+//! page. Every other module deepens one stretch of that way.
+//!
+//! Real servers on port 0, real sled, real SQLite, real clients, a real browser. Nothing is skipped: a
+//! missing prerequisite fails, and says what to install.
+
+mod journey;
+mod clients;
+mod claude;
+mod receiver;
+mod lenient;
+mod redaction;
+mod queue;
+mod forwarder;
+mod ingest;
+mod materialization;
+mod api;
+mod portal;
+mod templates;
+mod dev;
+mod cli;
+mod architecture;
+mod support;

@@ -1,0 +1,738 @@
+//! The durable queue, from outside: what it promises in the first lines of `src/edge/queue.rs`.
+//!
+//! A copy of the directory stands for a crash: it is what a process killed at that moment leaves.
+
+use std::sync::LazyLock;
+use std::{
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use fieldpost::{
+    edge::{
+        queue::{AppendError, Batch, BatchLimits, OpenError, Parked, Queue, StorageError},
+        redact::{Redacted, Redactor},
+    },
+    otlp::{
+        ExportLogsServiceRequest, ExportMetricsServiceRequest, ExportTraceServiceRequest, Request,
+        Signal,
+    },
+};
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, any_value::Value},
+    logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
+    metrics::v1::{Metric, ResourceMetrics, ScopeMetrics},
+    trace::v1::{ResourceSpans, ScopeSpans, Span},
+};
+use proptest::prelude::*;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+#[tokio::test]
+async fn records_come_out_in_order_and_numbered() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    for first in [0, 10, 20] {
+        append(&queue, first..first + 10, 100).await;
+    }
+    assert_eq!(queue.depth().records, 30);
+    let full = queue.depth();
+    let limits = BatchLimits {
+        records: 10,
+        ..BatchLimits::default()
+    };
+    let third = queue.next_batch(limits).await.unwrap();
+    assert_eq!(read(&third).len(), 10);
+    drop(third);
+    assert_eq!(
+        queue.depth(),
+        full,
+        "a batch that goes back leaves everything as it was"
+    );
+    assert!(
+        queue
+            .depth()
+            .oldest
+            .is_some_and(|at| at <= SystemTime::now())
+    );
+    let batch = next(&queue).await;
+    assert_eq!((batch.signal(), batch.record_count()), (Signal::Logs, 30));
+    assert_eq!(
+        read(&batch),
+        (0..30).map(|id| (id, id + 1)).collect::<Vec<_>>()
+    );
+    let plain = zstd::stream::decode_all(&batch.frames()[..]).unwrap();
+    assert_eq!(
+        Request::decode_protobuf(Signal::Logs, &plain).unwrap(),
+        batch.decode().unwrap()
+    );
+    queue.remove(batch).await.unwrap();
+    assert_eq!(
+        (
+            queue.depth().records,
+            queue.depth().bytes,
+            queue.depth().oldest
+        ),
+        (0, 0, None)
+    );
+    assert_eq!(queue.last_seq(), 30);
+}
+
+#[tokio::test]
+async fn a_batch_holds_one_signal_and_keeps_to_its_limits() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    append(&queue, 0..4, 1000).await;
+    append(&queue, 4..8, 1000).await;
+    for request in [metrics(), traces()] {
+        queue.append(redacted(request)).await.unwrap();
+    }
+    append(&queue, 8..9, 1000).await;
+    let of = |batch: &Batch| (batch.signal(), batch.record_count());
+    let by_count = BatchLimits {
+        records: 7,
+        ..BatchLimits::default()
+    };
+    let by_plain = BatchLimits {
+        plain_bytes: 7000,
+        ..BatchLimits::default()
+    };
+    let by_frame = BatchLimits {
+        frame_bytes: 1,
+        ..BatchLimits::default()
+    };
+    for limits in [by_count, by_plain, by_frame] {
+        let first = queue.next_batch(limits).await.unwrap();
+        let second = queue.next_batch(limits).await.unwrap();
+        assert_eq!(
+            (of(&first), of(&second)),
+            ((Signal::Logs, 4), (Signal::Logs, 4))
+        );
+        // Dropped, both go back.
+    }
+    let logs = next(&queue).await;
+    let metrics = next(&queue).await;
+    let traces = next(&queue).await;
+    let rest = next(&queue).await;
+    assert_eq!(
+        (of(&logs), of(&metrics)),
+        ((Signal::Logs, 8), (Signal::Metrics, 1))
+    );
+    assert_eq!(
+        (of(&traces), of(&rest)),
+        ((Signal::Traces, 1), (Signal::Logs, 1))
+    );
+    assert!(matches!(metrics.decode().unwrap(), Request::Metrics(_)));
+    assert_eq!(read(&rest), [(8, 9)]);
+}
+
+#[tokio::test]
+async fn next_batch_waits_for_an_append_and_ends_with_the_queue() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    let waiting = tokio::spawn({
+        let queue = queue.clone();
+        async move { read(&next(&queue).await) }
+    });
+    tokio::task::yield_now().await;
+    append(&queue, 5..6, 10).await;
+    assert_eq!(waiting.await.unwrap(), [(5, 1)]);
+    // The batch was dropped, so it is there again; and then there is nothing more.
+    let batch = next(&queue).await;
+    let waiting = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.next_batch(BatchLimits::default()).await.is_none() }
+    });
+    tokio::task::yield_now().await;
+    queue.close().await;
+    assert!(waiting.await.unwrap());
+    assert!(matches!(
+        queue.remove(batch).await,
+        Err(StorageError::Closed)
+    ));
+    assert!(matches!(
+        queue.append(redacted(logs(0..1, 1))).await,
+        Err(AppendError::Closed)
+    ));
+    assert!(matches!(queue.parked().await, Err(StorageError::Closed)));
+    queue.close().await;
+}
+
+#[tokio::test]
+async fn a_later_batch_settled_first_does_not_settle_the_earlier() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    append(&queue, 0..1, 10).await;
+    append(&queue, 1..2, 10).await;
+    let one = BatchLimits {
+        records: 1,
+        ..BatchLimits::default()
+    };
+    let earlier = queue.next_batch(one).await.unwrap();
+    let later = queue.next_batch(one).await.unwrap();
+    queue.remove(later).await.unwrap();
+    drop(earlier);
+    queue.close().await;
+    let queue = open(directory.path());
+    assert_eq!(read(&next(&queue).await)[0], (0, 1));
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_crash_right_after() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    for id in 0..20 {
+        append(&queue, id..id + 1, 500).await;
+        let crashed = copy(directory.path());
+        let after = open(crashed.path());
+        assert_eq!(read(&next(&after).await).len() as u64, id + 1);
+        assert_eq!(after.last_seq(), id + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_is_stored_in_parts_and_none_of_it_in_blobs() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    append(&queue, 0..1, 3 << 20).await;
+    append(&queue, 1..5, 1 << 20).await;
+    append(&queue, 5..6, 20).await;
+    let first = next(&queue).await;
+    assert_eq!(read(&first), [(0, 1)]);
+    let entries = first.position();
+    assert_eq!(
+        entries.end - entries.start,
+        32 + 1,
+        "3 MiB and a little in parts of 96 KiB"
+    );
+    queue.remove(first).await.unwrap();
+    // Cut between its records, the second request fits into more batches than one.
+    let limits = BatchLimits {
+        plain_bytes: 2 << 20,
+        ..BatchLimits::default()
+    };
+    for expected in [(1, 2), (2, 3), (3, 4)] {
+        let batch = queue.next_batch(limits).await.unwrap();
+        assert_eq!(read(&batch), [expected]);
+        queue.remove(batch).await.unwrap();
+    }
+    queue.close().await;
+    let queue = open(directory.path());
+    assert_eq!(read(&next(&queue).await), [(4, 5), (5, 6)]);
+    assert_eq!(blobs(directory.path()), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_until_the_first_has_closed() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    let refused = Queue::open(directory.path()).err().unwrap();
+    assert!(matches!(refused, OpenError::InUse(_)), "{refused}");
+    queue.close().await;
+    open(directory.path()).close().await;
+    fs::write(directory.path().join("format"), "2\n").unwrap();
+    let refused = Queue::open(directory.path()).err().unwrap();
+    assert!(
+        matches!(&refused, OpenError::Format { found, .. } if found == "2"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_state_means_delivery_again_and_no_loss() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    append(&queue, 0..5, 100).await;
+    queue.remove(next(&queue).await).await.unwrap();
+    append(&queue, 5..10, 100).await;
+    queue.close().await;
+
+    let whole = copy(directory.path());
+    let queue = open(whole.path());
+    assert_eq!(
+        read(&next(&queue).await)[0],
+        (5, 6),
+        "settled records stay settled"
+    );
+    let database = directory.path().join("state.db/db");
+    let length = fs::metadata(&database).unwrap().len() as usize;
+    fs::write(&database, vec![0x5a; length]).unwrap();
+    fs::write(directory.path().join("state.db/conf"), "no").unwrap();
+    let queue = open(directory.path());
+    assert_eq!(
+        read(&next(&queue).await),
+        (0..10).map(|id| (id, id + 1)).collect::<Vec<_>>()
+    );
+    append(&queue, 10..11, 100).await;
+    assert_eq!(queue.last_seq(), 11);
+}
+
+#[tokio::test]
+async fn a_flipped_byte_costs_at_most_its_segment() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    for id in 0..20 {
+        append(&queue, id..id + 1, 1_000_000).await;
+    }
+    let crashed = copy(directory.path());
+    queue.close().await;
+    let mut lost_any = false;
+    for source in [directory.path(), crashed.path()] {
+        let length = fs::metadata(segments(source)[1].join("db")).unwrap().len();
+        for place in 0..8 {
+            let damaged = copy(source);
+            let segments = segments(damaged.path());
+            assert_eq!(segments.len(), 3);
+            flip(&segments[1].join("db"), length * place / 8 + 1234);
+            let queue = open(damaged.path());
+            append(&queue, 20..21, 10).await;
+            let read = drain(&queue, 20).await;
+            let ids: Vec<u64> = read.iter().map(|record| record.0).collect();
+            assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+            assert!(read.iter().all(|(id, seq)| *seq == id + 1), "{read:?}");
+            let lost: Vec<u64> = (0..21).filter(|id| !ids.contains(id)).collect();
+            assert!(lost.iter().all(|id| (9..18).contains(id)), "{lost:?}");
+            assert_eq!(queue.depth().damaged > 0, !lost.is_empty(), "{lost:?}");
+            assert_eq!(queue.depth().records, 0);
+            lost_any |= !lost.is_empty();
+        }
+    }
+    assert!(lost_any, "no flip hit anything");
+}
+
+#[tokio::test]
+async fn what_sled_can_do_without_is_repaired_and_what_not_is_put_aside() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    append(&queue, 0..5, 100).await;
+    queue.close().await;
+    for (file, contents) in [
+        ("conf", &b"\0\0\0\0"[..]),
+        ("snap.0000000000000000", b"half a snapshot"),
+        ("snap.0000000000000001.generating", b"half a snapshot"),
+        ("info", b"nonsense"),
+    ] {
+        let damaged = copy(directory.path());
+        fs::write(segments(damaged.path())[0].join(file), contents).unwrap();
+        let queue = open(damaged.path());
+        assert_eq!(read(&next(&queue).await).len(), 5, "{file}");
+        assert_eq!(queue.depth().damaged, 0, "{file}");
+        append(&queue, 5..6, 10).await;
+        assert_eq!(queue.last_seq(), 6, "{file}");
+    }
+    let segment = segments(directory.path()).remove(0);
+    fs::write(segment.join("db"), vec![0x5a; 600_000]).unwrap();
+    let queue = open(directory.path());
+    append(&queue, 5..6, 10).await;
+    assert_eq!(read(&next(&queue).await), [(5, 6)]);
+    assert_eq!(queue.depth().damaged, 1);
+}
+
+#[tokio::test]
+async fn a_drained_queue_gives_the_disk_back_and_goes_on_counting() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    for id in 0..30 {
+        append(&queue, id..id + 1, 1_000_000).await;
+    }
+    assert_eq!(segments(directory.path()).len(), 4);
+    let full = disk_bytes(directory.path());
+    assert!(
+        (30 << 20..50 << 20).contains(&full),
+        "{full} bytes for 30 MB"
+    );
+    drain(&queue, 29).await;
+    queue.close().await;
+    assert_eq!(segments(directory.path()).len(), 1);
+    let drained = disk_bytes(directory.path());
+    assert!(drained < 10 << 20, "{drained} bytes when empty");
+
+    for round in 0..3 {
+        let queue = open(directory.path());
+        assert_eq!((queue.depth().records, queue.last_seq()), (0, 30 + round));
+        append(&queue, 100..101, 10).await;
+        assert_eq!(drain(&queue, 100).await, [(100, 31 + round)]);
+        queue.close().await;
+    }
+    fs::remove_dir_all(directory.path().join("state.db")).unwrap();
+    assert_eq!(open(directory.path()).last_seq(), 33);
+}
+
+#[tokio::test]
+async fn a_refused_append_leaves_the_queue_in_order() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    fs::write(
+        directory.path().join(format!("{:016x}.sled", 1)),
+        "in the way",
+    )
+    .unwrap();
+    let refused = queue.append(redacted(logs(0..1, 10))).await;
+    assert!(
+        matches!(refused, Err(AppendError::Storage(StorageError::Io(_)))),
+        "{refused:?}"
+    );
+    append(&queue, 1..2, 10).await;
+    assert_eq!(read(&next(&queue).await), [(1, 2)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixteen_at_once_are_stored_each_in_its_order() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    let appenders = (0..16).map(|appender| {
+        let queue = queue.clone();
+        tokio::spawn(async move {
+            for n in 0..25 {
+                append(&queue, appender * 1000 + n..appender * 1000 + n + 1, 2000).await;
+            }
+        })
+    });
+    for appender in appenders.collect::<Vec<_>>() {
+        appender.await.unwrap();
+    }
+    assert_eq!(queue.depth().records, 400);
+    queue.close().await;
+    let queue = open(directory.path());
+    let mut read = Vec::new();
+    while read.len() < 400 {
+        let batch = next(&queue).await;
+        read.extend(self::read(&batch));
+        queue.remove(batch).await.unwrap();
+    }
+    for appender in 0..16 {
+        let own: Vec<u64> = read
+            .iter()
+            .map(|r| r.0)
+            .filter(|id| id / 1000 == appender)
+            .collect();
+        assert_eq!(
+            own,
+            (appender * 1000..appender * 1000 + 25).collect::<Vec<_>>()
+        );
+    }
+    let mut numbers: Vec<u64> = read.iter().map(|record| record.1).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=400).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn parked_records_are_listed_survive_and_are_bounded() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    assert_eq!(queue.parked().await.unwrap().items, []);
+    let parked = |reason: &str, status, request| Parked {
+        reason: reason.into(),
+        status,
+        request,
+    };
+    queue
+        .park(parked("refused", Some(400), logs(0..3, 300_000)))
+        .await
+        .unwrap();
+    queue
+        .park(parked("answered nothing", None, traces()))
+        .await
+        .unwrap();
+    let list = queue.parked().await.unwrap();
+    let told: Vec<_> = list
+        .items
+        .iter()
+        .map(|p| (&p.reason[..], p.status, p.signal, p.records))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("refused", Some(400), Signal::Logs, 3),
+            ("answered nothing", None, Signal::Traces, 1)
+        ]
+    );
+    let crashed = copy(directory.path());
+    assert_eq!(open(crashed.path()).parked().await.unwrap(), list);
+    for id in 0..9 {
+        queue
+            .park(parked("again", None, logs(id..id + 1, 8_000_000)))
+            .await
+            .unwrap();
+    }
+    let bounded = queue.parked().await.unwrap();
+    let kept: u64 = bounded.items.iter().map(|item| item.bytes).sum();
+    assert!((40 << 20..=64 << 20).contains(&kept), "{kept} bytes");
+    assert_eq!(bounded.dropped_records + bounded.items.len() as u64, 4 + 9);
+    assert!(bounded.items.iter().all(|item| item.id > list.items[1].id));
+    queue.close().await;
+    assert_eq!(
+        open(directory.path()).parked().await.unwrap().items,
+        bounded.items
+    );
+    assert_eq!(blobs(directory.path()), Vec::<PathBuf>::new());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append { records: u64, bytes: usize },
+    Deliver { limit: usize },
+    GiveBack,
+    Reopen,
+    Crash,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let small =
+        (1..20u64, 0..2000usize).prop_map(|(records, bytes)| Step::Append { records, bytes });
+    let large = (1..3u64, 100_000..1_200_000usize)
+        .prop_map(|(records, bytes)| Step::Append { records, bytes });
+    let step = prop_oneof![
+        6 => small,
+        3 => large,
+        6 => (1..40usize).prop_map(|limit| Step::Deliver { limit }),
+        1 => Just(Step::GiveBack),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Crash),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The model: record `n` of all that were appended has the id `n` and the number `n + 1`.
+    #[test]
+    fn behaves_like_a_list(steps in steps()) {
+        Runtime::new().unwrap().block_on(async {
+            let mut directory = TempDir::new().unwrap();
+            let mut queue = open(directory.path());
+            let (mut appended, mut settled) = (0, 0);
+            for step in steps {
+                match step {
+                    Step::Append { records, bytes } => {
+                        append(&queue, appended..appended + records, bytes).await;
+                        appended += records;
+                    }
+                    Step::Deliver { limit } if settled < appended => {
+                        let limits = BatchLimits { records: limit, ..BatchLimits::default() };
+                        let batch = queue.next_batch(limits).await.unwrap();
+                        let end = settled + batch.record_count() as u64;
+                        assert!(end > settled && end <= appended);
+                        let expected: Vec<_> = (settled..end).map(|id| (id, id + 1)).collect();
+                        assert_eq!(read(&batch), expected);
+                        queue.remove(batch).await.unwrap();
+                        settled = end;
+                    }
+                    Step::GiveBack if settled < appended => drop(next(&queue).await),
+                    Step::Deliver { .. } | Step::GiveBack => {}
+                    Step::Reopen => {
+                        queue.close().await;
+                        queue = open(directory.path());
+                    }
+                    Step::Crash => {
+                        let crashed = copy(directory.path());
+                        queue.close().await;
+                        queue = open(crashed.path());
+                        directory = crashed;
+                        let depth = queue.depth().records;
+                        assert!(depth >= appended - settled, "acknowledged records are missing");
+                        settled = appended - depth;
+                    }
+                }
+                assert_eq!(queue.depth().records, appended - settled);
+                assert_eq!(queue.depth().damaged, 0);
+                assert_eq!(queue.last_seq(), appended);
+            }
+            if settled < appended {
+                let rest = drain(&queue, appended - 1).await;
+                assert_eq!(rest, (settled..appended).map(|id| (id, id + 1)).collect::<Vec<_>>());
+            }
+            assert_eq!(blobs(directory.path()), Vec::<PathBuf>::new());
+        });
+    }
+}
+
+fn open(directory: &Path) -> Queue {
+    Queue::open(directory).unwrap()
+}
+
+async fn append(queue: &Queue, ids: Range<u64>, bytes: usize) {
+    queue.append(redacted(logs(ids, bytes))).await.unwrap();
+}
+
+/// A batch that must come.
+async fn next(queue: &Queue) -> Batch {
+    let batch = queue.next_batch(BatchLimits::default());
+    tokio::time::timeout(Duration::from_secs(20), batch)
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+/// Takes and removes batches until the record `last` was in one.
+async fn drain(queue: &Queue, last: u64) -> Vec<(u64, u64)> {
+    let mut records = Vec::new();
+    while records
+        .last()
+        .is_none_or(|record: &(u64, u64)| record.0 != last)
+    {
+        let batch = next(queue).await;
+        records.extend(read(&batch));
+        queue.remove(batch).await.unwrap();
+    }
+    records
+}
+
+/// Id and sequence number of each record.
+fn read(batch: &Batch) -> Vec<(u64, u64)> {
+    let Request::Logs(logs) = batch.decode().unwrap() else {
+        panic!("not logs")
+    };
+    let scopes = logs
+        .resource_logs
+        .iter()
+        .flat_map(|resource| &resource.scope_logs);
+    let of = |record: &LogRecord| {
+        let seq = record
+            .attributes
+            .iter()
+            .find(|a| a.key == "fieldpost.edge.seq")
+            .unwrap();
+        match seq.value.as_ref().unwrap().value {
+            Some(Value::IntValue(seq)) => (record.time_unix_nano, seq as u64),
+            _ => panic!("the number is not a number"),
+        }
+    };
+    scopes
+        .flat_map(|scope| &scope.log_records)
+        .map(of)
+        .collect()
+}
+
+/// One record for each id, with a body of so many bytes that do not compress.
+fn logs(ids: Range<u64>, bytes: usize) -> Request {
+    let record = |id| LogRecord {
+        time_unix_nano: id,
+        body: Some(AnyValue {
+            value: Some(Value::BytesValue(noise(id, bytes))),
+        }),
+        ..LogRecord::default()
+    };
+    let scope = ScopeLogs {
+        log_records: ids.map(record).collect(),
+        ..ScopeLogs::default()
+    };
+    let resource = ResourceLogs {
+        scope_logs: vec![scope],
+        ..ResourceLogs::default()
+    };
+    Request::Logs(ExportLogsServiceRequest {
+        resource_logs: vec![resource],
+    })
+}
+
+fn metrics() -> Request {
+    let scope = ScopeMetrics {
+        metrics: vec![Metric::default()],
+        ..ScopeMetrics::default()
+    };
+    let resource = ResourceMetrics {
+        scope_metrics: vec![scope],
+        ..ResourceMetrics::default()
+    };
+    Request::Metrics(ExportMetricsServiceRequest {
+        resource_metrics: vec![resource],
+    })
+}
+
+fn traces() -> Request {
+    let scope = ScopeSpans {
+        spans: vec![Span::default()],
+        ..ScopeSpans::default()
+    };
+    let resource = ResourceSpans {
+        scope_spans: vec![scope],
+        ..ResourceSpans::default()
+    };
+    Request::Traces(ExportTraceServiceRequest {
+        resource_spans: vec![resource],
+    })
+}
+
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let step = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut noise: Vec<u8> = std::iter::repeat_with(step)
+        .take(bytes.div_ceil(8))
+        .flatten()
+        .collect();
+    noise.truncate(bytes);
+    noise
+}
+
+/// The directory as a process killed now would leave it.
+fn copy(directory: &Path) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for file in files(directory) {
+        let to = copy.path().join(file.strip_prefix(directory).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        // The keeper may delete a drained segment meanwhile.
+        if let Err(error) = fs::copy(&file, to) {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+        }
+    }
+    copy
+}
+
+fn flip(file: &Path, offset: u64) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[offset as usize] ^= 0x10;
+    fs::write(file, bytes).unwrap();
+}
+
+fn segments(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|e| e == "sled"))
+        .collect();
+    segments.sort();
+    segments
+}
+
+fn blobs(directory: &Path) -> Vec<PathBuf> {
+    let in_blobs = |path: &PathBuf| path.parent().unwrap().ends_with("blobs");
+    files(directory).into_iter().filter(in_blobs).collect()
+}
+
+fn disk_bytes(directory: &Path) -> u64 {
+    let allocated =
+        |path: &PathBuf| std::os::unix::fs::MetadataExt::blocks(&fs::metadata(path).unwrap()) * 512;
+    files(directory).iter().map(allocated).sum()
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+/// The one way to redacted records.
+fn redacted(request: Request) -> Redacted {
+    static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::builtin);
+    REDACTOR.redact(request)
+}

@@ -1,0 +1,347 @@
+//! The localhost endpoint: what it takes, where, in which forms, and what it refuses.
+
+use axum::body::Body;
+use fieldpost::otlp::compression::Coding;
+use fieldpost::otlp::{Request, Signal};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::eventually;
+use crate::support::fieldpost::{TestEdge, client, edge_config};
+use crate::support::upstream::Upstream;
+use crate::support::wire::{self, send_raw};
+
+const EMPTY: &str = r#"{"resourceLogs":[]}"#;
+
+async fn edge_and_upstream(directory: &std::path::Path) -> (TestEdge, Upstream) {
+    let upstream = Upstream::start().await;
+    let edge = TestEdge::start(directory, &upstream.endpoint, None).await;
+    (edge, upstream)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn takes_every_captured_request_as_it_was_sent() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (edge, upstream) = edge_and_upstream(directory.path()).await;
+    let (mut records, mut signals) = (0, 0);
+    for capture in wire::all() {
+        let answer = capture
+            .send(&edge.address.to_string(), capture.path(), "Bearer any")
+            .await;
+        assert_eq!(answer.status, 200, "{}: {answer:?}", capture.folder);
+        match capture.signal() {
+            Signal::Logs => records += capture.records(),
+            Signal::Metrics | Signal::Traces => signals += 1,
+        }
+    }
+    assert_eq!(
+        signals, 2,
+        "one request of metrics and one of traces were captured"
+    );
+    eventually("all records upstream", async || {
+        (upstream.accepted("event.name").len() == records).then_some(())
+    })
+    .await;
+    eventually(
+        "metrics and traces upstream, each at its own address",
+        async || {
+            let received = upstream.received();
+            let has = |path: &str, signal: Signal| {
+                received
+                    .iter()
+                    .any(|request| request.path == path && request.request.signal() == signal)
+            };
+            (has("/v1/metrics", Signal::Metrics) && has("/v1/traces", Signal::Traces)).then_some(())
+        },
+    )
+    .await;
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn takes_records_at_every_address_that_clients_come_up_with() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (edge, upstream) = edge_and_upstream(directory.path()).await;
+    let capture = wire::folder("list-files").remove(0);
+    let paths = [
+        "/v1/logs",
+        "/any/prefix/v1/logs",
+        "/v1/logs/v1/logs",
+        "/",
+        "/v1/logs/",
+    ];
+    for path in paths {
+        let answer = capture
+            .send(&edge.address.to_string(), path, "Bearer any")
+            .await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    }
+    // The same bytes five times are one client's retries: the identities say so.
+    eventually("five copies upstream", async || {
+        (upstream.accepted("log.record.uid").len() == 5 * capture.records()).then_some(())
+    })
+    .await;
+    let mut uids = upstream.accepted("log.record.uid");
+    uids.sort();
+    uids.dedup();
+    assert_eq!(uids.len(), capture.records());
+
+    let metrics = wire::folder("three-signals")
+        .into_iter()
+        .find(|capture| capture.signal() == Signal::Metrics)
+        .expect("metrics were captured");
+    for path in ["/v1/logs/v1/metrics", "/"] {
+        let answer = metrics
+            .send(&edge.address.to_string(), path, "Bearer any")
+            .await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    }
+    eventually("both copies of the metrics upstream", async || {
+        let metrics = upstream
+            .received()
+            .iter()
+            .filter(|received| received.request.signal() == Signal::Metrics)
+            .map(|received| received.request.record_count())
+            .sum::<usize>();
+        let Request::Metrics(sent) = decode_metrics(&metrics_body()) else {
+            return None;
+        };
+        let once = Request::Metrics(sent).record_count();
+        (metrics == 2 * once).then_some(())
+    })
+    .await;
+    edge.stop().await;
+}
+
+fn metrics_body() -> Vec<u8> {
+    wire::folder("three-signals")
+        .into_iter()
+        .find(|capture| capture.signal() == Signal::Metrics)
+        .expect("metrics were captured")
+        .body
+}
+
+fn decode_metrics(body: &[u8]) -> Request {
+    Request::Metrics(serde_json::from_slice(body).expect("captured JSON is well-formed"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_every_encoding_and_compression_and_answers_in_kind() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (edge, upstream) = edge_and_upstream(directory.path()).await;
+    let logs = wire::folder("mcp").remove(0);
+    let protobuf = Request::Logs(logs.logs()).encode();
+    let mut sent = 0;
+    for (content_type, body) in [
+        ("application/json; charset=utf-8", logs.body.clone()),
+        ("application/x-protobuf", protobuf),
+    ] {
+        for coding in [Coding::Identity, Coding::Gzip, Coding::Zstd] {
+            let mut request = client()
+                .post(edge.logs())
+                .header("content-type", content_type)
+                .body(coding.compress(&body).expect("it compresses"));
+            if let Some(name) = coding.header() {
+                request = request.header("content-encoding", name);
+            }
+            let answer = request.send().await.expect("the edge answers");
+            assert_eq!(answer.status(), StatusCode::OK);
+            let kind = answer.headers()["content-type"]
+                .to_str()
+                .expect("text")
+                .to_owned();
+            assert!(
+                content_type.starts_with(&kind),
+                "{content_type} is answered with {kind}"
+            );
+            sent += logs.records();
+        }
+    }
+    eventually("all of them upstream", async || {
+        (upstream.accepted("event.name").len() == sent).then_some(())
+    })
+    .await;
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn says_what_is_wrong_with_a_request() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (edge, _upstream) = edge_and_upstream(directory.path()).await;
+    let url = edge.logs();
+    let post = |content_type: &'static str, body: &'static str| {
+        client()
+            .post(&url)
+            .header("content-type", content_type)
+            .body(body)
+            .send()
+    };
+    let status = |answer: Result<reqwest::Response, reqwest::Error>| {
+        answer.expect("the edge answers").status().as_u16()
+    };
+    assert_eq!(status(post("application/json", EMPTY).await), 200);
+    assert_eq!(status(post("application/json", "{}").await), 200);
+    assert_eq!(status(post("application/json", "").await), 400);
+    assert_eq!(status(post("application/json", "[1,2]").await), 400);
+    assert_eq!(
+        status(post("application/json", "{\"resourceLogs\":").await),
+        400
+    );
+    assert_eq!(
+        status(post("application/x-protobuf", "not protobuf").await),
+        400
+    );
+    assert_eq!(status(post("text/plain", EMPTY).await), 415);
+    let gzip = client()
+        .post(&url)
+        .header("content-type", "application/json")
+        .header("content-encoding", "gzip")
+        .body(EMPTY)
+        .send();
+    assert_eq!(status(gzip.await), 400);
+    let brotli = client()
+        .post(&url)
+        .header("content-type", "application/json")
+        .header("content-encoding", "br")
+        .body(EMPTY)
+        .send();
+    assert_eq!(status(brotli.await), 415);
+    let get = client().get(&url).send().await.expect("the edge answers");
+    assert_eq!(get.status(), 405);
+    assert_eq!(get.headers()["allow"], "POST");
+    let elsewhere = client()
+        .post(format!("http://{}/elsewhere", edge.address))
+        .body(EMPTY);
+    assert_eq!(status(elsewhere.send().await), 404);
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_browsers_out() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (edge, _upstream) = edge_and_upstream(directory.path()).await;
+    let post = |header: &'static str, value: &'static str| {
+        client()
+            .post(edge.logs())
+            .header("content-type", "application/json")
+            .header(header, value)
+            .body(EMPTY)
+            .send()
+    };
+    for (header, value, expected) in [
+        ("origin", "https://evil.example", 403),
+        ("origin", "null", 403),
+        ("host", "evil.example:4318", 403),
+        ("host", "127.0.0.1.evil.example", 403),
+        ("host", "localhost:4318", 200),
+        ("host", "[::1]:4318", 200),
+        ("host", "127.0.0.1", 200),
+    ] {
+        let status = post(header, value)
+            .await
+            .expect("the edge answers")
+            .status()
+            .as_u16();
+        assert_eq!(status, expected, "{header}: {value}");
+    }
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_what_a_body_may_cost() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let upstream = Upstream::start().await;
+    let mut config = edge_config(directory.path(), &upstream.endpoint, None, 0);
+    config = config.replace("[listen]\n", "[listen]\nmax_body = \"1MiB\"\n");
+    let edge = TestEdge::start_with(directory.path(), &config).await;
+    let large = json!({"resourceLogs": [], "padding": "x".repeat(2 << 20)}).to_string();
+    let bomb = Coding::Gzip
+        .compress(large.as_bytes())
+        .expect("it compresses");
+    assert!(bomb.len() < 1 << 20);
+
+    let post = |body: Vec<u8>, coding: &'static str| {
+        client()
+            .post(edge.logs())
+            .header("content-type", "application/json")
+            .header("content-encoding", coding)
+            .body(body)
+            .send()
+    };
+    let inflated = post(bomb, "gzip").await.expect("the edge answers");
+    assert_eq!(inflated.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let said: Value = serde_json::from_str(&inflated.text().await.expect("a body")).expect("JSON");
+    assert!(
+        said["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("1048576")),
+        "{said}"
+    );
+
+    // A declared length beyond the limit is refused before a byte of the body is sent.
+    let head = b"POST /v1/logs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+        content-length: 9999999\r\nconnection: close\r\n\r\n";
+    let declared = send_raw(&edge.address.to_string(), head).await;
+    assert_eq!(declared.status, 413, "{declared:?}");
+
+    // Without a declared length, the limit holds while reading.
+    let pieces = Body::from(vec![b' '; 3 << 20]);
+    let chunked = capture_with_body(pieces).await;
+    let answer = chunked
+        .send(&edge.address.to_string(), "/v1/logs", "none")
+        .await;
+    assert_eq!(answer.status, 413, "{answer:?}");
+    edge.stop().await;
+}
+
+/// A captured request's head with another body.
+async fn capture_with_body(body: Body) -> wire::Capture {
+    let mut capture = wire::folder("list-files").remove(0);
+    capture.body = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .expect("a body")
+        .to_vec();
+    capture
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn takes_a_body_of_64_mebibytes() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (edge, upstream) = edge_and_upstream(directory.path()).await;
+    let mut logs = wire::folder("list-files").remove(0).logs();
+    let record = logs.resource_logs[0].scope_logs[0].log_records[1].clone();
+    let mut records = vec![record; 512];
+    for (number, record) in records.iter_mut().enumerate() {
+        let prompt = record
+            .attributes
+            .iter_mut()
+            .find(|attribute| attribute.key == "prompt")
+            .expect("a prompt");
+        let text = format!("{number:0>8} ").repeat(14_500);
+        prompt.value = Some(opentelemetry_proto::tonic::common::v1::AnyValue {
+            value: Some(
+                opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue(text),
+            ),
+        });
+    }
+    logs.resource_logs[0].scope_logs[0].log_records = records;
+    let body = Request::Logs(logs).encode();
+    assert!(
+        body.len() > 60 << 20 && body.len() <= 64 << 20,
+        "{} bytes",
+        body.len()
+    );
+    let answer = client()
+        .post(edge.logs())
+        .header("content-type", "application/x-protobuf")
+        .body(body)
+        .send()
+        .await
+        .expect("the edge answers");
+    assert_eq!(answer.status(), StatusCode::OK);
+    eventually("all 512 records upstream", async || {
+        (upstream.accepted("log.record.uid").len() == 512).then_some(())
+    })
+    .await;
+    edge.stop().await;
+}

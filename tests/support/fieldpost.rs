@@ -1,0 +1,341 @@
+//! fieldpost itself, started for real: as processes that can be killed, or its halves within the test.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use fieldpost::central::Central;
+use fieldpost::central::store::Installation;
+use fieldpost::edge;
+use fieldpost::shutdown::{self, Trigger};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use super::api::Api;
+use super::eventually;
+
+/// The binary under test.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fieldpost"));
+    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// A central service within the test.
+pub(crate) struct TestCentral {
+    pub(crate) central: Arc<Central>,
+    pub(crate) url: String,
+    trigger: Trigger,
+    server: JoinHandle<()>,
+}
+
+impl TestCentral {
+    /// Starts on a free port, with its data in `directory`.
+    pub(crate) async fn start(directory: &Path) -> TestCentral {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("a bound address");
+        let config = fieldpost::central::config::Config {
+            address,
+            public_url: None,
+            data: directory.to_owned(),
+            max_body: 64 << 20,
+        };
+        let url = format!("http://{address}");
+        let central = Arc::new(
+            Central::open(&config, url.clone())
+                .await
+                .expect("the service opens"),
+        );
+        let (trigger, shutdown) = shutdown::channel();
+        let server = tokio::spawn(fieldpost::central::run(
+            Arc::clone(&central),
+            listener,
+            shutdown,
+        ));
+        TestCentral {
+            central,
+            url,
+            trigger,
+            server,
+        }
+    }
+
+    /// Installs the integration in the first environment.
+    pub(crate) async fn install(&self) -> Installation {
+        let environments = self
+            .central
+            .store
+            .environments()
+            .await
+            .expect("the store reads");
+        self.central
+            .install(&environments[0])
+            .await
+            .expect("the integration installs")
+    }
+
+    /// The API of the first environment, with a key of its own.
+    pub(crate) async fn api(&self) -> Api {
+        let environments = self
+            .central
+            .store
+            .environments()
+            .await
+            .expect("the store reads");
+        let key = self
+            .central
+            .create_api_key(environments[0].scope, "test")
+            .await;
+        Api::new(&self.url, key.expect("the store writes").expose())
+    }
+
+    /// Stops as on a signal.
+    pub(crate) async fn stop(self) {
+        self.trigger.stop();
+        self.server.await.expect("the service ends by itself");
+    }
+}
+
+/// An edge within the test.
+pub(crate) struct TestEdge {
+    pub(crate) address: SocketAddr,
+    trigger: Trigger,
+    server: JoinHandle<anyhow::Result<()>>,
+}
+
+impl TestEdge {
+    /// Starts on a free port with its state in `directory`, and forwards to `endpoint`.
+    pub(crate) async fn start(directory: &Path, endpoint: &str, token: Option<&str>) -> TestEdge {
+        TestEdge::start_with(directory, &edge_config(directory, endpoint, token, 0)).await
+    }
+
+    /// The same with a configuration file's text.
+    pub(crate) async fn start_with(directory: &Path, config: &str) -> TestEdge {
+        let config = edge::config::Config::parse(config, &|_| None).expect("a good configuration");
+        let mut listeners = edge::listen(&config).await.expect("a free port");
+        let address = listeners[0].local_addr().expect("a bound address");
+        let (trigger, shutdown) = shutdown::channel();
+        let listeners = std::mem::take(&mut listeners);
+        let server = tokio::spawn(edge::run(config, listeners, shutdown));
+        assert!(directory.exists());
+        TestEdge {
+            address,
+            trigger,
+            server,
+        }
+    }
+
+    /// The endpoint for logs.
+    pub(crate) fn logs(&self) -> String {
+        format!("http://{}/v1/logs", self.address)
+    }
+
+    /// Stops as on a signal.
+    pub(crate) async fn stop(self) {
+        self.trigger.stop();
+        self.server
+            .await
+            .expect("the edge ends by itself")
+            .expect("the edge ends well");
+    }
+}
+
+/// A configuration file for an edge with its state in `directory`.
+pub(crate) fn edge_config(
+    directory: &Path,
+    endpoint: &str,
+    token: Option<&str>,
+    port: u16,
+) -> String {
+    let mut text = format!(
+        "[listen]\naddresses = [\"127.0.0.1:{port}\"]\n\
+         [queue]\ndirectory = \"{}\"\n\
+         [upstream]\nendpoint = \"{endpoint}\"\n",
+        directory.join("queue").display(),
+    );
+    if let Some(token) = token {
+        let file = directory.join("token");
+        write_token(&file, token);
+        text.push_str(&format!("token_file = \"{}\"\n", file.display()));
+    }
+    text
+}
+
+/// Writes a token as an administrator would: readable by its owner only, renamed into place.
+pub(crate) fn write_token(file: &Path, token: &str) {
+    let bare = token.strip_prefix("Bearer ").unwrap_or(token);
+    fieldpost::secret::write_file(file, bare).expect("the directory is writable");
+}
+
+/// A process of the binary under test, with a port that stays the same over restarts.
+pub(crate) struct Service {
+    arguments: Vec<String>,
+    health: String,
+    child: Child,
+}
+
+impl Service {
+    /// Runs `fieldpost HALF run` with a configuration file, and waits until it takes requests.
+    pub(crate) async fn start(half: &str, directory: &Path, config: &str, port: u16) -> Service {
+        let file = directory.join(format!("{half}.toml"));
+        fs::write(&file, config).expect("the directory is writable");
+        let arguments = vec![
+            half.to_owned(),
+            "run".to_owned(),
+            "--config".to_owned(),
+            file.display().to_string(),
+        ];
+        let health = format!("http://127.0.0.1:{port}/healthz");
+        let child = spawn(&arguments);
+        let service = Service {
+            arguments,
+            health,
+            child,
+        };
+        service.wait_until_ready().await;
+        service
+    }
+
+    /// Kills with -9 and waits until the process is gone.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.expect("the process was running");
+    }
+
+    /// Starts again with the same configuration.
+    pub(crate) async fn start_again(&mut self) {
+        self.child = spawn(&self.arguments);
+        self.wait_until_ready().await;
+    }
+
+    /// Runs another command of the same half with the same configuration, and gives what it printed.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> String {
+        let output = command()
+            .arg(&self.arguments[0])
+            .args(arguments)
+            .args(&self.arguments[2..])
+            .stderr(Stdio::inherit())
+            .output()
+            .await
+            .expect("the binary starts");
+        assert!(output.status.success(), "{arguments:?} failed");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// The same for a command that prints JSON.
+    pub(crate) async fn run_json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.run(arguments).await).expect("JSON")
+    }
+
+    async fn wait_until_ready(&self) {
+        let client = client();
+        eventually("the service to answer", async || {
+            client
+                .get(&self.health)
+                .send()
+                .await
+                .ok()
+                .filter(|answer| answer.status().is_success())
+        })
+        .await;
+    }
+}
+
+fn spawn(arguments: &[String]) -> Child {
+    command()
+        .args(arguments)
+        .spawn()
+        .expect("the binary starts")
+}
+
+/// A port that was free a moment ago, for a process that must come back to it.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("a bound address").port()
+}
+
+/// A client that goes straight to loopback.
+pub(crate) fn client() -> reqwest::Client {
+    fieldpost::http::client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client")
+}
+
+/// `fieldpost dev --json`, as a process.
+pub(crate) struct Dev {
+    child: Child,
+    /// The line it printed.
+    pub(crate) addresses: Value,
+}
+
+impl Dev {
+    /// Starts on free ports, with more `arguments`, and waits for the line.
+    pub(crate) async fn start(data: &Path, arguments: &[&str]) -> Dev {
+        let mut child = command()
+            .args([
+                "dev",
+                "--json",
+                "--edge-port",
+                "0",
+                "--central-port",
+                "0",
+                "--data",
+            ])
+            .arg(data)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let output = child.stdout.take().expect("standard output is piped");
+        let line = BufReader::new(output)
+            .lines()
+            .next_line()
+            .await
+            .expect("it can be read");
+        let line = line.expect("one line when all is ready");
+        let addresses = serde_json::from_str(&line).expect("the line is JSON");
+        Dev { child, addresses }
+    }
+
+    /// The text under `key` in the line.
+    pub(crate) fn address(&self, key: &str) -> &str {
+        self.addresses[key]
+            .as_str()
+            .unwrap_or_else(|| panic!("the line has {key}"))
+    }
+
+    /// The API.
+    pub(crate) fn api(&self) -> Api {
+        Api::new(
+            self.address("portal").trim_end_matches('/'),
+            self.address("api_key"),
+        )
+    }
+
+    /// Sends an interrupt, as Ctrl-C does, and waits for the end.
+    pub(crate) async fn interrupt(mut self) {
+        let pid = self.child.id().expect("the process is running").to_string();
+        let sent = Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .await
+            .expect("kill runs");
+        assert!(sent.success());
+        let status = self.child.wait().await.expect("the process ends");
+        assert!(status.success(), "Ctrl-C is no failure: {status}");
+    }
+}
+
+/// A directory with a name, below a temporary one.
+pub(crate) fn folder(root: &Path, name: &str) -> PathBuf {
+    let folder = root.join(name);
+    fs::create_dir_all(&folder).expect("a temporary directory is writable");
+    folder
+}

@@ -1,0 +1,160 @@
+//! An upstream that does as it is told: the world outside, under control.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use fieldpost::event::Attributes;
+use fieldpost::otlp::compression::Coding;
+use fieldpost::otlp::{Request, Signal};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// Decides on a request from what is in it.
+type Judge = Box<dyn FnMut(&Received) -> Option<Response> + Send>;
+
+/// One request that arrived, decoded.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub(crate) path: String,
+    pub(crate) authorization: Option<String>,
+    pub(crate) encoding: Option<String>,
+    pub(crate) request: Request,
+    pub(crate) accepted: bool,
+}
+
+/// A scripted OTLP endpoint; it ends when the value is dropped.
+pub(crate) struct Upstream {
+    pub(crate) endpoint: String,
+    shared: Arc<Mutex<Shared>>,
+    server: JoinHandle<()>,
+}
+
+struct Shared {
+    judge: Judge,
+    received: Vec<Received>,
+}
+
+impl Upstream {
+    /// Accepts everything.
+    pub(crate) async fn start() -> Upstream {
+        Upstream::judging(|_| None).await
+    }
+
+    /// Accepts a request, heartbeats always, unless `judge` answers otherwise.
+    pub(crate) async fn judging(
+        mut judge: impl FnMut(&Received) -> Option<Response> + Send + 'static,
+    ) -> Upstream {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("a bound address");
+        let shared = Arc::new(Mutex::new(Shared {
+            judge: Box::new(move |received| {
+                let has_test_records = !attribute(&received.request, "event.name").is_empty()
+                    || received.request.signal() != Signal::Logs;
+                if has_test_records {
+                    judge(received)
+                } else {
+                    None
+                }
+            }),
+            received: Vec::new(),
+        }));
+        let app = Router::new()
+            .fallback(receive)
+            .with_state(Arc::clone(&shared))
+            .layer(axum::extract::DefaultBodyLimit::disable());
+        let server = tokio::spawn(async move {
+            axum::serve(listener, app)
+                .await
+                .expect("the upstream serves");
+        });
+        Upstream {
+            endpoint: format!("http://{address}/v1/logs"),
+            shared,
+            server,
+        }
+    }
+
+    /// Every request so far.
+    pub(crate) fn received(&self) -> Vec<Received> {
+        self.shared
+            .lock()
+            .expect("no handler panics")
+            .received
+            .clone()
+    }
+
+    /// The attribute `key` of every log record in accepted requests, in order of arrival, without
+    /// those of heartbeats.
+    pub(crate) fn accepted(&self, key: &str) -> Vec<String> {
+        let received = self.received();
+        let accepted = received.iter().filter(|received| received.accepted);
+        accepted
+            .flat_map(|received| attribute(&received.request, key))
+            .collect()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// The attribute `key` of a request's log records, without heartbeats.
+pub(crate) fn attribute(request: &Request, key: &str) -> Vec<String> {
+    let Request::Logs(logs) = request else {
+        return Vec::new();
+    };
+    logs.resource_logs
+        .iter()
+        .flat_map(|resource| &resource.scope_logs)
+        .flat_map(|scope| &scope.log_records)
+        .map(|record| Attributes::new(&record.attributes, &[]))
+        .filter(|attributes| {
+            attributes.text("event.name").as_deref() != Some(fieldpost::event::HEARTBEAT)
+        })
+        .filter_map(|attributes| attributes.text(key))
+        .collect()
+}
+
+async fn receive(
+    State(shared): State<Arc<Mutex<Shared>>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let encoding = text("content-encoding");
+    let coding = Coding::of_header(encoding.as_deref()).expect("a known encoding");
+    let message = coding
+        .inflate(&body, 256 << 20)
+        .expect("a body that inflates");
+    let signal = Signal::ALL
+        .into_iter()
+        .find(|signal| uri.path().ends_with(signal.word()))
+        .unwrap_or(Signal::Logs);
+    let mut received = Received {
+        path: uri.path().to_owned(),
+        authorization: text("authorization"),
+        encoding,
+        request: Request::decode_protobuf(signal, &message).expect("OTLP protobuf"),
+        accepted: false,
+    };
+    let mut shared = shared.lock().expect("no handler panics");
+    let answer = (shared.judge)(&received).unwrap_or_else(|| StatusCode::OK.into_response());
+    received.accepted = answer.status().is_success();
+    shared.received.push(received);
+    answer
+}
