@@ -55,17 +55,6 @@ fn only_the_queue_names_sled_and_only_the_waits_name_backoff() {
 }
 
 #[test]
-fn only_redaction_makes_what_the_queue_takes() {
-    only_in("src", "Redacted {", &["/edge/redact", "/edge/queue"]);
-    let makers = sources("src")
-        .into_iter()
-        .filter(|(path, _)| !path.to_string_lossy().contains("/edge/redact"))
-        .filter(|(_, text)| text.contains("Redacted { request"))
-        .count();
-    assert_eq!(makers, 0);
-}
-
-#[test]
 fn pure_modules_know_no_runtime_no_socket_and_no_file() {
     for folder in ["src/event", "src/otlp"] {
         for word in ["tokio", "hyper", "axum", "reqwest", "std::fs", "std::net"] {

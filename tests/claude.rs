@@ -117,6 +117,40 @@ async fn a_real_claude_is_seen_from_the_prompt_to_the_page() {
     dev.interrupt().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_claude_whose_model_refuses_is_seen_to_fail() {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let dev = Dev::start(data.path(), &[]).await;
+    let model = ScriptedModel::start(vec![Turn::Error(400)]).await;
+    let claude = Claude::new("grace@example.com", &[]);
+    // The seed's variables: the endpoint already ends in /v1/logs, and prompts are withheld.
+    let endpoint = format!("{}/v1/logs", dev.address("otlp"));
+    let environment = [
+        ("CLAUDE_CODE_ENABLE_TELEMETRY", "1"),
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+    ];
+    let output = claude.ask("Say hello.", &model, &environment).await;
+    assert!(
+        !output.success,
+        "Claude tells that its model refused: {output:?}"
+    );
+    let api = dev.api();
+    let error = api.wait_for_events("events?type=error", 1).await.remove(0);
+    assert_eq!(error["name"], "api_error");
+    assert_eq!(error["attributes"]["status_code"], 400);
+    let session = error["session_id"].as_str().expect("a session");
+    let portal = dev.address("portal");
+    let page = chromium::dump_dom(&format!("{portal}t/default/default/sessions/{session}")).await;
+    assert!(
+        page.contains("Not exported by the client (OTEL_LOG_USER_PROMPTS is off)"),
+        "{page}"
+    );
+    assert!(page.contains("400"), "{page}");
+    dev.interrupt().await;
+}
+
 fn events(session: &Value) -> impl Iterator<Item = &Value> {
     let turns = session["turns"].as_array().into_iter().flatten();
     turns.flat_map(|turn| turn["events"].as_array().into_iter().flatten())

@@ -283,6 +283,14 @@ async fn bounds_what_a_body_may_cost() {
         content-length: 9999999\r\nconnection: close\r\n\r\n";
     let declared = send_raw(&edge.address.to_string(), head).await;
     assert_eq!(declared.status, 413, "{declared:?}");
+    assert!(
+        declared.head.contains("content-type: application/json"),
+        "{declared:?}"
+    );
+    assert!(
+        String::from_utf8_lossy(&declared.body).contains("1048576"),
+        "{declared:?}"
+    );
 
     // Without a declared length, the limit holds while reading.
     let pieces = Body::from(vec![b' '; 3 << 20]);
@@ -317,7 +325,7 @@ async fn takes_a_body_of_64_mebibytes() {
             .iter_mut()
             .find(|attribute| attribute.key == "prompt")
             .expect("a prompt");
-        let text = format!("{number:0>8} ").repeat(14_500);
+        let text = format!("{number:0>8} ").repeat(14_300);
         prompt.value = Some(opentelemetry_proto::tonic::common::v1::AnyValue {
             value: Some(
                 opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue(text),

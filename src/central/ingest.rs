@@ -3,13 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use prost::Message;
 
 use crate::event::{AgentIdentity, Facts, Identifier, Timestamp};
+use crate::http::discard_body;
 use crate::http::otlp::{Exchange, Refusal};
 use crate::otlp::reply::PartialSuccess;
 use crate::otlp::route::Target;
@@ -27,43 +30,57 @@ pub(super) async fn receive(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let Some(target) = Target::of_path(head.uri.path(), Some(OTLP_PREFIX)) else {
-        return Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address")
-            .into_response();
-    };
-    // The method before the token: a browser that opens the endpoint should learn that it is POST.
-    if head.method != axum::http::Method::POST {
-        return Refusal::method_not_allowed().into_response();
-    }
-    let writer = match central.authenticate(&head.headers).await {
-        Ok(writer) => writer,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let exchange = match Exchange::open(target, &head) {
-        Ok(exchange) => exchange,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let decoded = match exchange.read(body, central.max_body).await {
-        Ok(decoded) => decoded,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let signal = decoded.request.signal();
-    let ingest = central.prepare(writer, peer, decoded.request).await;
-    match central.store.ingest(ingest).await {
-        Ok(stored) => {
-            tracing::debug!(%signal, new = stored.new, known = stored.known, "stored");
-            exchange.accept(signal, &rejected(decoded.rejected))
-        }
-        Err(error) => {
-            tracing::error!(%error, "a request was not stored");
-            exchange.refuse(Refusal::unavailable(
-                "the store cannot take records right now",
-            ))
+    match central.admit(&head).await {
+        Ok((exchange, writer)) => central.take(exchange, writer, peer, body).await,
+        Err(refusal) => {
+            discard_body(body).await;
+            refusal.into_response()
         }
     }
 }
 
 impl Central {
+    async fn admit(&self, head: &Parts) -> Result<(Exchange, Writer), Refusal> {
+        let target = Target::of_path(head.uri.path(), Some(OTLP_PREFIX)).ok_or_else(|| {
+            Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+        })?;
+        // The method before the token: whoever opens the endpoint in a browser should learn that it
+        // is POST. The token before the body: strangers cost nothing.
+        if head.method != Method::POST {
+            return Err(Refusal::method_not_allowed());
+        }
+        let writer = self.authenticate(&head.headers).await?;
+        Ok((Exchange::open(target, head)?, writer))
+    }
+
+    /// Answers once the records are committed.
+    async fn take(
+        &self,
+        exchange: Exchange,
+        writer: Writer,
+        peer: SocketAddr,
+        body: Body,
+    ) -> Response {
+        let decoded = match exchange.read(body, self.max_body).await {
+            Ok(decoded) => decoded,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let signal = decoded.request.signal();
+        let ingest = self.prepare(writer, peer, decoded.request).await;
+        match self.store.ingest(ingest).await {
+            Ok(stored) => {
+                tracing::debug!(%signal, new = stored.new, known = stored.known, "stored");
+                exchange.accept(signal, &PartialSuccess::unreadable(decoded.rejected))
+            }
+            Err(error) => {
+                tracing::error!(%error, "a request was not stored");
+                exchange.refuse(Refusal::unavailable(
+                    "the store cannot take records right now",
+                ))
+            }
+        }
+    }
+
     /// Reads every record, off the threads that serve connections.
     async fn prepare(&self, writer: Writer, peer: SocketAddr, request: otlp::Request) -> Ingest {
         let received = Timestamp::now();
@@ -170,14 +187,4 @@ fn agent_id(identifier: &Identifier, environment: i64, agent: &AgentIdentity) ->
     let mut id = identifier.id(&[b"agent", &environment.to_be_bytes(), kind, value.as_bytes()]);
     id.truncate(16);
     id
-}
-
-fn rejected(count: usize) -> PartialSuccess {
-    if count == 0 {
-        return PartialSuccess::default();
-    }
-    PartialSuccess {
-        rejected: i64::try_from(count).unwrap_or(i64::MAX),
-        message: format!("{count} records could not be read as OTLP"),
-    }
 }

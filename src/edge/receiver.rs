@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use crate::http::discard_body;
 use crate::http::otlp::{Exchange, Refusal};
 use crate::otlp::reply::PartialSuccess;
 use crate::otlp::route::Target;
@@ -44,30 +46,45 @@ pub(super) fn router(config: &Listen, pipeline: Arc<Pipeline>, queue: Queue) -> 
 
 async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    if let Err(refusal) = receiver.guard(&head.headers) {
-        return refusal.into_response();
+    match receiver.admit(&head) {
+        Ok(exchange) => receiver.take(exchange, body).await,
+        Err(refusal) => {
+            discard_body(body).await;
+            refusal.into_response()
+        }
     }
-    let exchange = match receiver.open(&head) {
-        Ok(exchange) => exchange,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let decoded = match exchange.read(body, receiver.max_body).await {
-        Ok(decoded) => decoded,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let signal = decoded.request.signal();
-    if decoded.request.record_count() > 0
-        && let Err(error) = receiver.append(decoded.request).await
-    {
-        tracing::error!(%error, "a request was refused: it could not be written to the queue");
-        return exchange.refuse(Refusal::unavailable(
-            "the queue cannot take records right now",
-        ));
-    }
-    exchange.accept(signal, &rejected(decoded.rejected))
 }
 
 impl Receiver {
+    fn admit(&self, head: &Parts) -> Result<Exchange, Refusal> {
+        self.guard(&head.headers)?;
+        let target = Target::of_path(head.uri.path(), None).ok_or_else(|| {
+            Refusal::new(
+                StatusCode::NOT_FOUND,
+                "OTLP is taken at /v1/logs, /v1/metrics and /v1/traces",
+            )
+        })?;
+        Exchange::open(target, head)
+    }
+
+    /// Answers once the records are durable.
+    async fn take(&self, exchange: Exchange, body: Body) -> Response {
+        let decoded = match exchange.read(body, self.max_body).await {
+            Ok(decoded) => decoded,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let signal = decoded.request.signal();
+        if decoded.request.record_count() > 0
+            && let Err(error) = self.append(decoded.request).await
+        {
+            tracing::error!(%error, "a request was refused: it could not be written to the queue");
+            return exchange.refuse(Refusal::unavailable(
+                "the queue cannot take records right now",
+            ));
+        }
+        exchange.accept(signal, &PartialSuccess::unreadable(decoded.rejected))
+    }
+
     /// Browsers can reach a localhost port, also under names that an attacker's DNS gives it: a
     /// request must be addressed to loopback, and must not come from a web page.
     fn guard(&self, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -106,31 +123,11 @@ impl Receiver {
             || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 
-    fn open(&self, head: &Parts) -> Result<Exchange, Refusal> {
-        let Some(target) = Target::of_path(head.uri.path(), None) else {
-            return Err(Refusal::new(
-                StatusCode::NOT_FOUND,
-                "OTLP is taken at /v1/logs, /v1/metrics and /v1/traces",
-            ));
-        };
-        Exchange::open(target, head)
-    }
-
     async fn append(&self, request: crate::otlp::Request) -> Result<(), AppendError> {
         let pipeline = Arc::clone(&self.pipeline);
         let processed = tokio::task::spawn_blocking(move || pipeline.process(request)).await;
         let redacted = processed
             .expect("a panic while redacting ends this request, which was not acknowledged");
         self.queue.append(redacted).await
-    }
-}
-
-fn rejected(count: usize) -> PartialSuccess {
-    if count == 0 {
-        return PartialSuccess::default();
-    }
-    PartialSuccess {
-        rejected: i64::try_from(count).unwrap_or(i64::MAX),
-        message: format!("{count} records could not be read as OTLP"),
     }
 }

@@ -10,6 +10,9 @@ use hyper::body::Body as _;
 /// Time for the next piece of a body to arrive.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Time for a body that nobody wants.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Why a body was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
@@ -25,6 +28,25 @@ pub enum BodyError {
     /// The connection ended in the middle.
     #[error("the body was cut off: {0}")]
     Interrupted(axum::Error),
+}
+
+/// Bytes of a refused request's body that are read, so that the client gets to read the answer.
+const MAX_DISCARDED: usize = 1 << 20;
+
+/// Reads a body that nobody wants, as far as it is small and comes without pause. A connection that is
+/// closed with bytes unread takes the answer with it.
+pub async fn discard_body(mut body: Body) {
+    let mut discarded = 0;
+    let read = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            discarded += frame.data_ref().map_or(0, Bytes::len);
+            if discarded > MAX_DISCARDED {
+                return;
+            }
+        }
+    };
+    // Whether all of it came makes no difference to the answer.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, read).await;
 }
 
 /// Reads `body` whole.

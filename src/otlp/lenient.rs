@@ -32,6 +32,10 @@ const MAX_STRICT_DEPTH: usize = 60;
 /// Reads an OTLP/JSON body.
 pub(super) fn decode_json(target: Target, body: &[u8]) -> Result<Decoded, DecodeError> {
     let Repaired { text, depth } = repair(body);
+    // serde would read an array as an object's fields in their order.
+    if !text.trim_start().starts_with('{') {
+        return Err(DecodeError("expected a JSON object".to_owned()));
+    }
     let signal = match target {
         Target::Signal(signal) => signal,
         Target::Sniff => sniff(&text)?,
@@ -46,9 +50,6 @@ pub(super) fn decode_json(target: Target, body: &[u8]) -> Result<Decoded, Decode
     }
     let mut root: Value =
         serde_json::from_str(&text).map_err(|error| DecodeError(error.to_string()))?;
-    if !root.is_object() {
-        return Err(DecodeError("expected a JSON object".to_owned()));
-    }
     normalize(&mut root, None);
     let rejected = drop_unreadable(signal, &mut root);
     let request =

@@ -23,6 +23,19 @@ pub struct PartialSuccess {
     pub message: String,
 }
 
+impl PartialSuccess {
+    /// `count` records could not be read, although the request around them could.
+    pub fn unreadable(count: usize) -> PartialSuccess {
+        if count == 0 {
+            return PartialSuccess::default();
+        }
+        PartialSuccess {
+            rejected: i64::try_from(count).unwrap_or(i64::MAX),
+            message: format!("{count} records could not be read as OTLP"),
+        }
+    }
+}
+
 /// The body of a 200: OTLP's `Export…ServiceResponse`.
 pub fn success(signal: Signal, encoding: Encoding, partial: &PartialSuccess) -> Vec<u8> {
     match encoding {

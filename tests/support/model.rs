@@ -38,16 +38,6 @@ impl Turn {
     }
 }
 
-/// A request that Claude made.
-#[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) method: Method,
-    /// Path and query.
-    pub(crate) target: String,
-    /// `null` when it was no JSON.
-    pub(crate) body: Value,
-}
-
 /// The model's server; it ends when the value is dropped.
 pub(crate) struct ScriptedModel {
     address: SocketAddr,
@@ -58,7 +48,6 @@ pub(crate) struct ScriptedModel {
 #[derive(Default)]
 struct Shared {
     script: VecDeque<Turn>,
-    requests: Vec<Request>,
     answers: usize,
 }
 
@@ -92,15 +81,6 @@ impl ScriptedModel {
         format!("http://{}", self.address)
     }
 
-    /// Every request so far, in order.
-    pub(crate) fn requests(&self) -> Vec<Request> {
-        self.shared
-            .lock()
-            .expect("no handler panics")
-            .requests
-            .clone()
-    }
-
     /// How many turns nobody has asked for yet.
     pub(crate) fn turns_left(&self) -> usize {
         self.shared.lock().expect("no handler panics").script.len()
@@ -121,12 +101,6 @@ async fn answer(
 ) -> Response {
     let mut shared = shared.lock().expect("no handler panics");
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let request = Request {
-        method: method.clone(),
-        target: uri.to_string(),
-        body: body.clone(),
-    };
-    shared.requests.push(request);
     match (method, uri.path()) {
         (Method::GET | Method::HEAD, "/") => StatusCode::OK.into_response(),
         (Method::POST, "/v1/messages") => message(&mut shared, &body),

@@ -19,7 +19,11 @@ impl Output {
     /// The output of a program that must have succeeded; panics with what it said otherwise.
     #[track_caller]
     pub(crate) fn expect_success(self) -> Output {
-        assert!(self.success, "the program failed: {self:#?}");
+        assert!(
+            self.success,
+            "the program failed:\n{}\n{}",
+            self.stdout, self.stderr
+        );
         self
     }
 }

@@ -106,7 +106,7 @@ impl Capture {
     /// Sends it to `address` with its own headers, chunked as it was; `path` and `authorization`
     /// replace the captured ones.
     pub(crate) async fn send(&self, address: &str, path: &str, authorization: &str) -> RawAnswer {
-        let mut head = format!("POST {path} HTTP/1.1\r\n");
+        let mut head = format!("POST {path} HTTP/1.1\r\nAuthorization: {authorization}\r\n");
         for line in self
             .head
             .lines()
@@ -115,7 +115,7 @@ impl Capture {
         {
             let name = line.split(':').next().unwrap_or_default();
             match name.to_ascii_lowercase().as_str() {
-                "authorization" => head.push_str(&format!("Authorization: {authorization}\r\n")),
+                "authorization" => {}
                 // One request a connection, so that the answer ends where the connection does.
                 "connection" => head.push_str("Connection: close\r\n"),
                 _ => head.push_str(&format!("{line}\r\n")),
@@ -129,19 +129,15 @@ impl Capture {
             .write_all(head.as_bytes())
             .await
             .expect("the head is taken");
+        let mut rest = Vec::new();
         for chunk in self.body.chunks(1_000) {
-            let size = format!("{:x}\r\n", chunk.len());
-            stream
-                .write_all(size.as_bytes())
-                .await
-                .expect("a chunk is taken");
-            stream.write_all(chunk).await.expect("a chunk is taken");
-            stream.write_all(b"\r\n").await.expect("a chunk is taken");
+            rest.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            rest.extend_from_slice(chunk);
+            rest.extend_from_slice(b"\r\n");
         }
-        stream
-            .write_all(b"0\r\n\r\n")
-            .await
-            .expect("the last chunk is taken");
+        rest.extend_from_slice(b"0\r\n\r\n");
+        // A server may answer and close before it has read a body that it does not want.
+        let _ = stream.write_all(&rest).await;
         RawAnswer::read(stream).await
     }
 }
