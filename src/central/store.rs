@@ -9,6 +9,7 @@ mod cursor;
 mod writer;
 mod readers;
 mod ingest;
+mod derived;
 mod encoding;
 mod events;
 mod inventory;

@@ -50,7 +50,7 @@ pub(super) fn decode_json(target: Target, body: &[u8]) -> Result<Decoded, Decode
     }
     let mut root: Value =
         serde_json::from_str(&text).map_err(|error| DecodeError(error.to_string()))?;
-    normalize(&mut root, None);
+    normalize(&mut root);
     let rejected = drop_unreadable(signal, &mut root);
     let request =
         strict(signal, &root.to_string()).map_err(|error| DecodeError(error.to_string()))?;
@@ -152,12 +152,12 @@ fn surrogate(bytes: &[u8], at: usize) -> Option<u16> {
     u16::from_str_radix(digits, 16).ok()
 }
 
-/// Brings one JSON value, found under `key`, into the form that the specification asks for.
-fn normalize(value: &mut Value, key: Option<&str>) {
+/// Brings one JSON value into the form that the specification asks for.
+fn normalize(value: &mut Value) {
     match value {
         Value::Array(items) => {
             items.retain(|item| !item.is_null());
-            items.iter_mut().for_each(|item| normalize(item, key));
+            items.iter_mut().for_each(normalize);
         }
         Value::Object(object) => normalize_object(object),
         _ => {}
@@ -205,11 +205,11 @@ fn normalize_object(object: &mut Map<String, Value>) {
             "resourceLogs" | "scopeLogs" | "logRecords" | "resourceMetrics" | "scopeMetrics"
             | "metrics" | "resourceSpans" | "scopeSpans" | "spans" | "events" | "links"
             | "dataPoints" => {
-                normalize(&mut value, Some(&key));
+                normalize(&mut value);
                 value.is_array()
             }
             _ => {
-                normalize(&mut value, Some(&key));
+                normalize(&mut value);
                 true
             }
         };

@@ -212,18 +212,31 @@ impl SessionRow {
     }
 }
 
-/// Remarks on how a record came.
+/// Remarks on how a record came and on what was taken out of it.
 pub(super) fn flags(event: &Event) -> Vec<Tag> {
-    let mut flags = Vec::new();
-    let lag = event.received_at.0.saturating_sub(event.time.0);
-    if lag > LATE {
-        flags.push(Tag::new(
+    late(event).into_iter().chain(remarks(event)).collect()
+}
+
+/// That a record came late, if it did.
+pub(super) fn late(event: &Event) -> Option<Tag> {
+    let lag = lag(event);
+    (lag > LATE).then(|| {
+        Tag::new(
             "clock",
             "warn",
             format!("arrived {} later", words::span(lag)),
-        ));
-    }
-    if lag < -AHEAD {
+        )
+    })
+}
+
+fn lag(event: &Event) -> i64 {
+    event.received_at.0.saturating_sub(event.time.0)
+}
+
+/// Remarks on a record but that it came late.
+pub(super) fn remarks(event: &Event) -> Vec<Tag> {
+    let mut flags = Vec::new();
+    if lag(event) < -AHEAD {
         flags.push(Tag::new("clock", "warn", "clock doubtful"));
     }
     if event.redaction_count > 0 {

@@ -8,7 +8,7 @@ use crate::event::content::{self, Content};
 
 use super::address::Base;
 use super::event::raw;
-use super::event_row::{Stamp, Tag, flags};
+use super::event_row::{Stamp, Tag, flags, late, remarks};
 use super::phrase::{Phrase, is_mcp, tool_name};
 use super::text::{Passage, Snippet, Text};
 use super::words;
@@ -19,6 +19,8 @@ pub(super) struct TurnView {
     pub(super) started: Stamp,
     /// `None` where nothing but one moment is known.
     pub(super) lasted: Option<String>,
+    /// That all of it came late: said once, not at every line.
+    pub(super) late: Option<Tag>,
     /// `None` before the first prompt.
     pub(super) prompt: Option<Passage>,
     pub(super) command: Option<Text>,
@@ -100,9 +102,11 @@ pub(super) struct RecordLink {
 
 impl TurnView {
     pub(super) fn new(base: &Base, turn: &Turn, completeness: &Completeness) -> TurnView {
+        let all_late = turn.events.iter().all(|event| late(event).is_some());
         let view = View {
             base,
             events: &turn.events,
+            all_late,
         };
         let mut lines: Vec<Line> = turn.items.iter().map(|item| view.line(item)).collect();
         if let Some(words) = missing_response(turn, completeness) {
@@ -122,6 +126,7 @@ impl TurnView {
             lasted: Some(turn.ended_at.0.saturating_sub(turn.started_at.0))
                 .filter(|length| *length > 0)
                 .map(words::span),
+            late: turn.events.last().filter(|_| all_late).and_then(late),
             prompt: turn.prompt_id.as_ref().map(|_| match &turn.prompt {
                 Content::Missing => Passage::absent("No prompt arrived for this turn"),
                 prompt => Passage::new(prompt),
@@ -129,7 +134,9 @@ impl TurnView {
             command: prompt_event
                 .and_then(|event| event.text("command_source"))
                 .map(|source| Text::name(&format!("{source} command"))),
-            flags: prompt_event.map(flags).unwrap_or_default(),
+            flags: prompt_event
+                .map(|event| view.flags(event))
+                .unwrap_or_default(),
             lines,
         }
     }
@@ -163,9 +170,17 @@ fn missing_response(turn: &Turn, completeness: &Completeness) -> Option<String> 
 struct View<'a> {
     base: &'a Base,
     events: &'a [Event],
+    all_late: bool,
 }
 
 impl View<'_> {
+    fn flags(&self, event: &Event) -> Vec<Tag> {
+        match self.all_late {
+            true => remarks(event),
+            false => flags(event),
+        }
+    }
+
     fn line(&self, item: &Item) -> Line {
         match item {
             Item::Prompt(place) => Line::Prompt(Passage::new(&Content::prompt(
@@ -178,7 +193,7 @@ impl View<'_> {
                 Line::Response(ResponseLine {
                     text: Passage::new(&Content::response(&event.attributes)),
                     model: event.model.as_deref().map(Text::name),
-                    flags: flags(event),
+                    flags: self.flags(event),
                 })
             }
             Item::Error(place) => Line::Notice(self.notice(&[*place])),
@@ -222,7 +237,7 @@ impl View<'_> {
             sizes: Some(sizes).filter(|sizes| !sizes.is_empty()),
             time: Stamp::clock(first.map_or(crate::event::Timestamp(0), |event| event.time)),
             // A result repeats what its decision carried, and so would its remarks.
-            flags: telling.map(flags).unwrap_or_default(),
+            flags: telling.map(|event| self.flags(event)).unwrap_or_default(),
             description: description.as_deref().map(Text::name),
             input: result
                 .map(|event| Passage::new(&pretty(Content::tool_input(&event.attributes)))),
@@ -284,7 +299,7 @@ impl View<'_> {
             phrase: phrase(events[0]),
             time: Stamp::clock(events[0].time),
             more: (more > 0).then(|| format!("and {more} more like it")),
-            flags: events.iter().flat_map(|event| flags(event)).collect(),
+            flags: events.iter().flat_map(|event| self.flags(event)).collect(),
             records: events.iter().map(|event| self.record(event)).collect(),
         }
     }
