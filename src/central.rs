@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::event::{Identifier, Timestamp};
 use crate::http::{Limits, serve};
-use crate::secret::{Secret, key_file, random_key};
+use crate::secret::{Secret, key_file, private_directory, random_key};
 use crate::shutdown::Shutdown;
 
 use self::auth::{Claims, TOKEN_LIFETIME_SECONDS, TokenKeys};
@@ -53,7 +53,7 @@ impl Central {
     /// When the directory, the keys or the database cannot be used.
     pub async fn open(config: &Config, public_url: String) -> anyhow::Result<Central> {
         let directory: &Path = &config.data;
-        std::fs::create_dir_all(directory)
+        private_directory(directory)
             .with_context(|| format!("cannot make the data folder {}", directory.display()))?;
         let store = Store::open(directory)
             .with_context(|| format!("cannot open the store in {}", directory.display()))?;

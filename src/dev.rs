@@ -111,9 +111,12 @@ pub async fn run(
 
     let work = async {
         if options.sample {
-            sample::replay(&addresses)
-                .await
-                .context("the sample could not be replayed")?;
+            tokio::select! {
+                replayed = sample::replay(&addresses) => {
+                    replayed.context("the sample could not be replayed")?;
+                }
+                () = shutdown.requested() => return Ok(()),
+            }
         }
         ready(&addresses);
         shutdown.requested().await;
@@ -174,7 +177,7 @@ fn edge_config(
     addresses: &Addresses,
 ) -> anyhow::Result<edge::config::Config> {
     let directory = data.join("edge");
-    std::fs::create_dir_all(&directory)?;
+    secret::private_directory(&directory)?;
     let token_file = directory.join("token");
     let header = &addresses.authorization_header;
     let token = Secret::new(header.strip_prefix("Bearer ").unwrap_or(header));

@@ -19,6 +19,7 @@ mod token;
 mod heartbeat;
 mod state;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -44,14 +45,23 @@ use self::upstream::Upstream;
 pub async fn listen(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for address in &config.listen.addresses {
-        let listener = TcpListener::bind(address).await.with_context(|| {
-            format!(
-                "cannot listen on {address}; another collector may hold the port: \
-                 see `ss -ltnp` or choose another with listen.addresses"
-            )
-        })?;
-        listeners.push(listener);
+        match TcpListener::bind(address).await {
+            Ok(listener) => listeners.push(listener),
+            // Machines without IPv6 are common, and [::1] is among the defaults.
+            Err(error) if address.is_ipv6() && error.kind() == ErrorKind::AddrNotAvailable => {
+                tracing::warn!(%address, "not listening there: this machine has no IPv6");
+            }
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!(
+                        "cannot listen on {address}; another collector may hold the port: \
+                         see `ss -ltnp` or choose another with listen.addresses"
+                    )
+                });
+            }
+        }
     }
+    anyhow::ensure!(!listeners.is_empty(), "there is no address to listen on");
     Ok(listeners)
 }
 

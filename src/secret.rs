@@ -1,4 +1,4 @@
-//! Secrets in memory and in files.
+//! Secrets in memory and in files, and directories that nobody else may enter.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -97,6 +97,22 @@ pub fn write_file(path: &Path, contents: &str) -> io::Result<()> {
     file.write_all(contents.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&beside, path)
+}
+
+/// Makes a directory that only its owner can enter, with its parents; one that is there is left as it
+/// is, for whoever made it may have had other plans.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn private_directory(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path)
 }
 
 /// 32 bytes from the operating system's source of randomness.

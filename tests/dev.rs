@@ -127,4 +127,8 @@ async fn files_with_secrets_are_for_their_owner_only() {
             .permissions();
         assert_eq!(mode.mode() & 0o077, 0, "{file}");
     }
+    for folder in ["edge", "edge/queue", "central"] {
+        let metadata = data.path().join(folder).metadata().expect("it was made");
+        assert_eq!(metadata.permissions().mode() & 0o077, 0, "{folder}");
+    }
 }

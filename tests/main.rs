@@ -18,6 +18,7 @@ mod api;
 mod portal;
 mod templates;
 mod dev;
+mod soak;
 mod cli;
 mod architecture;
 mod support;

@@ -20,7 +20,7 @@ use crate::otlp::{self, Signal};
 
 use super::auth::Writer;
 use super::materialize::NewEvent;
-use super::store::{Ingest, NewSignal, encode_event};
+use super::store::{Ingest, NewSignal, Stored, encode_event};
 use super::{Central, OTLP_PREFIX};
 
 /// Takes telemetry on every path that ends in a signal's suffix, on the bare prefix and on `/`.
@@ -66,23 +66,22 @@ impl Central {
             Err(refusal) => return refusal.into_response(),
         };
         let signal = decoded.request.signal();
-        let ingest = self.prepare(writer, peer, decoded.request).await;
-        match self.store.ingest(ingest).await {
+        match self.store(writer, peer, decoded.request).await {
             Ok(stored) => {
                 tracing::debug!(%signal, new = stored.new, known = stored.known, "stored");
                 exchange.accept(signal, &PartialSuccess::unreadable(decoded.rejected))
             }
-            Err(error) => {
-                tracing::error!(%error, "a request was not stored");
-                exchange.refuse(Refusal::unavailable(
-                    "the store cannot take records right now",
-                ))
-            }
+            Err(refusal) => exchange.refuse(refusal),
         }
     }
 
-    /// Reads every record, off the threads that serve connections.
-    async fn prepare(&self, writer: Writer, peer: SocketAddr, request: otlp::Request) -> Ingest {
+    /// Reads every record, off the threads that serve connections, and stores them.
+    async fn store(
+        &self,
+        writer: Writer,
+        peer: SocketAddr,
+        request: otlp::Request,
+    ) -> Result<Stored, Refusal> {
         let received = Timestamp::now();
         // Keyed per tenant: one tenant's records tell nothing about another's.
         let identifier = self
@@ -92,17 +91,22 @@ impl Central {
         let preparing = tokio::task::spawn_blocking(move || {
             prepare(&identifier, environment, received, request)
         });
-        let (events, signals) = preparing
-            .await
-            .expect("a panic while reading records ends this request unanswered");
-        Ingest {
+        let (events, signals) = preparing.await.map_err(|error| {
+            tracing::error!(%error, "the records of a request could not be read");
+            Refusal::unavailable("the records could not be read")
+        })?;
+        let ingest = Ingest {
             scope: writer.scope,
             token_id: writer.token_id,
             address: peer.ip().to_string(),
             received,
             events,
             signals,
-        }
+        };
+        self.store.ingest(ingest).await.map_err(|error| {
+            tracing::error!(%error, "a request was not stored");
+            Refusal::unavailable("the store cannot take records right now")
+        })
     }
 }
 

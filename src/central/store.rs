@@ -64,12 +64,11 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in `directory`, made and migrated when needed.
+    /// Opens the store in `directory`, which exists; the database is made and migrated when needed.
     ///
     /// # Errors
     /// When the directory or the database cannot be used.
     pub fn open(directory: &Path) -> anyhow::Result<Store> {
-        std::fs::create_dir_all(directory)?;
         let file = directory.join(FILE);
         let mut connection = connect(&file)?;
         migrations::migrations::runner().run(&mut connection)?;

@@ -21,7 +21,7 @@ use super::verdict::{Outcome, Verdict};
 /// Time after which a refused token is tried again although its file has not changed.
 const HOLD: Duration = Duration::from_secs(300);
 
-/// Time that the batch under way gets at shutdown.
+/// Time that what is queued gets at shutdown.
 const LAST_TRY: Duration = Duration::from_secs(5);
 
 /// The way from the queue to the upstream.
@@ -66,8 +66,21 @@ impl Forwarder {
         }
     }
 
-    /// Forwards until `shutdown`, and then what can still be sent within a few seconds.
-    pub(super) async fn run(mut self, mut shutdown: Shutdown) {
+    /// Forwards until `shutdown`, and then what can still be sent within [`LAST_TRY`].
+    pub(super) async fn run(mut self, shutdown: Shutdown) {
+        let mut stop = shutdown.clone();
+        let time_is_up = async {
+            stop.requested().await;
+            tokio::time::sleep(LAST_TRY).await;
+        };
+        // A batch that is cut off here stays in the queue, and comes again.
+        tokio::select! {
+            () = self.forward(shutdown) => {}
+            () = time_is_up => {}
+        }
+    }
+
+    async fn forward(&mut self, mut shutdown: Shutdown) {
         while let Some(batch) = self.next_batch(&mut shutdown).await {
             match self.deliver(&batch, &mut shutdown).await {
                 Delivery::Settled => {
@@ -80,16 +93,18 @@ impl Forwarder {
         }
     }
 
+    /// The next batch; `None` at shutdown once the queue is empty.
     async fn next_batch(&self, shutdown: &mut Shutdown) -> Option<Batch> {
-        let next = self.queue.next_batch(BatchLimits::default());
+        let empty_at_shutdown = async {
+            shutdown.requested().await;
+            while self.queue.depth().records > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
         tokio::select! {
             biased;
-            batch = next => batch,
-            () = async {
-                shutdown.requested().await;
-                // What lies in the queue is still offered once; an empty queue ends the run here.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            } => None,
+            batch = self.queue.next_batch(BatchLimits::default()) => batch,
+            () = empty_at_shutdown => None,
         }
     }
 
@@ -147,15 +162,8 @@ impl Forwarder {
                 .expect("zstd compresses into memory"),
         };
         loop {
-            let answer = tokio::select! {
-                answer = self.upstream.post(signal, frames.clone()) => answer,
-                () = async {
-                    shutdown.requested().await;
-                    tokio::time::sleep(LAST_TRY).await;
-                } => return None,
-            };
-            if answer.is_some() {
-                return answer;
+            if let Some(answer) = self.upstream.post(signal, frames.clone()).await {
+                return Some(answer);
             }
             self.note_trouble("there is no token");
             if !self.hold(shutdown).await {

@@ -16,12 +16,12 @@ use axum::routing::get;
 
 use crate::http::discard_body;
 use crate::http::otlp::{Exchange, Refusal};
-use crate::otlp::reply::PartialSuccess;
 use crate::otlp::route::Target;
+use crate::otlp::{self, reply::PartialSuccess};
 
 use super::config::Listen;
 use super::pipeline::Pipeline;
-use super::queue::{AppendError, Queue};
+use super::queue::Queue;
 
 struct Receiver {
     hosts: Vec<String>,
@@ -75,12 +75,9 @@ impl Receiver {
         };
         let signal = decoded.request.signal();
         if decoded.request.record_count() > 0
-            && let Err(error) = self.append(decoded.request).await
+            && let Err(refusal) = self.append(decoded.request).await
         {
-            tracing::error!(%error, "a request was refused: it could not be written to the queue");
-            return exchange.refuse(Refusal::unavailable(
-                "the queue cannot take records right now",
-            ));
+            return exchange.refuse(refusal);
         }
         exchange.accept(signal, &PartialSuccess::unreadable(decoded.rejected))
     }
@@ -123,11 +120,17 @@ impl Receiver {
             || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 
-    async fn append(&self, request: crate::otlp::Request) -> Result<(), AppendError> {
+    async fn append(&self, request: otlp::Request) -> Result<(), Refusal> {
         let pipeline = Arc::clone(&self.pipeline);
-        let processed = tokio::task::spawn_blocking(move || pipeline.process(request)).await;
-        let redacted = processed
-            .expect("a panic while redacting ends this request, which was not acknowledged");
-        self.queue.append(redacted).await
+        let processing = tokio::task::spawn_blocking(move || pipeline.process(request));
+        // Whatever goes wrong while redacting, nothing unredacted goes on from here.
+        let redacted = processing.await.map_err(|error| {
+            tracing::error!(%error, "a request was refused: its records could not be processed");
+            Refusal::unavailable("the records could not be processed")
+        })?;
+        self.queue.append(redacted).await.map_err(|error| {
+            tracing::error!(%error, "a request was refused: it could not be written to the queue");
+            Refusal::unavailable("the queue cannot take records right now")
+        })
     }
 }

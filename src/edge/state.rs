@@ -19,8 +19,9 @@ impl State {
     /// Reads the files beside `queue_directory`, and makes those that are missing.
     pub(super) fn open(queue_directory: &Path) -> anyhow::Result<State> {
         let directory = queue_directory.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make the state folder {}", directory.display()))?;
+        // What waits in the queue was redacted, and is nobody else's business all the same.
+        secret::private_directory(queue_directory)
+            .with_context(|| format!("cannot make the folder {}", queue_directory.display()))?;
         let id_file = directory.join("edge.id");
         if !id_file.exists() {
             secret::write_file(&id_file, &Uuid::new_v4().to_string())
