@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::event::{Identifier, Timestamp};
 use crate::http::{Limits, serve};
-use crate::secret::{Secret, key_file, private_directory, random_key};
+use crate::secret::{Secret, key_file, private_directory, random_digits};
 use crate::shutdown::Shutdown;
 
 use self::auth::{Claims, TOKEN_LIFETIME_SECONDS, TokenKeys};
@@ -107,11 +107,7 @@ impl Central {
     /// # Errors
     /// [`StoreError`]
     pub async fn create_api_key(&self, scope: Scope, name: &str) -> Result<Secret, StoreError> {
-        let digits: String = random_key()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let key = Secret::new(format!("{}{digits}", auth::API_KEY_PREFIX));
+        let key = Secret::new(format!("{}{}", auth::API_KEY_PREFIX, random_digits()));
         self.store
             .add_api_key(scope, &auth::api_key_hash(key.expose()), name)
             .await?;

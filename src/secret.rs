@@ -115,14 +115,14 @@ pub fn private_directory(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// 32 bytes from the operating system's source of randomness.
+/// 256 bits from the operating system's source of randomness, as 64 hexadecimal digits.
 ///
 /// # Panics
 /// When the operating system has none, without which no key can be made.
-pub fn random_key() -> [u8; 32] {
+pub fn random_digits() -> String {
     let mut key = [0; 32];
     getrandom::fill(&mut key).expect("the operating system gives random bytes");
-    key
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The 32 random bytes kept in `path`, made when the file does not exist yet.
@@ -131,11 +131,7 @@ pub fn random_key() -> [u8; 32] {
 /// When the file cannot be read or written, or does not hold 64 hexadecimal digits.
 pub fn key_file(path: &Path) -> io::Result<[u8; 32]> {
     if !path.exists() {
-        let digits: String = random_key()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        write_file(path, &digits)?;
+        write_file(path, &random_digits())?;
     }
     let secret = read_file(path).map_err(io::Error::other)?;
     parse_key(secret.expose()).ok_or_else(|| {

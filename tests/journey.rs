@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::chromium;
 use crate::support::eventually;
-use crate::support::fieldpost::{Dev, Service, client, edge_config, folder, free_port};
+use crate::support::fieldpost::{Dev, Pair, client};
 use crate::support::upstream::attribute;
 use crate::support::wire;
 
@@ -103,25 +103,12 @@ async fn a_record_travels_from_a_client_to_the_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kill_9_and_arrives_once() {
     let data = tempfile::tempdir().expect("a temporary directory");
-    let central_folder = folder(data.path(), "central");
-    let edge_folder = folder(data.path(), "edge");
-    let (central_port, edge_port) = (free_port(), free_port());
-
-    // A service, a token, an edge.
-    let central_config = format!(
-        "[listen]\naddress = \"127.0.0.1:{central_port}\"\n[data]\ndirectory = \"{}\"\n",
-        central_folder.display()
-    );
-    let mut central =
-        Service::start("central", &central_folder, &central_config, central_port).await;
-    let installation = central.run_json(&["token", "install", "--json"]).await;
-    let key = central.run(&["api-key"]).await;
-    let endpoint = installation["endpoint"].as_str().expect("an endpoint");
-    let token = installation["authorizationHeader"]
-        .as_str()
-        .expect("a header");
-    let edge_config = edge_config(&edge_folder, endpoint, Some(token), edge_port);
-    let mut edge = Service::start("edge", &edge_folder, &edge_config, edge_port).await;
+    let Pair {
+        mut central,
+        mut edge,
+        edge_port,
+        api,
+    } = Pair::start(data.path()).await;
 
     // The service is down; every captured request is acknowledged all the same; then the edge is
     // killed as well.
@@ -141,8 +128,6 @@ async fn what_was_acknowledged_survives_kill_9_and_arrives_once() {
     // Both come back. Every acknowledged record is there, and none twice.
     central.start_again().await;
     edge.start_again().await;
-    let api =
-        crate::support::api::Api::new(&format!("http://127.0.0.1:{central_port}"), key.trim());
     let arrived = api
         .wait_for_events("events?limit=1000", acknowledged.len())
         .await;

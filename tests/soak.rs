@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use crate::support::api::Api;
-use crate::support::fieldpost::{Service, client, edge_config, folder, free_port};
+use crate::support::fieldpost::{Pair, client};
 use crate::support::records::{claude_session, request};
 
 /// Kills of the edge in the short form.
@@ -61,22 +60,12 @@ async fn post_without_pause(number: usize, port: u16, stop: Arc<AtomicBool>) -> 
 #[expect(clippy::print_stdout, reason = "the long form tells its figures")]
 async fn every_acknowledged_record_survives_kill_9_under_load() {
     let data = tempfile::tempdir().expect("a temporary directory");
-    let (central_folder, edge_folder) =
-        (folder(data.path(), "central"), folder(data.path(), "edge"));
-    let (central_port, edge_port) = (free_port(), free_port());
-    let config = format!(
-        "[listen]\naddress = \"127.0.0.1:{central_port}\"\n[data]\ndirectory = \"{}\"\n",
-        central_folder.display()
-    );
-    let mut central = Service::start("central", &central_folder, &config, central_port).await;
-    let installation = central.run_json(&["token", "install", "--json"]).await;
-    let key = central.run(&["api-key"]).await;
-    let endpoint = installation["endpoint"].as_str().expect("an endpoint");
-    let token = installation["authorizationHeader"]
-        .as_str()
-        .expect("a header");
-    let config = edge_config(&edge_folder, endpoint, Some(token), edge_port);
-    let mut edge = Service::start("edge", &edge_folder, &config, edge_port).await;
+    let Pair {
+        mut central,
+        mut edge,
+        edge_port,
+        api,
+    } = Pair::start(data.path()).await;
 
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
@@ -118,7 +107,6 @@ async fn every_acknowledged_record_survives_kill_9_under_load() {
     edge.kill().await;
     edge.start_again().await;
 
-    let api = Api::new(&format!("http://127.0.0.1:{central_port}"), key.trim());
     let arrived = crate::support::eventually("every acknowledged session", async || {
         let sessions = api.list("sessions?limit=1000").await;
         let arrived: BTreeSet<String> = sessions

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
 use crate::http::otlp::Refusal;
-use crate::secret::{self, random_key};
+use crate::secret::{self, random_digits};
 
 use super::Central;
 use super::store::{Environment, Scope, StoreError, TokenState};
@@ -80,14 +80,10 @@ impl TokenKeys {
     pub(super) fn open(path: &Path) -> anyhow::Result<TokenKeys> {
         let context = || format!("cannot use the signing keys in {}", path.display());
         if !path.exists() {
-            let digits = random_key()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
             let id = "k1".to_owned();
             let file = KeyFile {
                 current: id.clone(),
-                keys: BTreeMap::from([(id, digits)]),
+                keys: BTreeMap::from([(id, random_digits())]),
             };
             let json = serde_json::to_string_pretty(&file).with_context(context)?;
             secret::write_file(path, &json).with_context(context)?;

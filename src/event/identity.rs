@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 
+use blake3::Hash;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -16,8 +17,8 @@ use prost::Message;
 /// OpenTelemetry's semantic convention for the identity of a log record.
 pub const RECORD_UID: &str = "log.record.uid";
 
-/// Bytes of an identity before it is written in hex.
-const UID_BYTES: usize = 16;
+/// Hexadecimal digits of an identity: 128 bits.
+const UID_DIGITS: usize = 32;
 
 /// Longest identity set by a client that is kept as it is, in bytes.
 const MAX_FOREIGN_UID: usize = 128;
@@ -39,14 +40,14 @@ impl Identifier {
         Identifier::new(*blake3::keyed_hash(&self.key, context.as_bytes()).as_bytes())
     }
 
-    /// The hash of arbitrary parts, as the first half of its hex form.
+    /// An id made of arbitrary parts, in the form of a record's identity.
     pub fn id(&self, parts: &[&[u8]]) -> String {
-        hex(&self.hash(parts))
+        digits(&self.hash(parts))
     }
 
     /// Sets [`RECORD_UID`] on every record that has none.
     pub fn identify(&self, request: &mut ExportLogsServiceRequest) {
-        let mut ordinals: HashMap<[u8; UID_BYTES], u64> = HashMap::new();
+        let mut ordinals: HashMap<Hash, u64> = HashMap::new();
         for resource_logs in &mut request.resource_logs {
             let resource = resource_logs
                 .resource
@@ -65,9 +66,9 @@ impl Identifier {
                     }
                     let content = self.hash(&[&resource, &scope, &record.encode_to_vec()]);
                     let ordinal = ordinals.entry(content).or_default();
-                    let uid = self.hash(&[&content, &ordinal.to_be_bytes()]);
+                    let uid = self.hash(&[content.as_bytes(), &ordinal.to_be_bytes()]);
                     *ordinal += 1;
-                    set_uid(record, hex(&uid));
+                    set_uid(record, digits(&uid));
                 }
             }
         }
@@ -76,30 +77,32 @@ impl Identifier {
     /// Identities of messages without records of their own, such as one `ResourceMetrics`: by
     /// content, and by the ordinal among identical ones of one request.
     pub fn identify_messages<M: Message>(&self, messages: &[M]) -> Vec<String> {
-        let mut ordinals: HashMap<[u8; UID_BYTES], u64> = HashMap::new();
+        let mut ordinals: HashMap<Hash, u64> = HashMap::new();
         messages
             .iter()
             .map(|message| {
                 let content = self.hash(&[&message.encode_to_vec()]);
                 let ordinal = ordinals.entry(content).or_default();
-                let uid = self.hash(&[&content, &ordinal.to_be_bytes()]);
+                let uid = self.hash(&[content.as_bytes(), &ordinal.to_be_bytes()]);
                 *ordinal += 1;
-                hex(&uid)
+                digits(&uid)
             })
             .collect()
     }
 
-    fn hash(&self, parts: &[&[u8]]) -> [u8; UID_BYTES] {
+    fn hash(&self, parts: &[&[u8]]) -> Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         for part in parts {
             // The length before each part keeps two different lists from meeting in one stream.
             hasher.update(&(part.len() as u64).to_be_bytes());
             hasher.update(part);
         }
-        let mut uid = [0; UID_BYTES];
-        uid.copy_from_slice(&hasher.finalize().as_bytes()[..UID_BYTES]);
-        uid
+        hasher.finalize()
     }
+}
+
+fn digits(hash: &Hash) -> String {
+    hash.to_hex()[..UID_DIGITS].to_owned()
 }
 
 fn has_uid(record: &LogRecord) -> bool {
@@ -123,14 +126,4 @@ fn set_uid(record: &mut LogRecord, uid: String) {
         }),
         ..KeyValue::default()
     });
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-            text
-        })
 }

@@ -247,6 +247,41 @@ impl Service {
     }
 }
 
+/// Both halves as processes, the edge forwarding to the service.
+pub(crate) struct Pair {
+    pub(crate) central: Service,
+    pub(crate) edge: Service,
+    pub(crate) edge_port: u16,
+    pub(crate) api: Api,
+}
+
+impl Pair {
+    /// Starts both with their data in `directory`.
+    pub(crate) async fn start(directory: &Path) -> Pair {
+        let central_folder = folder(directory, "central");
+        let edge_folder = folder(directory, "edge");
+        let (central_port, edge_port) = (free_port(), free_port());
+        let config = format!(
+            "[listen]\naddress = \"127.0.0.1:{central_port}\"\n[data]\ndirectory = \"{}\"\n",
+            central_folder.display()
+        );
+        let central = Service::start("central", &central_folder, &config, central_port).await;
+        let installation = central.run_json(&["token", "install", "--json"]).await;
+        let key = central.run(&["api-key"]).await;
+        let text = |key: &str| installation[key].as_str().expect("a text").to_owned();
+        let token = text("authorizationHeader");
+        let config = edge_config(&edge_folder, &text("endpoint"), Some(&token), edge_port);
+        let edge = Service::start("edge", &edge_folder, &config, edge_port).await;
+        let api = Api::new(&format!("http://127.0.0.1:{central_port}"), key.trim());
+        Pair {
+            central,
+            edge,
+            edge_port,
+            api,
+        }
+    }
+}
+
 fn spawn(arguments: &[String]) -> Child {
     command()
         .args(arguments)
