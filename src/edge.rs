@@ -77,13 +77,23 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let state = State::open(&config.queue.directory)?;
     let queue = Queue::open(&config.queue.directory)?;
+    let extras = config.upstream.extras;
+    let mut redactor = Redactor::new(&config.redact)?;
+    if !extras {
+        redactor = redactor.without_extras();
+    }
     let pipeline = Arc::new(Pipeline::new(
         state.identifier(),
-        Enricher::new(&state.edge_id, &config.enrich),
-        Redactor::new(&config.redact)?,
+        Enricher::new(extras.then_some(state.edge_id.as_str()), &config.enrich),
+        redactor,
     ));
     let upstream = Upstream::new(&config.upstream)?;
-    let receiver = receiver::router(&config.listen, Arc::clone(&pipeline), queue.clone());
+    let receiver = receiver::router(
+        &config.listen,
+        &config.upstream.signals,
+        Arc::clone(&pipeline),
+        queue.clone(),
+    );
     tracing::info!(
         edge = state.edge_id,
         upstream = config.upstream.endpoint,
@@ -102,7 +112,7 @@ pub async fn run(
         ));
     }
     let mut forwarder = tokio::spawn(Forwarder::new(queue.clone(), upstream).run(sending.clone()));
-    let heartbeat = tokio::spawn(heartbeat::run(pipeline, queue.clone(), sending));
+    let heartbeat = extras.then(|| tokio::spawn(heartbeat::run(pipeline, queue.clone(), sending)));
 
     tokio::select! {
         () = shutdown.requested() => {}
@@ -114,7 +124,9 @@ pub async fn run(
     }
     while receivers.join_next().await.is_some() {}
     stop_sending.stop();
-    heartbeat.await.context("the heartbeat failed")?;
+    if let Some(heartbeat) = heartbeat {
+        heartbeat.await.context("the heartbeat failed")?;
+    }
     forwarder.await.context("the forwarder failed")?;
     queue.close().await;
     tracing::info!("edge stopped");

@@ -5,22 +5,18 @@ use std::path::Path;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::watch;
 
-/// Counts the changes of one file while it is held.
+/// Counts the changes of some files while it is held.
 pub struct FileWatch {
     changes: watch::Receiver<u64>,
     _watcher: notify::RecommendedWatcher,
 }
 
 impl FileWatch {
-    /// Watches the directory of `path`, because a file that is renamed over is another file.
+    /// Watches the directories of `paths`, because a file that is renamed over is another file.
     ///
     /// # Errors
-    /// When the directory cannot be watched.
-    pub fn new(path: &Path) -> notify::Result<FileWatch> {
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+    /// When a directory cannot be watched; the error names it.
+    pub fn new<'a>(paths: impl IntoIterator<Item = &'a Path>) -> notify::Result<FileWatch> {
         let (sender, changes) = watch::channel(0);
         let mut watcher =
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -31,7 +27,15 @@ impl FileWatch {
                     sender.send_modify(|count| *count += 1);
                 }
             })?;
-        watcher.watch(directory, RecursiveMode::NonRecursive)?;
+        for path in paths {
+            let directory = match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent,
+                _ => Path::new("."),
+            };
+            watcher
+                .watch(directory, RecursiveMode::NonRecursive)
+                .map_err(|error| error.add_path(directory.to_owned()))?;
+        }
         Ok(FileWatch {
             changes,
             _watcher: watcher,

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Mistakes, Reader, Setting};
+use crate::otlp::Signal;
 use crate::otlp::compression::Coding;
+use crate::secret::Secret;
 
 use super::redact::RedactConfig;
 
@@ -44,12 +46,40 @@ pub struct Listen {
 pub struct Upstream {
     /// Full URL for logs; metrics and traces go beside it.
     pub endpoint: String,
-    /// File with the bearer token; `None` for an upstream that asks for none.
-    pub token_file: Option<PathBuf>,
+    /// Where the bearer token may come from, in this order; empty for an upstream that asks for none.
+    pub token: Vec<TokenSource>,
     /// How bodies are compressed.
     pub compression: Coding,
     /// Time for one request.
     pub timeout: Duration,
+    /// File with the certificates (PEM) of authorities that are trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate by which the edge shows who it is.
+    pub client_certificate: Option<ClientCertificate>,
+    /// URL of the proxy; `None` for what the environment says. It may hold a password.
+    pub proxy: Option<Secret>,
+    /// Signals that are forwarded; others are taken from clients and thrown away.
+    pub signals: Vec<Signal>,
+    /// Sequence numbers, heartbeats and attributes of the edge's own, which a fieldpost upstream reads.
+    pub extras: bool,
+}
+
+/// A place where the bearer token may be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// It stands in a file: one that is configured, or the systemd credential `token`.
+    File(PathBuf),
+    /// A program prints it: the program and its arguments.
+    Command(Vec<String>),
+}
+
+/// Two PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, followed by those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Where records wait.
@@ -77,7 +107,7 @@ impl Config {
         };
         let upstream = Upstream {
             endpoint: endpoint(&mut reader),
-            token_file: reader.text("upstream.token_file").map(PathBuf::from),
+            token: token_sources(&mut reader, variable),
             compression: reader
                 .parsed(
                     "upstream.compression",
@@ -88,6 +118,18 @@ impl Config {
             timeout: reader
                 .duration("upstream.timeout")
                 .unwrap_or(Duration::from_secs(60)),
+            ca_file: reader.text("upstream.ca_file").map(PathBuf::from),
+            client_certificate: client_certificate(&mut reader),
+            proxy: reader.parsed(
+                "upstream.proxy",
+                "the URL of a proxy, such as \"http://proxy.example.com:3128\"",
+                |value| match value {
+                    Setting::Text(text) => is_http_url(text).then(|| Secret::new(text)),
+                    _ => None,
+                },
+            ),
+            signals: signals(&mut reader),
+            extras: reader.flag("upstream.extras").unwrap_or(true),
         };
         let queue = Queue {
             directory: reader
@@ -150,10 +192,7 @@ fn endpoint(reader: &mut Reader<'_>) -> String {
     let endpoint = reader.parsed(KEY, HELP, |value| {
         is_present = true;
         match value {
-            Setting::Text(text) => {
-                let url = reqwest::Url::parse(text).ok()?;
-                (matches!(url.scheme(), "http" | "https") && url.has_host()).then(|| text.clone())
-            }
+            Setting::Text(text) => is_http_url(text).then(|| text.clone()),
             _ => None,
         }
     });
@@ -161,6 +200,81 @@ fn endpoint(reader: &mut Reader<'_>) -> String {
         reader.missing(KEY, HELP);
     }
     endpoint.unwrap_or_default()
+}
+
+fn is_http_url(text: &str) -> bool {
+    reqwest::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+/// systemd's credential comes first: it is what the service was started with.
+fn token_sources(
+    reader: &mut Reader<'_>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Vec<TokenSource> {
+    let credential = variable("CREDENTIALS_DIRECTORY")
+        .map(|directory| PathBuf::from(directory).join("token"))
+        .filter(|file| file.exists());
+    let file = reader.text("upstream.token_file").map(PathBuf::from);
+    let command = reader.parsed(
+        "upstream.token_command",
+        "a program and its arguments, such as [\"/usr/local/bin/get-token\", \"--quiet\"]",
+        |value| match value {
+            Setting::List(items) if !items.is_empty() => items
+                .iter()
+                .map(|item| match item {
+                    Setting::Text(text) => Some(text.clone()),
+                    _ => None,
+                })
+                .collect::<Option<Vec<String>>>(),
+            // In the environment: a program without arguments.
+            Setting::Text(program) if !program.is_empty() => Some(vec![program.clone()]),
+            _ => None,
+        },
+    );
+    let files = credential.into_iter().chain(file).map(TokenSource::File);
+    files.chain(command.map(TokenSource::Command)).collect()
+}
+
+fn client_certificate(reader: &mut Reader<'_>) -> Option<ClientCertificate> {
+    let certificate = reader.text("upstream.client_cert").map(PathBuf::from);
+    let key = reader.text("upstream.client_key").map(PathBuf::from);
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
+        (None, None) => None,
+        (Some(_), None) => {
+            reader.missing("upstream.client_key", "the key of upstream.client_cert");
+            None
+        }
+        (None, Some(_)) => {
+            reader.missing(
+                "upstream.client_cert",
+                "the certificate of upstream.client_key",
+            );
+            None
+        }
+    }
+}
+
+fn signals(reader: &mut Reader<'_>) -> Vec<Signal> {
+    let expected = "a list of \"logs\", \"metrics\" and \"traces\"";
+    let signal = |word: &str| {
+        Signal::ALL
+            .into_iter()
+            .find(|signal| signal.word() == word.trim())
+    };
+    let configured = reader.parsed("upstream.signals", expected, |value| match value {
+        Setting::List(items) => items
+            .iter()
+            .map(|item| match item {
+                Setting::Text(text) => signal(text),
+                _ => None,
+            })
+            .collect::<Option<Vec<Signal>>>(),
+        Setting::Text(joined) => joined.split(',').map(signal).collect(),
+        _ => None,
+    });
+    configured.unwrap_or_else(|| Signal::ALL.to_vec())
 }
 
 fn coding(value: &Setting) -> Option<Coding> {

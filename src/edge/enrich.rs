@@ -20,15 +20,19 @@ pub(super) struct Enricher {
 }
 
 impl Enricher {
-    /// Reads the machine's facts; `fixed` attributes come from the configuration.
-    pub(super) fn new(edge_id: &str, fixed: &BTreeMap<String, String>) -> Enricher {
+    /// Reads the machine's facts; `fixed` attributes come from the configuration. The edge's own
+    /// attributes are added only for an `edge_id`.
+    pub(super) fn new(edge_id: Option<&str>, fixed: &BTreeMap<String, String>) -> Enricher {
         let mut attributes: Vec<KeyValue> = fixed
             .iter()
             .map(|(key, value)| attribute(key, value))
             .collect();
         let facts = [
-            (EDGE_ID, Some(edge_id.to_owned())),
-            (EDGE_VERSION, Some(env!("CARGO_PKG_VERSION").to_owned())),
+            (EDGE_ID, edge_id.map(str::to_owned)),
+            (
+                EDGE_VERSION,
+                edge_id.map(|_| env!("CARGO_PKG_VERSION").to_owned()),
+            ),
             ("host.name", host_name()),
             ("host.id", first_line("/etc/machine-id")),
             ("host.arch", Some(host_arch().to_owned())),

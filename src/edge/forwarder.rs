@@ -18,9 +18,6 @@ use super::retry::Waits;
 use super::upstream::{Answer, Upstream};
 use super::verdict::{Outcome, Verdict};
 
-/// Time after which a refused token is tried again although its file has not changed.
-const HOLD: Duration = Duration::from_secs(300);
-
 /// Time that what is queued gets at shutdown.
 const LAST_TRY: Duration = Duration::from_secs(5);
 
@@ -30,6 +27,8 @@ pub(super) struct Forwarder {
     upstream: Upstream,
     waits: Waits,
     trouble: Option<String>,
+    /// The token was asked for again since the upstream last took something.
+    token_was_renewed: bool,
 }
 
 /// Records on their way: as they lie in the queue, or taken apart.
@@ -63,6 +62,7 @@ impl Forwarder {
             upstream,
             waits: Waits::new(),
             trouble: None,
+            token_was_renewed: false,
         }
     }
 
@@ -129,8 +129,11 @@ impl Forwarder {
                     }
                 }
                 Verdict::Hold => {
-                    self.note_trouble(&format!("token refused, {}", answer.reason));
                     pieces.push_front(piece);
+                    if self.renew_token().await {
+                        continue;
+                    }
+                    self.note_trouble(&format!("token refused, {}", answer.reason));
                     if !self.hold(shutdown).await {
                         return Delivery::Interrupted;
                     }
@@ -172,19 +175,31 @@ impl Forwarder {
         }
     }
 
+    /// Asks for another token at once, the first time that one is refused: it may have expired. True
+    /// when there is one.
+    async fn renew_token(&mut self) -> bool {
+        if self.token_was_renewed {
+            return false;
+        }
+        self.token_was_renewed = true;
+        self.upstream.token.read().await
+    }
+
     /// Waits for another token, or until it is time to try the old one again. False at shutdown.
     async fn hold(&mut self, shutdown: &mut Shutdown) -> bool {
+        let time_is_up = tokio::time::sleep(self.upstream.token.hold());
         tokio::select! {
             () = self.upstream.token.changed() => {}
-            () = tokio::time::sleep(HOLD) => {}
+            () = time_is_up => {}
             () = shutdown.requested() => return false,
         }
-        self.upstream.token.read();
+        self.upstream.token.read().await;
         true
     }
 
     async fn note_success(&mut self, piece: Piece, batch: &Batch, answer: Answer) {
         self.waits.reset();
+        self.token_was_renewed = false;
         if self.trouble.take().is_some() {
             tracing::info!("the upstream takes records again");
         }

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -17,7 +18,7 @@ use axum::routing::get;
 use crate::http::discard_body;
 use crate::http::otlp::{Exchange, Refusal};
 use crate::otlp::route::Target;
-use crate::otlp::{self, reply::PartialSuccess};
+use crate::otlp::{self, Signal, reply::PartialSuccess};
 
 use super::config::Listen;
 use super::pipeline::Pipeline;
@@ -26,15 +27,25 @@ use super::queue::Queue;
 struct Receiver {
     hosts: Vec<String>,
     max_body: usize,
+    signals: Vec<Signal>,
+    /// Records of signals that are switched off.
+    discarded: AtomicU64,
     pipeline: Arc<Pipeline>,
     queue: Queue,
 }
 
 /// The routes of the localhost endpoint.
-pub(super) fn router(config: &Listen, pipeline: Arc<Pipeline>, queue: Queue) -> Router {
+pub(super) fn router(
+    config: &Listen,
+    signals: &[Signal],
+    pipeline: Arc<Pipeline>,
+    queue: Queue,
+) -> Router {
     let receiver = Receiver {
         hosts: config.hosts.clone(),
         max_body: config.max_body,
+        signals: signals.to_vec(),
+        discarded: AtomicU64::new(0),
         pipeline,
         queue,
     };
@@ -51,6 +62,15 @@ async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Res
         Err(refusal) => {
             discard_body(body).await;
             refusal.into_response()
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let records = self.discarded.load(Ordering::Relaxed);
+        if records > 0 {
+            tracing::info!(records, "were discarded, as upstream.signals says");
         }
     }
 }
@@ -74,12 +94,27 @@ impl Receiver {
             Err(refusal) => return refusal.into_response(),
         };
         let signal = decoded.request.signal();
-        if decoded.request.record_count() > 0
+        if !self.signals.contains(&signal) {
+            self.discard(&decoded.request);
+        } else if decoded.request.record_count() > 0
             && let Err(refusal) = self.append(decoded.request).await
         {
             return exchange.refuse(refusal);
         }
         exchange.accept(signal, &PartialSuccess::unreadable(decoded.rejected))
+    }
+
+    /// A client whose signal nobody wants is told that all is well: it would only send it again.
+    fn discard(&self, request: &otlp::Request) {
+        let records = request.record_count() as u64;
+        let before = self.discarded.fetch_add(records, Ordering::Relaxed);
+        if before == 0 {
+            tracing::info!(
+                signal = %request.signal(),
+                records,
+                "a client sends what upstream.signals leaves out; it is discarded, from now on silently"
+            );
+        }
     }
 
     /// Browsers can reach a localhost port, also under names that an attacker's DNS gives it: a
