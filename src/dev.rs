@@ -187,8 +187,7 @@ fn edge_config(
     Ok(edge::config::Config {
         listen: edge::config::Listen {
             addresses: vec![address],
-            hosts: Vec::new(),
-            max_body: MAX_BODY,
+            ..edge::config::Listen::default()
         },
         upstream: edge::config::Upstream {
             endpoint: addresses.central_otlp.clone(),

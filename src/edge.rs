@@ -7,6 +7,7 @@
 
 pub mod config;
 mod receiver;
+mod guard;
 mod pipeline;
 mod enrich;
 pub mod redact;
@@ -26,7 +27,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::http::{Limits, serve};
+use crate::http::serve;
 use crate::shutdown::{Shutdown, channel};
 
 use self::config::Config;
@@ -34,6 +35,7 @@ use self::enrich::Enricher;
 use self::forwarder::Forwarder;
 use self::pipeline::Pipeline;
 use self::queue::Queue;
+use self::receiver::Door;
 use self::redact::Redactor;
 use self::state::State;
 use self::upstream::Upstream;
@@ -88,12 +90,7 @@ pub async fn run(
         redactor,
     ));
     let upstream = Upstream::new(&config.upstream)?;
-    let receiver = receiver::router(
-        &config.listen,
-        &config.upstream.signals,
-        Arc::clone(&pipeline),
-        queue.clone(),
-    );
+    let receiver = receiver::router(Door::new(&config)?, Arc::clone(&pipeline), queue.clone());
     tracing::info!(
         edge = state.edge_id,
         upstream = config.upstream.endpoint,
@@ -102,14 +99,10 @@ pub async fn run(
 
     // The forwarder and the heartbeat stop after the receiver, so that the last records get their try.
     let (stop_sending, sending) = channel();
+    let limits = receiver::limits(&config.listen);
     let mut receivers = JoinSet::new();
     for listener in listeners {
-        receivers.spawn(serve(
-            listener,
-            receiver.clone(),
-            Limits::default(),
-            shutdown.clone(),
-        ));
+        receivers.spawn(serve(listener, receiver.clone(), limits, shutdown.clone()));
     }
     let mut forwarder = tokio::spawn(Forwarder::new(queue.clone(), upstream).run(sending.clone()));
     let heartbeat = extras.then(|| tokio::spawn(heartbeat::run(pipeline, queue.clone(), sending)));

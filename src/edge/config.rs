@@ -12,8 +12,8 @@ use crate::secret::Secret;
 
 use super::redact::RedactConfig;
 
-/// Largest request body that is accepted, before and after inflating, unless configured otherwise.
-const DEFAULT_MAX_BODY: u64 = 64 << 20;
+/// More connections than this are no limit.
+const MAX_CONNECTIONS: usize = 1 << 20;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
@@ -37,8 +37,40 @@ pub struct Listen {
     pub addresses: Vec<SocketAddr>,
     /// Names besides loopback that a `Host` header may carry.
     pub hosts: Vec<String>,
+    /// File with the token that local clients must show; `None` when every program may post.
+    pub bearer_token_file: Option<PathBuf>,
     /// Largest body in bytes, before and after inflating.
     pub max_body: usize,
+    /// Longest head of a request, in bytes.
+    pub max_header: usize,
+    /// Connections open at once on each address; further ones wait.
+    pub max_connections: usize,
+    /// How many times its own size a compressed body may inflate to, once that is more than 1 MiB.
+    pub max_inflate_ratio: usize,
+    /// Time for a request's head to arrive, and for an idle connection to stay open.
+    pub header_timeout: Duration,
+    /// Time for a request's body to arrive.
+    pub body_timeout: Duration,
+}
+
+impl Default for Listen {
+    /// OTLP's own port on loopback.
+    fn default() -> Listen {
+        Listen {
+            addresses: vec![
+                SocketAddr::from(([127, 0, 0, 1], 4318)),
+                SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 4318)),
+            ],
+            hosts: Vec::new(),
+            bearer_token_file: None,
+            max_body: 64 << 20,
+            max_header: 64 << 10,
+            max_connections: 1024,
+            max_inflate_ratio: 200,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(60),
+        }
+    }
 }
 
 /// Where records go.
@@ -99,12 +131,7 @@ impl Config {
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Config, Mistakes> {
         let mut reader = Reader::parse(text, variable);
-        let listen = Listen {
-            addresses: addresses(&mut reader),
-            hosts: reader.texts("listen.hosts").unwrap_or_default(),
-            max_body: usize::try_from(reader.size("listen.max_body").unwrap_or(DEFAULT_MAX_BODY))
-                .unwrap_or(usize::MAX),
-        };
+        let listen = listen(&mut reader);
         let upstream = Upstream {
             endpoint: endpoint(&mut reader),
             token: token_sources(&mut reader, variable),
@@ -160,9 +187,49 @@ fn default_queue_directory() -> PathBuf {
     PathBuf::from("/var/lib/fieldpost/queue")
 }
 
-fn addresses(reader: &mut Reader<'_>) -> Vec<SocketAddr> {
+fn listen(reader: &mut Reader<'_>) -> Listen {
+    let default = Listen::default();
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    Listen {
+        addresses: addresses(reader).unwrap_or(default.addresses),
+        hosts: reader.texts("listen.hosts").unwrap_or(default.hosts),
+        bearer_token_file: reader.text("listen.bearer_token_file").map(PathBuf::from),
+        max_body: reader
+            .size("listen.max_body")
+            .map_or(default.max_body, bytes),
+        max_header: reader
+            .size("listen.max_header")
+            .map_or(default.max_header, bytes),
+        max_connections: count(reader, "listen.max_connections")
+            .map_or(default.max_connections, |number| {
+                number.min(MAX_CONNECTIONS)
+            }),
+        max_inflate_ratio: count(reader, "listen.max_inflate_ratio")
+            .unwrap_or(default.max_inflate_ratio),
+        header_timeout: reader
+            .duration("listen.header_timeout")
+            .unwrap_or(default.header_timeout),
+        body_timeout: reader
+            .duration("listen.body_timeout")
+            .unwrap_or(default.body_timeout),
+    }
+}
+
+/// `key` as a whole number from 1.
+fn count(reader: &mut Reader<'_>, key: &str) -> Option<usize> {
+    reader.parsed(key, "a whole number from 1", |value| {
+        let number = match value {
+            Setting::Integer(number) => usize::try_from(*number).ok(),
+            Setting::Text(text) => text.parse().ok(),
+            _ => None,
+        };
+        number.filter(|number| *number > 0)
+    })
+}
+
+fn addresses(reader: &mut Reader<'_>) -> Option<Vec<SocketAddr>> {
     let expected = "addresses such as [\"127.0.0.1:4318\", \"[::1]:4318\"]";
-    let configured = reader.parsed("listen.addresses", expected, |value| match value {
+    reader.parsed("listen.addresses", expected, |value| match value {
         Setting::List(items) => items
             .iter()
             .map(|item| match item {
@@ -175,12 +242,6 @@ fn addresses(reader: &mut Reader<'_>) -> Vec<SocketAddr> {
             .map(|text| text.trim().parse().ok())
             .collect(),
         _ => None,
-    });
-    configured.unwrap_or_else(|| {
-        vec![
-            SocketAddr::from(([127, 0, 0, 1], 4318)),
-            SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 4318)),
-        ]
     })
 }
 

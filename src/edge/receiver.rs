@@ -3,31 +3,64 @@
 //! Every path that ends in a signal's suffix, and `/`, takes records by POST. A record is durable
 //! before its request is answered with 200.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::http::discard_body;
 use crate::http::otlp::{Exchange, Refusal};
+use crate::http::{BodyLimits, Limits, discard_body};
 use crate::otlp::route::Target;
 use crate::otlp::{self, Signal, reply::PartialSuccess};
 
-use super::config::Listen;
+use super::config::{Config, Listen};
+use super::guard::Guard;
 use super::pipeline::Pipeline;
 use super::queue::Queue;
 
-struct Receiver {
-    hosts: Vec<String>,
-    max_body: usize,
+/// What is let in.
+pub(super) struct Door {
+    guard: Guard,
+    body: BodyLimits,
     signals: Vec<Signal>,
+}
+
+impl Door {
+    /// Reads the local token, if one is configured.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn new(config: &Config) -> anyhow::Result<Door> {
+        Ok(Door {
+            guard: Guard::new(&config.listen)?,
+            body: BodyLimits {
+                bytes: config.listen.max_body,
+                time: config.listen.body_timeout,
+                inflate_ratio: config.listen.max_inflate_ratio,
+            },
+            signals: config.upstream.signals.clone(),
+        })
+    }
+}
+
+/// What a connection may hold open.
+pub(super) fn limits(config: &Listen) -> Limits {
+    Limits {
+        connections: config.max_connections,
+        header_bytes: config.max_header,
+        header_read: config.header_timeout,
+        ..Limits::default()
+    }
+}
+
+struct Receiver {
+    door: Door,
     /// Records of signals that are switched off.
     discarded: AtomicU64,
     pipeline: Arc<Pipeline>,
@@ -35,16 +68,9 @@ struct Receiver {
 }
 
 /// The routes of the localhost endpoint.
-pub(super) fn router(
-    config: &Listen,
-    signals: &[Signal],
-    pipeline: Arc<Pipeline>,
-    queue: Queue,
-) -> Router {
+pub(super) fn router(door: Door, pipeline: Arc<Pipeline>, queue: Queue) -> Router {
     let receiver = Receiver {
-        hosts: config.hosts.clone(),
-        max_body: config.max_body,
-        signals: signals.to_vec(),
+        door,
         discarded: AtomicU64::new(0),
         pipeline,
         queue,
@@ -77,7 +103,7 @@ impl Drop for Receiver {
 
 impl Receiver {
     fn admit(&self, head: &Parts) -> Result<Exchange, Refusal> {
-        self.guard(&head.headers)?;
+        self.door.guard.admit(&head.headers)?;
         let target = Target::of_path(head.uri.path(), None).ok_or_else(|| {
             Refusal::new(
                 StatusCode::NOT_FOUND,
@@ -89,12 +115,12 @@ impl Receiver {
 
     /// Answers once the records are durable.
     async fn take(&self, exchange: Exchange, body: Body) -> Response {
-        let decoded = match exchange.read(body, self.max_body).await {
+        let decoded = match exchange.read(body, self.door.body).await {
             Ok(decoded) => decoded,
             Err(refusal) => return refusal.into_response(),
         };
         let signal = decoded.request.signal();
-        if !self.signals.contains(&signal) {
+        if !self.door.signals.contains(&signal) {
             self.discard(&decoded.request);
         } else if decoded.request.record_count() > 0
             && let Err(refusal) = self.append(decoded.request).await
@@ -115,44 +141,6 @@ impl Receiver {
                 "a client sends what upstream.signals leaves out; it is discarded, from now on silently"
             );
         }
-    }
-
-    /// Browsers can reach a localhost port, also under names that an attacker's DNS gives it: a
-    /// request must be addressed to loopback, and must not come from a web page.
-    fn guard(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        if headers.contains_key(header::ORIGIN) {
-            return Err(Refusal::new(
-                StatusCode::FORBIDDEN,
-                "requests from web pages are refused",
-            ));
-        }
-        let host = headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
-        // HTTP/1.0 clients send no Host; browsers always do.
-        match host {
-            Some(host) if !self.is_own_host(host) => Err(Refusal::new(
-                StatusCode::FORBIDDEN,
-                "the Host header names another machine; if it is this one's, add it to listen.hosts",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn is_own_host(&self, host: &str) -> bool {
-        if let Ok(address) = host.parse::<SocketAddr>() {
-            return address.ip().is_loopback();
-        }
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-            _ => host,
-        };
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        name.eq_ignore_ascii_case("localhost")
-            || bare
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
-            || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 
     async fn append(&self, request: otlp::Request) -> Result<(), Refusal> {

@@ -21,6 +21,8 @@ use crate::shutdown::Shutdown;
 pub struct Limits {
     /// Connections open at once; further ones wait in the listener's backlog.
     pub connections: usize,
+    /// Longest head of a request, in bytes.
+    pub header_bytes: usize,
     /// Time for a request's head to arrive, and for an idle connection to stay open.
     pub header_read: Duration,
     /// Time that requests under way get to finish once shutdown begins.
@@ -31,6 +33,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 1024,
+            header_bytes: 64 << 10,
             header_read: Duration::from_secs(30),
             drain: Duration::from_secs(10),
         }
@@ -98,5 +101,6 @@ fn connection(
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_read)
+        .max_header_size(limits.header_bytes)
         .serve_connection(TokioIo::new(stream), service)
 }
