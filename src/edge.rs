@@ -9,6 +9,7 @@ pub mod config;
 mod receiver;
 mod guard;
 mod pipeline;
+mod owner;
 mod enrich;
 pub mod redact;
 pub mod queue;
@@ -27,12 +28,13 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::http::serve;
+use crate::http::serve_connections;
 use crate::shutdown::{Shutdown, channel};
 
 use self::config::Config;
 use self::enrich::Enricher;
 use self::forwarder::Forwarder;
+use self::owner::Connection;
 use self::pipeline::Pipeline;
 use self::queue::Queue;
 use self::receiver::Door;
@@ -102,7 +104,13 @@ pub async fn run(
     let limits = receiver::limits(&config.listen);
     let mut receivers = JoinSet::new();
     for listener in listeners {
-        receivers.spawn(serve(listener, receiver.clone(), limits, shutdown.clone()));
+        receivers.spawn(serve_connections(
+            listener,
+            receiver.clone(),
+            limits,
+            |peer, local| Arc::new(Connection::new(peer, local)),
+            shutdown.clone(),
+        ));
     }
     let mut forwarder = tokio::spawn(Forwarder::new(queue.clone(), upstream).run(sending.clone()));
     let heartbeat = extras.then(|| tokio::spawn(heartbeat::run(pipeline, queue.clone(), sending)));

@@ -13,6 +13,7 @@ mod redaction;
 mod queue;
 mod forwarder;
 mod upstream;
+mod owner;
 mod ingest;
 mod materialization;
 mod api;

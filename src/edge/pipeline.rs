@@ -4,6 +4,7 @@ use crate::event::Identifier;
 use crate::otlp::Request;
 
 use super::enrich::Enricher;
+use super::owner::Owner;
 use super::redact::{Redacted, Redactor};
 
 /// The three steps, in the order in which they must happen.
@@ -22,13 +23,19 @@ impl Pipeline {
         }
     }
 
-    /// The request as it may be written to disk. Identity comes first: it is over the record as the
-    /// client sent it, so that neither new rules nor new host attributes change it.
-    pub(super) fn process(&self, mut request: Request) -> Redacted {
+    /// What the edge itself has to say, as it may be written to disk.
+    pub(super) fn process(&self, request: Request) -> Redacted {
+        self.process_from(request, None)
+    }
+
+    /// A client's request as it may be written to disk; `owner` is the account that posted it.
+    /// Identity comes first: it is over the record as the client sent it, so that neither new rules
+    /// nor new host attributes change it.
+    pub(super) fn process_from(&self, mut request: Request, owner: Option<&Owner>) -> Redacted {
         if let Request::Logs(logs) = &mut request {
             self.identifier.identify(logs);
         }
-        self.enricher.enrich(&mut request);
+        self.enricher.enrich(&mut request, owner);
         self.redactor.redact(request)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -21,6 +21,7 @@ use crate::otlp::{self, Signal, reply::PartialSuccess};
 
 use super::config::{Config, Listen};
 use super::guard::Guard;
+use super::owner::Connection;
 use super::pipeline::Pipeline;
 use super::queue::Queue;
 
@@ -81,10 +82,14 @@ pub(super) fn router(door: Door, pipeline: Arc<Pipeline>, queue: Queue) -> Route
         .with_state(Arc::new(receiver))
 }
 
-async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
+async fn receive(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    request: Request,
+) -> Response {
     let (head, body) = request.into_parts();
     match receiver.admit(&head) {
-        Ok(exchange) => receiver.take(exchange, body).await,
+        Ok(exchange) => receiver.take(exchange, &connection, body).await,
         Err(refusal) => {
             discard_body(body).await;
             refusal.into_response()
@@ -114,7 +119,7 @@ impl Receiver {
     }
 
     /// Answers once the records are durable.
-    async fn take(&self, exchange: Exchange, body: Body) -> Response {
+    async fn take(&self, exchange: Exchange, connection: &Connection, body: Body) -> Response {
         let decoded = match exchange.read(body, self.door.body).await {
             Ok(decoded) => decoded,
             Err(refusal) => return refusal.into_response(),
@@ -123,7 +128,7 @@ impl Receiver {
         if !self.door.signals.contains(&signal) {
             self.discard(&decoded.request);
         } else if decoded.request.record_count() > 0
-            && let Err(refusal) = self.append(decoded.request).await
+            && let Err(refusal) = self.append(decoded.request, connection).await
         {
             return exchange.refuse(refusal);
         }
@@ -143,9 +148,11 @@ impl Receiver {
         }
     }
 
-    async fn append(&self, request: otlp::Request) -> Result<(), Refusal> {
+    async fn append(&self, request: otlp::Request, connection: &Connection) -> Result<(), Refusal> {
         let pipeline = Arc::clone(&self.pipeline);
-        let processing = tokio::task::spawn_blocking(move || pipeline.process(request));
+        let owner = connection.owner().await.cloned();
+        let processing =
+            tokio::task::spawn_blocking(move || pipeline.process_from(request, owner.as_ref()));
         // Whatever goes wrong while redacting, nothing unredacted goes on from here.
         let redacted = processing.await.map_err(|error| {
             tracing::error!(%error, "a request was refused: its records could not be processed");

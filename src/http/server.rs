@@ -42,7 +42,21 @@ impl Default for Limits {
 
 /// Answers requests on `listener` with `router` until `shutdown`, then lets the requests under way
 /// finish, within [`Limits::drain`].
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut shutdown: Shutdown) {
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: Shutdown) {
+    serve_connections(listener, router, limits, |_, _| (), shutdown).await;
+}
+
+/// The same, and every request of a connection has among its extensions what `describe` made of the
+/// peer's address and of the connection's address here.
+pub async fn serve_connections<D>(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    describe: impl Fn(SocketAddr, SocketAddr) -> D,
+    mut shutdown: Shutdown,
+) where
+    D: Clone + Send + Sync + 'static,
+{
     let permits = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     loop {
@@ -64,7 +78,15 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut sh
             },
             () = shutdown.requested() => break,
         };
-        let connection = graceful.watch(connection(stream, peer, router.clone(), limits));
+        let description = match stream.local_addr() {
+            Ok(local) => describe(peer, local),
+            Err(error) => {
+                tracing::debug!(%peer, %error, "connection ended");
+                continue;
+            }
+        };
+        let router = router.clone();
+        let connection = graceful.watch(connection(stream, peer, description, router, limits));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%peer, %error, "connection ended");
@@ -81,9 +103,10 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut sh
     }
 }
 
-fn connection(
+fn connection<D: Clone + Send + Sync + 'static>(
     stream: TcpStream,
     peer: SocketAddr,
+    description: D,
     router: Router,
     limits: Limits,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
@@ -92,6 +115,7 @@ fn connection(
     }
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(description.clone());
         let router = router.clone();
         async move {
             let answer = router.oneshot(request.map(axum::body::Body::new)).await;
