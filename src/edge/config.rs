@@ -115,7 +115,7 @@ pub struct ClientCertificate {
 }
 
 /// Where records wait.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Queue {
     /// The queue's directory; the edge's id and key stand beside it.
     pub directory: PathBuf,

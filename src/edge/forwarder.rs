@@ -4,12 +4,14 @@
 //! or parked. A crash before that sends it again; the records' identities keep them single.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
 use crate::otlp::compression::Coding;
 use crate::otlp::{Request, Signal};
+use crate::reload::Slot;
 use crate::shutdown::Shutdown;
 
 use super::queue::{Batch, BatchLimits, Parked, Queue};
@@ -25,6 +27,8 @@ const LAST_TRY: Duration = Duration::from_secs(5);
 pub(super) struct Forwarder {
     queue: Queue,
     upstream: Upstream,
+    /// The upstream of a newer configuration.
+    replacement: Arc<Slot<Upstream>>,
     waits: Waits,
     trouble: Option<String>,
     /// The token was asked for again since the upstream last took something.
@@ -56,10 +60,15 @@ enum Delivery {
 }
 
 impl Forwarder {
-    pub(super) fn new(queue: Queue, upstream: Upstream) -> Forwarder {
+    pub(super) fn new(
+        queue: Queue,
+        upstream: Upstream,
+        replacement: Arc<Slot<Upstream>>,
+    ) -> Forwarder {
         Forwarder {
             queue,
             upstream,
+            replacement,
             waits: Waits::new(),
             trouble: None,
             token_was_renewed: false,
@@ -124,7 +133,7 @@ impl Forwarder {
                     self.note_trouble(&answer.reason);
                     pieces.push_front(piece);
                     let wait = after.unwrap_or_else(|| self.waits.next());
-                    if !pause(wait, shutdown).await {
+                    if !self.pause(wait, shutdown).await {
                         return Delivery::Interrupted;
                     }
                 }
@@ -165,6 +174,9 @@ impl Forwarder {
                 .expect("zstd compresses into memory"),
         };
         loop {
+            if let Some(upstream) = self.replacement.take() {
+                self.replace(upstream);
+            }
             if let Some(answer) = self.upstream.post(signal, frames.clone()).await {
                 return Some(answer);
             }
@@ -191,10 +203,30 @@ impl Forwarder {
         tokio::select! {
             () = self.upstream.token.changed() => {}
             () = time_is_up => {}
+            upstream = self.replacement.next() => {
+                self.replace(upstream);
+                return true;
+            }
             () = shutdown.requested() => return false,
         }
         self.upstream.token.read().await;
         true
+    }
+
+    /// Waits, though not on behalf of an upstream that is replaced. False when shutdown came first.
+    async fn pause(&mut self, wait: Duration, shutdown: &mut Shutdown) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            upstream = self.replacement.next() => self.replace(upstream),
+            () = shutdown.requested() => return false,
+        }
+        true
+    }
+
+    fn replace(&mut self, upstream: Upstream) {
+        self.upstream = upstream;
+        self.waits.reset();
+        self.token_was_renewed = false;
     }
 
     async fn note_success(&mut self, piece: Piece, batch: &Batch, answer: Answer) {
@@ -252,13 +284,5 @@ impl Forwarder {
         {
             tracing::error!(%error, "a refused record could not be parked and is lost");
         }
-    }
-}
-
-/// Waits; false when shutdown came first.
-async fn pause(wait: Duration, shutdown: &mut Shutdown) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(wait) => true,
-        () = shutdown.requested() => false,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::event::Identifier;
 use crate::otlp::Request;
+use crate::reload::Swap;
 
 use super::enrich::Enricher;
 use super::owner::Owner;
@@ -10,17 +11,26 @@ use super::redact::{Redacted, Redactor};
 /// The three steps, in the order in which they must happen.
 pub(super) struct Pipeline {
     identifier: Identifier,
-    enricher: Enricher,
-    redactor: Redactor,
+    steps: Swap<Steps>,
+}
+
+/// What the configuration says about records.
+pub(super) struct Steps {
+    pub(super) enricher: Enricher,
+    pub(super) redactor: Redactor,
 }
 
 impl Pipeline {
-    pub(super) fn new(identifier: Identifier, enricher: Enricher, redactor: Redactor) -> Pipeline {
+    pub(super) fn new(identifier: Identifier, steps: Steps) -> Pipeline {
         Pipeline {
             identifier,
-            enricher,
-            redactor,
+            steps: Swap::new(steps),
         }
+    }
+
+    /// Other steps from now on; a request under way goes on with the old ones.
+    pub(super) fn replace(&self, steps: Steps) {
+        self.steps.store(steps);
     }
 
     /// What the edge itself has to say, as it may be written to disk.
@@ -35,7 +45,8 @@ impl Pipeline {
         if let Request::Logs(logs) = &mut request {
             self.identifier.identify(logs);
         }
-        self.enricher.enrich(&mut request, owner);
-        self.redactor.redact(request)
+        let steps = self.steps.load();
+        steps.enricher.enrich(&mut request, owner);
+        steps.redactor.redact(request)
     }
 }

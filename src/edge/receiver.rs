@@ -18,6 +18,7 @@ use crate::http::otlp::{Exchange, Refusal};
 use crate::http::{BodyLimits, Limits, discard_body};
 use crate::otlp::route::Target;
 use crate::otlp::{self, Signal, reply::PartialSuccess};
+use crate::reload::Swap;
 
 use super::config::{Config, Listen};
 use super::guard::Guard;
@@ -48,6 +49,17 @@ impl Door {
             signals: config.upstream.signals.clone(),
         })
     }
+
+    fn admit(&self, head: &Parts) -> Result<Exchange, Refusal> {
+        self.guard.admit(&head.headers)?;
+        let target = Target::of_path(head.uri.path(), None).ok_or_else(|| {
+            Refusal::new(
+                StatusCode::NOT_FOUND,
+                "OTLP is taken at /v1/logs, /v1/metrics and /v1/traces",
+            )
+        })?;
+        Exchange::open(target, head)
+    }
 }
 
 /// What a connection may hold open.
@@ -61,7 +73,7 @@ pub(super) fn limits(config: &Listen) -> Limits {
 }
 
 struct Receiver {
-    door: Door,
+    door: Arc<Swap<Door>>,
     /// Records of signals that are switched off.
     discarded: AtomicU64,
     pipeline: Arc<Pipeline>,
@@ -69,7 +81,7 @@ struct Receiver {
 }
 
 /// The routes of the localhost endpoint.
-pub(super) fn router(door: Door, pipeline: Arc<Pipeline>, queue: Queue) -> Router {
+pub(super) fn router(door: Arc<Swap<Door>>, pipeline: Arc<Pipeline>, queue: Queue) -> Router {
     let receiver = Receiver {
         door,
         discarded: AtomicU64::new(0),
@@ -88,8 +100,10 @@ async fn receive(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    match receiver.admit(&head) {
-        Ok(exchange) => receiver.take(exchange, &connection, body).await,
+    // The same for all of a request, whatever is reloaded meanwhile.
+    let door = receiver.door.load();
+    match door.admit(&head) {
+        Ok(exchange) => receiver.take(exchange, &door, &connection, body).await,
         Err(refusal) => {
             discard_body(body).await;
             refusal.into_response()
@@ -107,25 +121,20 @@ impl Drop for Receiver {
 }
 
 impl Receiver {
-    fn admit(&self, head: &Parts) -> Result<Exchange, Refusal> {
-        self.door.guard.admit(&head.headers)?;
-        let target = Target::of_path(head.uri.path(), None).ok_or_else(|| {
-            Refusal::new(
-                StatusCode::NOT_FOUND,
-                "OTLP is taken at /v1/logs, /v1/metrics and /v1/traces",
-            )
-        })?;
-        Exchange::open(target, head)
-    }
-
     /// Answers once the records are durable.
-    async fn take(&self, exchange: Exchange, connection: &Connection, body: Body) -> Response {
-        let decoded = match exchange.read(body, self.door.body).await {
+    async fn take(
+        &self,
+        exchange: Exchange,
+        door: &Door,
+        connection: &Connection,
+        body: Body,
+    ) -> Response {
+        let decoded = match exchange.read(body, door.body).await {
             Ok(decoded) => decoded,
             Err(refusal) => return refusal.into_response(),
         };
         let signal = decoded.request.signal();
-        if !self.door.signals.contains(&signal) {
+        if !door.signals.contains(&signal) {
             self.discard(&decoded.request);
         } else if decoded.request.record_count() > 0
             && let Err(refusal) = self.append(decoded.request, connection).await

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
 
 use crate::shutdown::Shutdown;
@@ -43,24 +43,32 @@ impl Default for Limits {
 /// Answers requests on `listener` with `router` until `shutdown`, then lets the requests under way
 /// finish, within [`Limits::drain`].
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: Shutdown) {
+    let (_sender, limits) = watch::channel(limits);
     serve_connections(listener, router, limits, |_, _| (), shutdown).await;
 }
 
 /// The same, and every request of a connection has among its extensions what `describe` made of the
-/// peer's address and of the connection's address here.
+/// peer's address and of the connection's address here. Changed `limits` hold for new connections.
 pub async fn serve_connections<D>(
     listener: TcpListener,
     router: Router,
-    limits: Limits,
+    mut limits: watch::Receiver<Limits>,
     describe: impl Fn(SocketAddr, SocketAddr) -> D,
     mut shutdown: Shutdown,
 ) where
     D: Clone + Send + Sync + 'static,
 {
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let mut granted = limits.borrow().connections;
+    let permits = Arc::new(Semaphore::new(granted));
     let graceful = GracefulShutdown::new();
     loop {
+        let wanted = limits.borrow().connections;
+        permits.add_permits(wanted.saturating_sub(granted));
+        // Those in use are taken back later, when their connections have ended.
+        let surplus = permits.forget_permits(granted.saturating_sub(wanted));
+        granted = granted.max(wanted) - surplus;
         let permit = tokio::select! {
+            () = changed(&mut limits) => continue,
             permit = Arc::clone(&permits).acquire_owned() => {
                 permit.expect("the semaphore is never closed")
             }
@@ -85,7 +93,7 @@ pub async fn serve_connections<D>(
                 continue;
             }
         };
-        let router = router.clone();
+        let (router, limits) = (router.clone(), *limits.borrow());
         let connection = graceful.watch(connection(stream, peer, description, router, limits));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -95,11 +103,19 @@ pub async fn serve_connections<D>(
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits.drain, graceful.shutdown())
+    let drain = limits.borrow().drain;
+    if tokio::time::timeout(drain, graceful.shutdown())
         .await
         .is_err()
     {
         tracing::warn!("requests were still under way when the time to drain was over");
+    }
+}
+
+/// Ends when there are other limits; never when nobody is left to set any.
+async fn changed(limits: &mut watch::Receiver<Limits>) {
+    if limits.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
