@@ -216,6 +216,40 @@ async fn a_program_prints_the_token_and_is_asked_again_when_it_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_prints_no_token_in_time_is_ended_and_named() {
+    let upstream = Upstream::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let process = directory.path().join("process");
+    let port = free_port();
+    let config = format!(
+        "{}token_command = [\"/bin/sh\", \"-c\", \"echo $$ > {} && exec sleep 600\"]\n",
+        edge_config(directory.path(), &upstream.endpoint, None, port),
+        process.display()
+    );
+    let mut edge = start_process(
+        directory.path(),
+        &config,
+        port,
+        &[("PATH", "/usr/bin:/bin")],
+    )
+    .await;
+    post(&format!("http://127.0.0.1:{port}/v1/logs"), &records(2)).await;
+    eventually("the reason in the log", async || {
+        let log = fs::read_to_string(directory.path().join("log")).expect("a log");
+        log.contains("/bin/sh took longer than 10 s").then_some(())
+    })
+    .await;
+    let process = fs::read_to_string(process).expect("the program began");
+    eventually("the end of the program", async || {
+        let entry = Path::new("/proc").join(process.trim());
+        (!entry.exists()).then_some(())
+    })
+    .await;
+    assert!(upstream.received().is_empty());
+    edge.kill().await.expect("it was running");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_credential_comes_before_the_file_and_unset_means_not_yet() {
     let upstream = Upstream::judging(|received: &Received| {
         let is_good = received.authorization.as_deref() == Some("Bearer from-file");
