@@ -14,7 +14,7 @@ mod queue;
 mod forwarder;
 mod upstream;
 mod owner;
-mod reload;
+mod hot_reload;
 mod ingest;
 mod materialization;
 mod api;
