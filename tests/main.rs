@@ -12,6 +12,7 @@ mod lenient;
 mod redaction;
 mod queue;
 mod forwarder;
+mod reload;
 mod ingest;
 mod materialization;
 mod api;
