@@ -4,6 +4,7 @@ mod attributes;
 mod facts;
 mod identity;
 mod tool;
+pub mod cut_json;
 mod sensitive;
 pub mod content;
 mod activity;

@@ -290,3 +290,56 @@ async fn many_clients_at_once_are_all_stored() {
     assert_eq!(api.list("sessions").await.len(), 24);
     central.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_and_traces_are_stored_whole_and_once() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start(directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let address = central.url.trim_start_matches("http://").to_owned();
+    for _ in 0..2 {
+        for capture in wire::folder("three-signals") {
+            let answer = capture.send(&address, capture.path(), &bearer).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    }
+    central.stop().await;
+
+    let database = rusqlite::Connection::open(directory.path().join("fieldpost.db"));
+    let database = database.expect("the database is one file at rest");
+    for capture in wire::folder("three-signals") {
+        let stored: Vec<Vec<u8>> = database
+            .prepare("SELECT message FROM signals WHERE signal = ?")
+            .and_then(|mut statement| {
+                statement
+                    .query_map([capture.signal().word()], |row| row.get(0))?
+                    .collect()
+            })
+            .expect("the table reads");
+        let stored: Vec<Vec<u8>> = stored
+            .iter()
+            .map(|message| zstd::decode_all(message.as_slice()).expect("a message inflates"))
+            .collect();
+        assert_eq!(stored, resources(&capture), "{}", capture.path());
+    }
+}
+
+/// Each `ResourceMetrics` or `ResourceSpans` of a captured request, encoded; none of logs.
+fn resources(capture: &wire::Capture) -> Vec<Vec<u8>> {
+    use fieldpost::otlp::{ExportMetricsServiceRequest, ExportTraceServiceRequest, Signal};
+    use prost::Message;
+    let json = capture.body.as_slice();
+    match capture.signal() {
+        Signal::Logs => Vec::new(),
+        Signal::Metrics => {
+            let request: ExportMetricsServiceRequest = serde_json::from_slice(json).expect("JSON");
+            let resources = request.resource_metrics.iter();
+            resources.map(Message::encode_to_vec).collect()
+        }
+        Signal::Traces => {
+            let request: ExportTraceServiceRequest = serde_json::from_slice(json).expect("JSON");
+            let resources = request.resource_spans.iter();
+            resources.map(Message::encode_to_vec).collect()
+        }
+    }
+}

@@ -15,6 +15,7 @@ mod forwarder;
 mod upstream;
 mod owner;
 mod hot_reload;
+mod reload;
 mod ingest;
 mod materialization;
 mod api;

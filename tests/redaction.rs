@@ -266,6 +266,23 @@ fn the_more_specific_type_names_what_several_rules_find() {
 }
 
 #[test]
+fn brackets_of_ones_own_hide_no_secret() {
+    let token = github_token();
+    for text in [
+        format!("[REDACTED:{token}]"),
+        format!("[REDACTED:note {token}"),
+        format!("[REDACTED:github-token]{token}"),
+    ] {
+        let after = redact(&text);
+        assert!(!after.contains(&token), "{text} became {after}");
+        assert_eq!(redact(&after), after);
+    }
+    let password = "correct4horse-battery";
+    let after = redact(&format!("[REDACTED:password={password}"));
+    assert!(!after.contains(password), "{after}");
+}
+
+#[test]
 fn a_text_that_costs_too_much_work_is_replaced_whole() {
     let text = "token=key=secret=".repeat(60_000);
     let (after, hits) = redactor().redact_text(&text);

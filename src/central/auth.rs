@@ -226,3 +226,66 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = value.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_351_565;
+
+    fn keys() -> TokenKeys {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        TokenKeys::open(&directory.path().join("keys.json")).expect("keys are made")
+    }
+
+    fn claims(issued: i64) -> Claims {
+        let scope = Scope {
+            tenant: 1,
+            environment: 1,
+        };
+        Claims::new(
+            &Environment {
+                scope,
+                tenant: "acme".to_owned(),
+                environment: "laptops".to_owned(),
+                tenant_id: "t".to_owned(),
+                environment_id: "e".to_owned(),
+            },
+            issued,
+        )
+    }
+
+    #[test]
+    fn a_token_is_good_for_365_days_and_not_before_it_was_issued() {
+        let keys = keys();
+        let (token, _) = keys.sign(&claims(NOW));
+        let day = 86_400;
+        assert!(keys.verify(&token, NOW).is_ok());
+        assert!(keys.verify(&token, NOW + 365 * day - 1).is_ok());
+        assert_eq!(
+            keys.verify(&token, NOW + 365 * day),
+            Err(TokenError::Expired)
+        );
+        assert!(keys.verify(&token, NOW - CLOCK_LEEWAY_SECONDS).is_ok());
+        assert_eq!(
+            keys.verify(&token, NOW - CLOCK_LEEWAY_SECONDS - 1),
+            Err(TokenError::Malformed)
+        );
+    }
+
+    #[test]
+    fn tokens_for_others_or_by_other_keys_are_refused() {
+        let keys = keys();
+        let refused = |change: fn(&mut Claims)| {
+            let mut claims = claims(NOW);
+            change(&mut claims);
+            let (token, _) = keys.sign(&claims);
+            assert_eq!(keys.verify(&token, NOW), Err(TokenError::Malformed));
+        };
+        refused(|claims| claims.aud = "somebody-else".to_owned());
+        refused(|claims| claims.iss = "somebody-else".to_owned());
+        refused(|claims| claims.pid = "other-platform".to_owned());
+        let (foreign, _) = self::keys().sign(&claims(NOW));
+        assert_eq!(keys.verify(&foreign, NOW), Err(TokenError::Malformed));
+    }
+}

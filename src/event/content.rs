@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::cut_json::string_as_far_as_it_came;
+
 /// The attributes of one record, by key.
 pub type Attributes = BTreeMap<String, Value>;
 
@@ -108,7 +110,7 @@ impl Content {
     /// The one argument that says most about a tool call: a command, a path, an address.
     pub fn tool_argument(attributes: &Attributes) -> Content {
         if let Some(command) = text_of(attributes, "tool_parameters")
-            .and_then(|parameters| string_in(parameters, "full_command"))
+            .and_then(|parameters| string_as_far_as_it_came(parameters, "full_command"))
         {
             return Content::Text { text: command };
         }
@@ -186,29 +188,11 @@ pub fn text_of<'a>(attributes: &'a Attributes, key: &str) -> Option<&'a str> {
     attributes.get(key)?.as_str()
 }
 
-/// The string under `key` in an object written as JSON, which may be cut short.
-pub fn string_in(json: &str, key: &str) -> Option<String> {
-    if let Ok(value) = serde_json::from_str::<Value>(json) {
-        return value.get(key)?.as_str().map(str::to_owned);
-    }
-    let opening = format!("\"{key}\":\"");
-    let rest = &json[json.find(&opening)? + opening.len()..];
-    let mut escaped = false;
-    let end = rest.find(|character| {
-        let closes = character == '"' && !escaped;
-        escaped = character == '\\' && !escaped;
-        closes
-    });
-    let raw = &rest[..end.unwrap_or(rest.len())];
-    // A cut may fall inside an escape; without its beginning the rest is sound.
-    (0..=6).find_map(|dropped| {
-        let kept = raw.get(..raw.len().checked_sub(dropped)?)?;
-        serde_json::from_str(&format!("\"{kept}\"")).ok()
-    })
-}
-
 fn telling_value(json: &str) -> String {
-    if let Some(text) = TELLING_KEYS.iter().find_map(|key| string_in(json, key)) {
+    if let Some(text) = TELLING_KEYS
+        .iter()
+        .find_map(|key| string_as_far_as_it_came(json, key))
+    {
         return text;
     }
     match serde_json::from_str::<Value>(json) {

@@ -4,9 +4,8 @@
 //! `mcp_tool_name` inside `tool_parameters`, which is JSON in a string and can be cut; by the
 //! attributes `mcp_server.name` and `mcp_tool.name` (Cowork); or as `mcp__server__tool`.
 
-use serde::Deserialize;
-
 use super::Attributes;
+use super::cut_json::whole_string;
 
 /// The name that clients since 2.1.2 give to every MCP tool of the user's own.
 const MCP_TOOL: &str = "mcp_tool";
@@ -37,10 +36,10 @@ impl ToolName {
     pub fn read(attributes: &Attributes<'_>) -> Option<ToolName> {
         let name = attributes.text("tool_name");
         let parameters = attributes.text("tool_parameters").unwrap_or_default();
-        let server = json_field(&parameters, "mcp_server_name")
+        let server = whole_string(&parameters, "mcp_server_name")
             .or_else(|| attributes.text("mcp_server.name"));
         let tool =
-            json_field(&parameters, "mcp_tool_name").or_else(|| attributes.text("mcp_tool.name"));
+            whole_string(&parameters, "mcp_tool_name").or_else(|| attributes.text("mcp_tool.name"));
         if let (Some(server), Some(tool)) = (server, tool) {
             return Some(ToolName::mcp(&server, &tool));
         }
@@ -67,34 +66,4 @@ impl ToolName {
             name: format!("{server}:{tool}"),
         }
     }
-}
-
-/// The text of `key` in an object written as JSON, even when the object is cut off behind it.
-pub(crate) fn json_field(json: &str, key: &str) -> Option<String> {
-    let text = match serde_json::from_str::<serde_json::Value>(json) {
-        Ok(object) => object.get(key)?.as_str()?.to_owned(),
-        Err(_) => field_of_cut_json(json, key)?,
-    };
-    (!text.is_empty()).then_some(text)
-}
-
-/// Walks over the complete pairs of a cut object until `key` or the cut.
-fn field_of_cut_json(json: &str, key: &str) -> Option<String> {
-    let mut rest = json.trim_start().strip_prefix('{')?;
-    loop {
-        let (name, after_name) = take::<String>(rest)?;
-        let after_colon = after_name.trim_start().strip_prefix(':')?;
-        let (value, after_value) = take::<serde_json::Value>(after_colon)?;
-        if name == key {
-            return value.as_str().map(str::to_owned);
-        }
-        rest = after_value.trim_start().strip_prefix(',')?;
-    }
-}
-
-/// One JSON value from the front of `text`, and what follows it.
-fn take<'a, T: Deserialize<'a>>(text: &'a str) -> Option<(T, &'a str)> {
-    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<T>();
-    let value = stream.next()?.ok()?;
-    Some((value, &text[stream.byte_offset()..]))
 }

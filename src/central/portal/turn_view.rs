@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::central::conversation::{Completeness, Gap, Item, ToolCall, Turn, is_for_the_person};
 use crate::central::store::Event;
 use crate::event::content::{self, Content};
+use crate::event::cut_json;
 
 use super::address::Base;
 use super::event::raw;
@@ -224,7 +225,7 @@ impl View<'_> {
         .join(", ");
         let description = telling
             .and_then(|event| event.text("tool_parameters"))
-            .and_then(|parameters| content::string_in(parameters, "description"));
+            .and_then(|parameters| cut_json::string_as_far_as_it_came(parameters, "description"));
         ToolLine {
             name: Text::name(&telling.map(tool_name).unwrap_or_default()),
             mcp: telling.is_some_and(is_mcp),

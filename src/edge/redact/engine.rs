@@ -11,7 +11,11 @@
 //!
 //! **Failure.** Each text has a budget of work, proportional to its length. When it is spent, or when passes do not
 //! come to an end, the whole text becomes `[REDACTED:budget]`: closed, not open.
-use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
@@ -19,12 +23,16 @@ use super::{
     Hits, pairs, pem,
     quotes::VALUE_REACH,
     rules::{At, Rule, RuleError, RuleFile},
-    spans::{PLACEHOLDER, Rank, Span, replace, settle, whole_characters},
+    spans::{PLACEHOLDER, Rank, Span, placeholder_at, replace, settle, whole_characters},
     values::{Found, KeyWords},
 };
 
 /// What replaces a text that cost too much work.
 const BUDGET_TYPE: &str = "budget";
+/// Replaces bytes that are no text.
+pub(super) const BINARY_TYPE: &str = "binary";
+/// Replaces values nested deeper than anybody reads.
+pub(super) const DEPTH_TYPE: &str = "depth";
 /// Work allowed per byte of text, in bytes looked at.
 const WORK_PER_BYTE: usize = 64;
 /// Work allowed for any text, however short.
@@ -44,6 +52,8 @@ pub(super) struct Engine {
     tries: Vec<Vec<Try>>,
     rules: Vec<Rule>,
     keys: KeyWords,
+    /// Every type that a placeholder can name.
+    kinds: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,7 +102,15 @@ impl Engine {
             .kind(Some(AhoCorasickKind::DFA))
             .build(tries.keys())?;
         let tries = tries.into_values().collect();
+        let kinds = rules
+            .iter()
+            .map(|rule| rule.kind.as_str())
+            .chain([Found::Password, Found::Secret].map(kind_of))
+            .chain([BUDGET_TYPE, BINARY_TYPE, DEPTH_TYPE, pem::TYPE])
+            .map(str::to_owned)
+            .collect();
         Ok(Self {
+            kinds,
             keywords,
             tries,
             rules,
@@ -127,7 +145,7 @@ impl Engine {
 
     /// The type of a whole value, when its key gives it away: `password` and what stands under it.
     pub(super) fn kind_by_key(&self, key: &str, value: &str) -> Option<&str> {
-        if value.is_empty() || value.len() > VALUE_REACH || value.starts_with(PLACEHOLDER) {
+        if value.is_empty() || value.len() > VALUE_REACH || self.is_placeholder(value) {
             return None;
         }
         let tries = self
@@ -165,6 +183,10 @@ impl Engine {
             .collect()
     }
 
+    fn is_placeholder(&self, value: &str) -> bool {
+        placeholder_at(value, 0, &self.kinds).is_some_and(|whole| whole.end == value.len())
+    }
+
     fn find(&self, text: &str) -> Result<Vec<Span<'_>>, Spent> {
         if text.len() < SHORTEST {
             return Ok(Vec::new());
@@ -182,7 +204,7 @@ impl Engine {
                 search.attempt(what, hit.start()..hit.end())?;
             }
         }
-        Ok(settle(text, search.spans))
+        Ok(settle(text, search.spans, &self.kinds))
     }
 }
 
@@ -318,8 +340,11 @@ impl<'e> Search<'e, '_> {
         if !known {
             self.spend(PAIR_WORK)?;
             // The type in a placeholder is no key of what follows it.
-            let pair = pairs::parse(self.text.as_bytes(), hit.clone())
-                .filter(|pair| !self.text[..pair.key.start].ends_with(PLACEHOLDER));
+            let (text, kinds) = (self.text, &self.engine.kinds);
+            let pair = pairs::parse(text.as_bytes(), hit.clone()).filter(|pair| {
+                let before = text[..pair.key.start].strip_suffix(PLACEHOLDER);
+                before.is_none_or(|before| placeholder_at(text, before.len(), kinds).is_none())
+            });
             self.spend(pair.as_ref().map_or(0, |pair| pair.value.len()))?;
             let key = pair.as_ref().map_or(hit, |pair| pair.key.clone());
             self.pair = Some(ReadPair {

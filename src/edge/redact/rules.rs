@@ -25,28 +25,38 @@ pub(super) const BUILTIN: &str = include_str!("rules.toml");
 
 /// Why a rule was refused.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the fields are named in the messages")]
 pub enum RuleError {
+    /// The file is not TOML, or has keys that rules do not know.
     #[error("the rules are not valid TOML: {0}")]
     Toml(#[from] toml::de::Error),
+    /// A rule without a keyword.
     #[error("rule {rule}: no keyword; without one it would be tried at every byte")]
     NoKeyword { rule: String },
+    /// A keyword that would be found everywhere, or cannot be found without regard to case.
     #[error("rule {rule}: keyword {keyword:?} is shorter than two bytes or not ASCII")]
     Keyword { rule: String, keyword: String },
+    /// An expression that does not compile.
     #[error("rule {rule}: {reason}")]
     Expression { rule: String, reason: String },
+    /// An expression without a capture group.
     #[error("rule {rule}: the expression has no capture group, so nothing says what to cut")]
     NoGroup { rule: String },
+    /// A type that could not stand in a placeholder.
     #[error("rule {rule}: type {kind:?} may hold only lower-case letters, digits and hyphens")]
     Type { rule: String, kind: String },
+    /// A rule that does not find its own example, or cuts more than the secret.
     #[error(
         "rule {rule}: example {number} is not found, or a quote, backslash or blank would be cut with it"
     )]
     Example { rule: String, number: usize },
+    /// A rule that nobody could check.
     #[error("rule {rule}: it needs an example and a counter-example")]
     Undocumented { rule: String },
+    /// A rule that finds what it should leave alone.
     #[error("rule {rule}: counter-example {number} is found")]
     CounterExample { rule: String, number: usize },
+    /// Too many keywords for one automaton.
     #[error("the keywords cannot be compiled: {0}")]
     Keywords(#[from] aho_corasick::BuildError),
 }

@@ -2,12 +2,26 @@
 //!
 //! A place never begins or ends inside an escape or inside a character of several bytes, and never touches a
 //! placeholder that stands there already.
-use std::{cmp::Reverse, ops::Range};
+use std::{cmp::Reverse, collections::BTreeSet, ops::Range};
 
 use super::Hits;
 
 /// How every placeholder begins; the type and a bracket follow.
 pub(super) const PLACEHOLDER: &str = "[REDACTED:";
+
+/// The placeholder that begins at `start`, if one does: only a type that redaction itself writes makes one. Whoever
+/// puts a secret of their own between such brackets has hidden nothing.
+pub(super) fn placeholder_at(
+    text: &str,
+    start: usize,
+    kinds: &BTreeSet<String>,
+) -> Option<Range<usize>> {
+    let inner = text[start..].strip_prefix(PLACEHOLDER)?;
+    let length = inner.bytes().position(|byte| byte == b']')?;
+    kinds
+        .contains(&inner[..length])
+        .then(|| start..start + PLACEHOLDER.len() + length + 1)
+}
 
 /// A secret found.
 #[derive(Clone, Debug)]
@@ -31,11 +45,18 @@ pub(super) enum Rank {
 }
 
 /// Puts spans in order, merges those that overlap, and drops what would touch a placeholder or split a character.
-pub(super) fn settle<'e>(text: &str, mut spans: Vec<Span<'e>>) -> Vec<Span<'e>> {
+pub(super) fn settle<'e>(
+    text: &str,
+    mut spans: Vec<Span<'e>>,
+    kinds: &BTreeSet<String>,
+) -> Vec<Span<'e>> {
     if spans.is_empty() {
         return spans;
     }
-    let placeholders = placeholders(text);
+    let placeholders: Vec<Range<usize>> = text
+        .match_indices(PLACEHOLDER)
+        .filter_map(|(start, _)| placeholder_at(text, start, kinds))
+        .collect();
     spans.retain_mut(|span| {
         leave_escape(text, &mut span.range);
         !span.range.is_empty()
@@ -80,19 +101,6 @@ pub(super) fn whole_characters(text: &str, mut range: Range<usize>) -> Range<usi
         range.end += 1;
     }
     range
-}
-
-fn placeholders(text: &str) -> Vec<Range<usize>> {
-    text.match_indices(PLACEHOLDER)
-        .map(|(start, _)| {
-            let rest = &text[start + PLACEHOLDER.len()..];
-            let inner = rest
-                .bytes()
-                .take_while(|b| b.is_ascii_alphanumeric() || b"-_.=:".contains(b))
-                .count();
-            start..(start + PLACEHOLDER.len() + inner + 1).min(text.len())
-        })
-        .collect()
 }
 
 pub(super) fn replace(text: &str, spans: &[Span<'_>], hits: &mut Hits) -> String {

@@ -7,16 +7,17 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 
-use super::{Hits, Redactor, policy::Verdict, spans::PLACEHOLDER};
+use super::{
+    Hits, Redactor,
+    engine::{BINARY_TYPE, DEPTH_TYPE},
+    policy::Verdict,
+    spans::PLACEHOLDER,
+};
 use crate::event::REDACTION_COUNT;
 use crate::otlp::Request;
 
 /// Of which types the secrets were that [`REDACTION_COUNT`] counts.
 const TYPES: &str = "fieldpost.redaction.types";
-/// Replaces bytes that are no text.
-const BINARY_TYPE: &str = "binary";
-/// Replaces values nested deeper than [`MAX_DEPTH`].
-const DEPTH_TYPE: &str = "depth";
 /// Arrays and maps in one another.
 const MAX_DEPTH: usize = 64;
 
