@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::central::{self, Central};
 use crate::edge;
+use crate::otlp::Signal;
 use crate::otlp::compression::Coding;
 use crate::secret::{self, Secret};
 use crate::shutdown::{self, Shutdown};
@@ -186,14 +187,18 @@ fn edge_config(
     Ok(edge::config::Config {
         listen: edge::config::Listen {
             addresses: vec![address],
-            hosts: Vec::new(),
-            max_body: MAX_BODY,
+            ..edge::config::Listen::default()
         },
         upstream: edge::config::Upstream {
             endpoint: addresses.central_otlp.clone(),
-            token_file: Some(token_file),
+            token: vec![edge::config::TokenSource::File(token_file)],
             compression: Coding::Zstd,
             timeout: Duration::from_secs(60),
+            ca_file: None,
+            client_certificate: None,
+            proxy: None,
+            signals: Signal::ALL.to_vec(),
+            extras: true,
         },
         queue: edge::config::Queue {
             directory: directory.join("queue"),

@@ -7,7 +7,9 @@
 
 pub mod config;
 mod receiver;
+mod guard;
 mod pipeline;
+mod owner;
 mod enrich;
 pub mod redact;
 pub mod queue;
@@ -18,23 +20,31 @@ mod retry;
 mod token;
 mod heartbeat;
 mod state;
+mod reloader;
 
 use std::io::ErrorKind;
 use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::http::{Limits, serve};
+use crate::http::serve_connections;
+use crate::reload::{Slot, Swap};
 use crate::shutdown::{Shutdown, channel};
+
+pub use self::reloader::Source;
 
 use self::config::Config;
 use self::enrich::Enricher;
 use self::forwarder::Forwarder;
-use self::pipeline::Pipeline;
+use self::owner::Connection;
+use self::pipeline::{Pipeline, Steps};
 use self::queue::Queue;
+use self::receiver::Door;
 use self::redact::Redactor;
+use self::reloader::Reloader;
 use self::state::State;
 use self::upstream::Upstream;
 
@@ -73,17 +83,31 @@ pub async fn listen(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
 pub async fn run(
     config: Config,
     listeners: Vec<TcpListener>,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    run_reloading(config, None, listeners, shutdown).await
+}
+
+/// The same, with a configuration that is read again from `source` when it changes, and on SIGHUP.
+///
+/// # Errors
+/// As [`run`]. A configuration that becomes bad later is no error: the last good one stays.
+pub async fn run_reloading(
+    config: Config,
+    source: Option<Source>,
+    listeners: Vec<TcpListener>,
     mut shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let state = State::open(&config.queue.directory)?;
     let queue = Queue::open(&config.queue.directory)?;
-    let pipeline = Arc::new(Pipeline::new(
-        state.identifier(),
-        Enricher::new(&state.edge_id, &config.enrich),
-        Redactor::new(&config.redact)?,
-    ));
+    let extras = config.upstream.extras;
+    let steps = steps(&config, &state.edge_id)?;
+    let pipeline = Arc::new(Pipeline::new(state.identifier(), steps));
     let upstream = Upstream::new(&config.upstream)?;
-    let receiver = receiver::router(&config.listen, Arc::clone(&pipeline), queue.clone());
+    let replacement = Arc::new(Slot::default());
+    let forwarder = Forwarder::new(queue.clone(), upstream, Arc::clone(&replacement));
+    let door = Arc::new(Swap::new(Door::new(&config)?));
+    let receiver = receiver::router(Arc::clone(&door), Arc::clone(&pipeline), queue.clone());
     tracing::info!(
         edge = state.edge_id,
         upstream = config.upstream.endpoint,
@@ -92,17 +116,31 @@ pub async fn run(
 
     // The forwarder and the heartbeat stop after the receiver, so that the last records get their try.
     let (stop_sending, sending) = channel();
+    let (limits_sender, limits) = watch::channel(receiver::limits(&config.listen));
+    if let Some(source) = source {
+        let reloader = Reloader {
+            source,
+            config,
+            edge_id: state.edge_id,
+            pipeline: Arc::clone(&pipeline),
+            door,
+            limits: limits_sender,
+            upstream: replacement,
+        };
+        tokio::spawn(reloader.run(sending.clone()));
+    }
     let mut receivers = JoinSet::new();
     for listener in listeners {
-        receivers.spawn(serve(
+        receivers.spawn(serve_connections(
             listener,
             receiver.clone(),
-            Limits::default(),
+            limits.clone(),
+            |peer, local| Arc::new(Connection::new(peer, local)),
             shutdown.clone(),
         ));
     }
-    let mut forwarder = tokio::spawn(Forwarder::new(queue.clone(), upstream).run(sending.clone()));
-    let heartbeat = tokio::spawn(heartbeat::run(pipeline, queue.clone(), sending));
+    let mut forwarder = tokio::spawn(forwarder.run(sending.clone()));
+    let heartbeat = extras.then(|| tokio::spawn(heartbeat::run(pipeline, queue.clone(), sending)));
 
     tokio::select! {
         () = shutdown.requested() => {}
@@ -114,9 +152,24 @@ pub async fn run(
     }
     while receivers.join_next().await.is_some() {}
     stop_sending.stop();
-    heartbeat.await.context("the heartbeat failed")?;
+    if let Some(heartbeat) = heartbeat {
+        heartbeat.await.context("the heartbeat failed")?;
+    }
     forwarder.await.context("the forwarder failed")?;
     queue.close().await;
     tracing::info!("edge stopped");
     Ok(())
+}
+
+/// What `config` says about records.
+fn steps(config: &Config, edge_id: &str) -> anyhow::Result<Steps> {
+    let extras = config.upstream.extras;
+    let redactor = Redactor::new(&config.redact)?;
+    Ok(Steps {
+        enricher: Enricher::new(extras.then_some(edge_id), &config.enrich),
+        redactor: match extras {
+            true => redactor,
+            false => redactor.without_extras(),
+        },
+    })
 }

@@ -24,6 +24,10 @@ pub const EDGE_ID: &str = "fieldpost.edge.id";
 pub const EDGE_SEQ: &str = "fieldpost.edge.seq";
 /// Resource attribute with the version of the edge.
 pub const EDGE_VERSION: &str = "fieldpost.edge.version";
+/// Resource attribute with the uid of the account that posted to the edge.
+pub const PEER_UID: &str = "fieldpost.peer.uid";
+/// Resource attribute with that account's name.
+pub const PROCESS_OWNER: &str = "process.owner";
 /// Attribute with the number of secrets that the edge took out of a record.
 pub const REDACTION_COUNT: &str = "fieldpost.redaction.count";
 /// Event name of an edge's heartbeat.

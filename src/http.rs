@@ -7,5 +7,5 @@ mod body;
 pub mod client;
 pub mod otlp;
 
-pub use body::{BodyError, discard_body, read_body};
-pub use server::{Limits, serve};
+pub use body::{BodyError, BodyLimits, discard_body, read_body};
+pub use server::{Limits, serve, serve_connections};

@@ -1,15 +1,17 @@
-//! Sees that a file has changed: written in place, renamed over, or behind a swapped symlink.
+//! Sees that a file has changed: written in place, renamed over, or behind a swapped symlink. Holds
+//! values that are replaced as a whole while others use them.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use notify::{RecursiveMode, Watcher};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-/// Tells when one file has changed, while it is held.
+/// Tells when one of some files has changed, while it is held.
 pub struct FileWatch {
-    path: PathBuf,
-    seen: Option<Fingerprint>,
+    files: Vec<PathBuf>,
+    seen: Vec<Option<Fingerprint>>,
     events: watch::Receiver<()>,
     _watcher: notify::RecommendedWatcher,
 }
@@ -29,10 +31,15 @@ impl FileWatch {
     /// # Errors
     /// When the directory cannot be watched.
     pub fn new(path: &Path) -> notify::Result<FileWatch> {
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+        FileWatch::of([path])
+    }
+
+    /// The same for several files.
+    ///
+    /// # Errors
+    /// When a directory cannot be watched; the error names it.
+    pub fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> notify::Result<FileWatch> {
+        let files: Vec<PathBuf> = paths.into_iter().map(Path::to_owned).collect();
         let (sender, events) = watch::channel(());
         let handler = move |event: notify::Result<notify::Event>| {
             if event.map_or(true, |event| !event.kind.is_access()) {
@@ -40,10 +47,18 @@ impl FileWatch {
             }
         };
         let mut watcher = notify::recommended_watcher(handler)?;
-        watcher.watch(directory, RecursiveMode::NonRecursive)?;
+        for file in &files {
+            let directory = match file.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent,
+                _ => Path::new("."),
+            };
+            watcher
+                .watch(directory, RecursiveMode::NonRecursive)
+                .map_err(|error| error.add_path(directory.to_owned()))?;
+        }
         Ok(FileWatch {
-            path: path.to_owned(),
-            seen: fingerprint(path),
+            seen: fingerprints(&files),
+            files,
             events,
             _watcher: watcher,
         })
@@ -54,7 +69,7 @@ impl FileWatch {
         loop {
             // A symlinked file changes under another name, so every event in the directory counts,
             // and what happens to the files beside it, a log perhaps, must not.
-            let now = fingerprint(&self.path);
+            let now = fingerprints(&self.files);
             if now != self.seen {
                 self.seen = now;
                 return;
@@ -65,6 +80,10 @@ impl FileWatch {
             }
         }
     }
+}
+
+fn fingerprints(files: &[PathBuf]) -> Vec<Option<Fingerprint>> {
+    files.iter().map(|file| fingerprint(file)).collect()
 }
 
 fn fingerprint(path: &Path) -> Option<Fingerprint> {
@@ -81,4 +100,63 @@ fn fingerprint(path: &Path) -> Option<Fingerprint> {
         modified: metadata.modified().ok(),
         identity,
     })
+}
+
+/// A value that many use and one replaces. Whoever has it keeps what they have.
+pub struct Swap<T>(RwLock<Arc<T>>);
+
+impl<T> Swap<T> {
+    /// Holds a first value.
+    pub fn new(value: T) -> Swap<T> {
+        Swap(RwLock::new(Arc::new(value)))
+    }
+
+    /// The value that is in force.
+    pub fn load(&self) -> Arc<T> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another one in force.
+    pub fn store(&self, value: T) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+    }
+}
+
+/// A value handed to the one who waits for it; a later one takes the place of one not yet fetched.
+pub struct Slot<T> {
+    value: Mutex<Option<T>>,
+    filled: Notify,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Slot<T> {
+        Slot {
+            value: Mutex::new(None),
+            filled: Notify::new(),
+        }
+    }
+}
+
+impl<T> Slot<T> {
+    /// Leaves a value.
+    pub fn put(&self, value: T) {
+        *self.value.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        self.filled.notify_one();
+    }
+
+    /// Fetches what is there.
+    pub fn take(&self) -> Option<T> {
+        let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
+        value.take()
+    }
+
+    /// Fetches what is there, or what comes.
+    pub async fn next(&self) -> T {
+        loop {
+            if let Some(value) = self.take() {
+                return value;
+            }
+            self.filled.notified().await;
+        }
+    }
 }

@@ -1,13 +1,16 @@
 //! The localhost endpoint: what it takes, where, in which forms, and what it refuses.
 
 use axum::body::Body;
+use fieldpost::edge::config::Config;
 use fieldpost::otlp::compression::Coding;
 use fieldpost::otlp::{Request, Signal};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::eventually;
-use crate::support::fieldpost::{TestEdge, client, edge_config};
+use crate::support::fieldpost::{TestEdge, client, edge_config, write_token};
 use crate::support::upstream::Upstream;
 use crate::support::wire::{self, send_raw};
 
@@ -231,6 +234,10 @@ async fn keeps_browsers_out() {
     for (header, value, expected) in [
         ("origin", "https://evil.example", 403),
         ("origin", "null", 403),
+        ("sec-fetch-site", "cross-site", 403),
+        ("sec-fetch-site", "same-site", 403),
+        ("sec-fetch-site", "same-origin", 200),
+        ("sec-fetch-site", "none", 200),
         ("host", "evil.example:4318", 403),
         ("host", "127.0.0.1.evil.example", 403),
         ("host", "localhost:4318", 200),
@@ -299,6 +306,146 @@ async fn bounds_what_a_body_may_cost() {
         .send(&edge.address.to_string(), "/v1/logs", "none")
         .await;
     assert_eq!(answer.status, 413, "{answer:?}");
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn takes_a_token_from_local_clients_where_one_is_asked_for() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let upstream = Upstream::start().await;
+    let file = directory.path().join("local-token");
+    write_token(&file, "local-only");
+    let config = edge_config(directory.path(), &upstream.endpoint, None, 0).replace(
+        "[listen]\n",
+        &format!("[listen]\nbearer_token_file = \"{}\"\n", file.display()),
+    );
+    let edge = TestEdge::start_with(directory.path(), &config).await;
+    for (authorization, expected) in [
+        (None, 401),
+        (Some("Bearer other"), 401),
+        (Some("Basic local-only"), 401),
+        (Some("local-only"), 401),
+        (Some("bearer local-only"), 200),
+        (Some("Bearer local-only"), 200),
+    ] {
+        let mut request = client()
+            .post(edge.logs())
+            .header("content-type", "application/json")
+            .body(EMPTY);
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let answer = request.send().await.expect("the edge answers");
+        assert_eq!(answer.status().as_u16(), expected, "{authorization:?}");
+        let asks = answer.headers().get("www-authenticate").is_some();
+        assert_eq!(asks, expected == 401);
+    }
+    edge.stop().await;
+
+    // A door that should be locked does not open without its lock.
+    std::fs::remove_file(&file).expect("it was written");
+    let config = Config::parse(&config, &|_| None).expect("a good configuration");
+    let listeners = fieldpost::edge::listen(&config).await.expect("a free port");
+    let (_trigger, shutdown) = fieldpost::shutdown::channel();
+    let error = fieldpost::edge::run(config, listeners, shutdown)
+        .await
+        .expect_err("the edge does not start");
+    assert!(format!("{error:#}").contains("listen.bearer_token_file"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cuts_clients_that_are_slow_and_serves_those_that_waited() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let upstream = Upstream::start().await;
+    let config = edge_config(directory.path(), &upstream.endpoint, None, 0).replace(
+        "[listen]\n",
+        "[listen]\nmax_connections = 2\nheader_timeout = \"300ms\"\nbody_timeout = \"300ms\"\n",
+    );
+    let edge = TestEdge::start_with(directory.path(), &config).await;
+    let address = edge.address.to_string();
+    let head = "POST /v1/logs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+
+    // Two that never finish their heads take all there is; a third one waits until they are cut.
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(edge.address).await.expect("it listens");
+        stream
+            .write_all(head.as_bytes())
+            .await
+            .expect("it is taken");
+        slow.push(stream);
+    }
+    let whole = format!(
+        "{head}connection: close\r\ncontent-length: {}\r\n\r\n{EMPTY}",
+        EMPTY.len()
+    );
+    let answer = send_raw(&address, whole.as_bytes()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    for mut stream in slow {
+        let mut rest = Vec::new();
+        // The end of the connection, however it comes.
+        let _ = stream.read_to_end(&mut rest).await;
+    }
+
+    // One that drips a byte now and then never pauses, and is told all the same.
+    let mut stream = TcpStream::connect(edge.address).await.expect("it listens");
+    let begun = format!("{head}connection: close\r\ncontent-length: 9000\r\n\r\n");
+    stream
+        .write_all(begun.as_bytes())
+        .await
+        .expect("it is taken");
+    let (mut reader, mut writer) = stream.into_split();
+    let drip = tokio::spawn(async move {
+        while writer.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+    let mut answer = [0; 12];
+    reader.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    drip.abort();
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_what_a_head_a_ratio_and_a_depth_may_cost() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (edge, _upstream) = edge_and_upstream(directory.path()).await;
+    let address = edge.address.to_string();
+    let padding = "x".repeat(80 << 10);
+    let large = format!(
+        "POST /v1/logs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         x-padding: {padding}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}"
+    );
+    let answer = send_raw(&address, large.as_bytes()).await;
+    assert_eq!(answer.status, 431, "{answer:?}");
+
+    let post = |body: Vec<u8>, coding: Coding| {
+        let mut request = client()
+            .post(edge.logs())
+            .header("content-type", "application/json")
+            .body(coding.compress(&body).expect("it compresses"));
+        if let Some(name) = coding.header() {
+            request = request.header("content-encoding", name);
+        }
+        async move {
+            let answer = request.send().await.expect("the edge answers");
+            answer.status().as_u16()
+        }
+    };
+    let padded = |bytes: usize| {
+        json!({"resourceLogs": [], "padding": "x".repeat(bytes)})
+            .to_string()
+            .into_bytes()
+    };
+    for coding in [Coding::Gzip, Coding::Zstd] {
+        assert_eq!(post(padded(1_000_000), coding).await, 200, "{coding:?}");
+        assert_eq!(post(padded(16 << 20), coding).await, 413, "{coding:?}");
+    }
+    assert_eq!(post(padded(16 << 20), Coding::Identity).await, 200);
+
+    let deep = format!("{}{}", "{\"a\":".repeat(5_000), "1");
+    assert_eq!(post(deep.into_bytes(), Coding::Identity).await, 400);
     edge.stop().await;
 }
 

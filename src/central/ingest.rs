@@ -12,8 +12,8 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use prost::Message;
 
 use crate::event::{AgentIdentity, Facts, Identifier, Timestamp};
-use crate::http::discard_body;
 use crate::http::otlp::{Exchange, Refusal};
+use crate::http::{BodyLimits, discard_body};
 use crate::otlp::reply::PartialSuccess;
 use crate::otlp::route::Target;
 use crate::otlp::{self, Signal};
@@ -61,7 +61,10 @@ impl Central {
         peer: SocketAddr,
         body: Body,
     ) -> Response {
-        let decoded = match exchange.read(body, self.max_body).await {
+        let decoded = match exchange
+            .read(body, BodyLimits::of_bytes(self.max_body))
+            .await
+        {
             Ok(decoded) => decoded,
             Err(refusal) => return refusal.into_response(),
         };

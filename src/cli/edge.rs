@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use fieldpost::config::{Mistakes, read_file};
+use fieldpost::edge::Source;
 use fieldpost::edge::config::{Config, default_file};
 use serde_json::json;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Run the daemon until it is told to stop.
+    /// Run the daemon until it is told to stop. A changed configuration is taken into force while it
+    /// runs, at once and on SIGHUP.
     Run(ConfigFile),
     /// Check the configuration, and print every mistake with its line.
     CheckConfig(CheckConfig),
@@ -37,9 +39,13 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(file) => {
             let config = file.load().context("the configuration cannot be used")?;
+            let source = Source {
+                path: file.path(),
+                read: Box::new(move || file.load()),
+            };
             super::serve(async |shutdown| {
                 let listeners = fieldpost::edge::listen(&config).await?;
-                fieldpost::edge::run(config, listeners, shutdown).await
+                fieldpost::edge::run_reloading(config, Some(source), listeners, shutdown).await
             })
         }
         Command::CheckConfig(arguments) => check_config(&arguments),

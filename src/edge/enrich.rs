@@ -8,27 +8,34 @@ use std::collections::BTreeMap;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
-use crate::event::{EDGE_ID, EDGE_SEQ, EDGE_VERSION};
+use crate::event::{EDGE_ID, EDGE_SEQ, EDGE_VERSION, PEER_UID, PROCESS_OWNER};
 use crate::otlp::Request;
 
+use super::owner::Owner;
+
 /// Keys that only an edge sets.
-const OWN_KEYS: [&str; 3] = [EDGE_ID, EDGE_SEQ, EDGE_VERSION];
+const OWN_KEYS: [&str; 4] = [EDGE_ID, EDGE_SEQ, EDGE_VERSION, PEER_UID];
 
 /// Facts about this machine, read once, as resource attributes.
 pub(super) struct Enricher {
     attributes: Vec<KeyValue>,
+    extras: bool,
 }
 
 impl Enricher {
-    /// Reads the machine's facts; `fixed` attributes come from the configuration.
-    pub(super) fn new(edge_id: &str, fixed: &BTreeMap<String, String>) -> Enricher {
+    /// Reads the machine's facts; `fixed` attributes come from the configuration. The edge's own
+    /// attributes are added only for an `edge_id`.
+    pub(super) fn new(edge_id: Option<&str>, fixed: &BTreeMap<String, String>) -> Enricher {
         let mut attributes: Vec<KeyValue> = fixed
             .iter()
             .map(|(key, value)| attribute(key, value))
             .collect();
         let facts = [
-            (EDGE_ID, Some(edge_id.to_owned())),
-            (EDGE_VERSION, Some(env!("CARGO_PKG_VERSION").to_owned())),
+            (EDGE_ID, edge_id.map(str::to_owned)),
+            (
+                EDGE_VERSION,
+                edge_id.map(|_| env!("CARGO_PKG_VERSION").to_owned()),
+            ),
             ("host.name", host_name()),
             ("host.id", first_line("/etc/machine-id")),
             ("host.arch", Some(host_arch().to_owned())),
@@ -44,15 +51,19 @@ impl Enricher {
                 .into_iter()
                 .filter_map(|(key, value)| Some(attribute(key, &value?))),
         );
-        Enricher { attributes }
+        Enricher {
+            attributes,
+            extras: edge_id.is_some(),
+        }
     }
 
-    /// Adds the facts to every resource of `request`.
-    pub(super) fn enrich(&self, request: &mut Request) {
+    /// Adds the facts to every resource of `request`, and those about its `owner`.
+    pub(super) fn enrich(&self, request: &mut Request, owner: Option<&Owner>) {
+        let owner = owner.map(|owner| self.about(owner)).unwrap_or_default();
         match request {
             Request::Logs(logs) => {
                 for resource_logs in &mut logs.resource_logs {
-                    self.enrich_resource(&mut resource_logs.resource);
+                    self.enrich_resource(&mut resource_logs.resource, &owner);
                     resource_logs
                         .scope_logs
                         .iter_mut()
@@ -63,18 +74,31 @@ impl Enricher {
             Request::Metrics(metrics) => metrics
                 .resource_metrics
                 .iter_mut()
-                .for_each(|metrics| self.enrich_resource(&mut metrics.resource)),
+                .for_each(|metrics| self.enrich_resource(&mut metrics.resource, &owner)),
             Request::Traces(traces) => traces
                 .resource_spans
                 .iter_mut()
-                .for_each(|spans| self.enrich_resource(&mut spans.resource)),
+                .for_each(|spans| self.enrich_resource(&mut spans.resource, &owner)),
         }
     }
 
-    fn enrich_resource(&self, resource: &mut Option<Resource>) {
+    fn about(&self, owner: &Owner) -> Vec<KeyValue> {
+        let name = owner.name.as_deref();
+        let name = name.map(|name| attribute(PROCESS_OWNER, name));
+        let uid = self.extras.then(|| KeyValue {
+            key: PEER_UID.to_owned(),
+            value: Some(AnyValue {
+                value: Some(Value::IntValue(owner.uid.into())),
+            }),
+            ..KeyValue::default()
+        });
+        name.into_iter().chain(uid).collect()
+    }
+
+    fn enrich_resource(&self, resource: &mut Option<Resource>, owner: &[KeyValue]) {
         let resource = resource.get_or_insert_default();
         remove_own_keys(&mut resource.attributes);
-        for attribute in &self.attributes {
+        for attribute in owner.iter().chain(&self.attributes) {
             if !resource
                 .attributes
                 .iter()

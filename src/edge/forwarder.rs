@@ -4,12 +4,14 @@
 //! or parked. A crash before that sends it again; the records' identities keep them single.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
 use crate::otlp::compression::Coding;
 use crate::otlp::{Request, Signal};
+use crate::reload::Slot;
 use crate::shutdown::Shutdown;
 
 use super::queue::{Batch, BatchLimits, Parked, Queue};
@@ -18,9 +20,6 @@ use super::retry::Waits;
 use super::upstream::{Answer, Upstream};
 use super::verdict::{Outcome, Verdict};
 
-/// Time after which a refused token is tried again although its file has not changed.
-const HOLD: Duration = Duration::from_secs(300);
-
 /// Time that what is queued gets at shutdown.
 const LAST_TRY: Duration = Duration::from_secs(5);
 
@@ -28,8 +27,12 @@ const LAST_TRY: Duration = Duration::from_secs(5);
 pub(super) struct Forwarder {
     queue: Queue,
     upstream: Upstream,
+    /// The upstream of a newer configuration.
+    replacement: Arc<Slot<Upstream>>,
     waits: Waits,
     trouble: Option<String>,
+    /// The token was asked for again since the upstream last took something.
+    token_was_renewed: bool,
 }
 
 /// Records on their way: as they lie in the queue, or taken apart.
@@ -57,12 +60,18 @@ enum Delivery {
 }
 
 impl Forwarder {
-    pub(super) fn new(queue: Queue, upstream: Upstream) -> Forwarder {
+    pub(super) fn new(
+        queue: Queue,
+        upstream: Upstream,
+        replacement: Arc<Slot<Upstream>>,
+    ) -> Forwarder {
         Forwarder {
             queue,
             upstream,
+            replacement,
             waits: Waits::new(),
             trouble: None,
+            token_was_renewed: false,
         }
     }
 
@@ -124,13 +133,16 @@ impl Forwarder {
                     self.note_trouble(&answer.reason);
                     pieces.push_front(piece);
                     let wait = after.unwrap_or_else(|| self.waits.next());
-                    if !pause(wait, shutdown).await {
+                    if !self.pause(wait, shutdown).await {
                         return Delivery::Interrupted;
                     }
                 }
                 Verdict::Hold => {
-                    self.note_trouble(&format!("token refused, {}", answer.reason));
                     pieces.push_front(piece);
+                    if self.renew_token().await {
+                        continue;
+                    }
+                    self.note_trouble(&format!("token refused, {}", answer.reason));
                     if !self.hold(shutdown).await {
                         return Delivery::Interrupted;
                     }
@@ -162,6 +174,9 @@ impl Forwarder {
                 .expect("zstd compresses into memory"),
         };
         loop {
+            if let Some(upstream) = self.replacement.take() {
+                self.replace(upstream);
+            }
             if let Some(answer) = self.upstream.post(signal, frames.clone()).await {
                 return Some(answer);
             }
@@ -172,19 +187,51 @@ impl Forwarder {
         }
     }
 
+    /// Asks for another token at once, the first time that one is refused: it may have expired. True
+    /// when there is one.
+    async fn renew_token(&mut self) -> bool {
+        if self.token_was_renewed {
+            return false;
+        }
+        self.token_was_renewed = true;
+        self.upstream.token.read().await
+    }
+
     /// Waits for another token, or until it is time to try the old one again. False at shutdown.
     async fn hold(&mut self, shutdown: &mut Shutdown) -> bool {
+        let time_is_up = tokio::time::sleep(self.upstream.token.hold());
         tokio::select! {
             () = self.upstream.token.changed() => {}
-            () = tokio::time::sleep(HOLD) => {}
+            () = time_is_up => {}
+            upstream = self.replacement.next() => {
+                self.replace(upstream);
+                return true;
+            }
             () = shutdown.requested() => return false,
         }
-        self.upstream.token.read();
+        self.upstream.token.read().await;
         true
+    }
+
+    /// Waits, though not on behalf of an upstream that is replaced. False when shutdown came first.
+    async fn pause(&mut self, wait: Duration, shutdown: &mut Shutdown) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            upstream = self.replacement.next() => self.replace(upstream),
+            () = shutdown.requested() => return false,
+        }
+        true
+    }
+
+    fn replace(&mut self, upstream: Upstream) {
+        self.upstream = upstream;
+        self.waits.reset();
+        self.token_was_renewed = false;
     }
 
     async fn note_success(&mut self, piece: Piece, batch: &Batch, answer: Answer) {
         self.waits.reset();
+        self.token_was_renewed = false;
         if self.trouble.take().is_some() {
             tracing::info!("the upstream takes records again");
         }
@@ -237,13 +284,5 @@ impl Forwarder {
         {
             tracing::error!(%error, "a refused record could not be parked and is lost");
         }
-    }
-}
-
-/// Waits; false when shutdown came first.
-async fn pause(wait: Duration, shutdown: &mut Shutdown) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(wait) => true,
-        () = shutdown.requested() => false,
     }
 }

@@ -2,33 +2,51 @@
 
 use crate::event::Identifier;
 use crate::otlp::Request;
+use crate::reload::Swap;
 
 use super::enrich::Enricher;
+use super::owner::Owner;
 use super::redact::{Redacted, Redactor};
 
 /// The three steps, in the order in which they must happen.
 pub(super) struct Pipeline {
     identifier: Identifier,
-    enricher: Enricher,
-    redactor: Redactor,
+    steps: Swap<Steps>,
+}
+
+/// What the configuration says about records.
+pub(super) struct Steps {
+    pub(super) enricher: Enricher,
+    pub(super) redactor: Redactor,
 }
 
 impl Pipeline {
-    pub(super) fn new(identifier: Identifier, enricher: Enricher, redactor: Redactor) -> Pipeline {
+    pub(super) fn new(identifier: Identifier, steps: Steps) -> Pipeline {
         Pipeline {
             identifier,
-            enricher,
-            redactor,
+            steps: Swap::new(steps),
         }
     }
 
-    /// The request as it may be written to disk. Identity comes first: it is over the record as the
-    /// client sent it, so that neither new rules nor new host attributes change it.
-    pub(super) fn process(&self, mut request: Request) -> Redacted {
+    /// Other steps from now on; a request under way goes on with the old ones.
+    pub(super) fn replace(&self, steps: Steps) {
+        self.steps.store(steps);
+    }
+
+    /// What the edge itself has to say, as it may be written to disk.
+    pub(super) fn process(&self, request: Request) -> Redacted {
+        self.process_from(request, None)
+    }
+
+    /// A client's request as it may be written to disk; `owner` is the account that posted it.
+    /// Identity comes first: it is over the record as the client sent it, so that neither new rules
+    /// nor new host attributes change it.
+    pub(super) fn process_from(&self, mut request: Request, owner: Option<&Owner>) -> Redacted {
         if let Request::Logs(logs) = &mut request {
             self.identifier.identify(logs);
         }
-        self.enricher.enrich(&mut request);
-        self.redactor.redact(request)
+        let steps = self.steps.load();
+        steps.enricher.enrich(&mut request, owner);
+        steps.redactor.redact(request)
     }
 }

@@ -3,38 +3,88 @@
 //! Every path that ends in a signal's suffix, and `/`, takes records by POST. A record is durable
 //! before its request is answered with 200.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::http::discard_body;
 use crate::http::otlp::{Exchange, Refusal};
+use crate::http::{BodyLimits, Limits, discard_body};
 use crate::otlp::route::Target;
-use crate::otlp::{self, reply::PartialSuccess};
+use crate::otlp::{self, Signal, reply::PartialSuccess};
+use crate::reload::Swap;
 
-use super::config::Listen;
+use super::config::{Config, Listen};
+use super::guard::Guard;
+use super::owner::Connection;
 use super::pipeline::Pipeline;
 use super::queue::Queue;
 
+/// What is let in.
+pub(super) struct Door {
+    guard: Guard,
+    body: BodyLimits,
+    signals: Vec<Signal>,
+}
+
+impl Door {
+    /// Reads the local token, if one is configured.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn new(config: &Config) -> anyhow::Result<Door> {
+        Ok(Door {
+            guard: Guard::new(&config.listen)?,
+            body: BodyLimits {
+                bytes: config.listen.max_body,
+                time: config.listen.body_timeout,
+                inflate_ratio: config.listen.max_inflate_ratio,
+            },
+            signals: config.upstream.signals.clone(),
+        })
+    }
+
+    fn admit(&self, head: &Parts) -> Result<Exchange, Refusal> {
+        self.guard.admit(&head.headers)?;
+        let target = Target::of_path(head.uri.path(), None).ok_or_else(|| {
+            Refusal::new(
+                StatusCode::NOT_FOUND,
+                "OTLP is taken at /v1/logs, /v1/metrics and /v1/traces",
+            )
+        })?;
+        Exchange::open(target, head)
+    }
+}
+
+/// What a connection may hold open.
+pub(super) fn limits(config: &Listen) -> Limits {
+    Limits {
+        connections: config.max_connections,
+        header_bytes: config.max_header,
+        header_read: config.header_timeout,
+        ..Limits::default()
+    }
+}
+
 struct Receiver {
-    hosts: Vec<String>,
-    max_body: usize,
+    door: Arc<Swap<Door>>,
+    /// Records of signals that are switched off.
+    discarded: AtomicU64,
     pipeline: Arc<Pipeline>,
     queue: Queue,
 }
 
 /// The routes of the localhost endpoint.
-pub(super) fn router(config: &Listen, pipeline: Arc<Pipeline>, queue: Queue) -> Router {
+pub(super) fn router(door: Arc<Swap<Door>>, pipeline: Arc<Pipeline>, queue: Queue) -> Router {
     let receiver = Receiver {
-        hosts: config.hosts.clone(),
-        max_body: config.max_body,
+        door,
+        discarded: AtomicU64::new(0),
         pipeline,
         queue,
     };
@@ -44,10 +94,16 @@ pub(super) fn router(config: &Listen, pipeline: Arc<Pipeline>, queue: Queue) -> 
         .with_state(Arc::new(receiver))
 }
 
-async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
+async fn receive(
+    State(receiver): State<Arc<Receiver>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    request: Request,
+) -> Response {
     let (head, body) = request.into_parts();
-    match receiver.admit(&head) {
-        Ok(exchange) => receiver.take(exchange, body).await,
+    // The same for all of a request, whatever is reloaded meanwhile.
+    let door = receiver.door.load();
+    match door.admit(&head) {
+        Ok(exchange) => receiver.take(exchange, &door, &connection, body).await,
         Err(refusal) => {
             discard_body(body).await;
             refusal.into_response()
@@ -55,74 +111,57 @@ async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Res
     }
 }
 
-impl Receiver {
-    fn admit(&self, head: &Parts) -> Result<Exchange, Refusal> {
-        self.guard(&head.headers)?;
-        let target = Target::of_path(head.uri.path(), None).ok_or_else(|| {
-            Refusal::new(
-                StatusCode::NOT_FOUND,
-                "OTLP is taken at /v1/logs, /v1/metrics and /v1/traces",
-            )
-        })?;
-        Exchange::open(target, head)
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let records = self.discarded.load(Ordering::Relaxed);
+        if records > 0 {
+            tracing::info!(records, "were discarded, as upstream.signals says");
+        }
     }
+}
 
+impl Receiver {
     /// Answers once the records are durable.
-    async fn take(&self, exchange: Exchange, body: Body) -> Response {
-        let decoded = match exchange.read(body, self.max_body).await {
+    async fn take(
+        &self,
+        exchange: Exchange,
+        door: &Door,
+        connection: &Connection,
+        body: Body,
+    ) -> Response {
+        let decoded = match exchange.read(body, door.body).await {
             Ok(decoded) => decoded,
             Err(refusal) => return refusal.into_response(),
         };
         let signal = decoded.request.signal();
-        if decoded.request.record_count() > 0
-            && let Err(refusal) = self.append(decoded.request).await
+        if !door.signals.contains(&signal) {
+            self.discard(&decoded.request);
+        } else if decoded.request.record_count() > 0
+            && let Err(refusal) = self.append(decoded.request, connection).await
         {
             return exchange.refuse(refusal);
         }
         exchange.accept(signal, &PartialSuccess::unreadable(decoded.rejected))
     }
 
-    /// Browsers can reach a localhost port, also under names that an attacker's DNS gives it: a
-    /// request must be addressed to loopback, and must not come from a web page.
-    fn guard(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        if headers.contains_key(header::ORIGIN) {
-            return Err(Refusal::new(
-                StatusCode::FORBIDDEN,
-                "requests from web pages are refused",
-            ));
-        }
-        let host = headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
-        // HTTP/1.0 clients send no Host; browsers always do.
-        match host {
-            Some(host) if !self.is_own_host(host) => Err(Refusal::new(
-                StatusCode::FORBIDDEN,
-                "the Host header names another machine; if it is this one's, add it to listen.hosts",
-            )),
-            _ => Ok(()),
+    /// A client whose signal nobody wants is told that all is well: it would only send it again.
+    fn discard(&self, request: &otlp::Request) {
+        let records = request.record_count() as u64;
+        let before = self.discarded.fetch_add(records, Ordering::Relaxed);
+        if before == 0 {
+            tracing::info!(
+                signal = %request.signal(),
+                records,
+                "a client sends what upstream.signals leaves out; it is discarded, from now on silently"
+            );
         }
     }
 
-    fn is_own_host(&self, host: &str) -> bool {
-        if let Ok(address) = host.parse::<SocketAddr>() {
-            return address.ip().is_loopback();
-        }
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-            _ => host,
-        };
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        name.eq_ignore_ascii_case("localhost")
-            || bare
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
-            || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
-    }
-
-    async fn append(&self, request: otlp::Request) -> Result<(), Refusal> {
+    async fn append(&self, request: otlp::Request, connection: &Connection) -> Result<(), Refusal> {
         let pipeline = Arc::clone(&self.pipeline);
-        let processing = tokio::task::spawn_blocking(move || pipeline.process(request));
+        let owner = connection.owner().await.cloned();
+        let processing =
+            tokio::task::spawn_blocking(move || pipeline.process_from(request, owner.as_ref()));
         // Whatever goes wrong while redacting, nothing unredacted goes on from here.
         let redacted = processing.await.map_err(|error| {
             tracing::error!(%error, "a request was refused: its records could not be processed");

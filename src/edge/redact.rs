@@ -37,6 +37,7 @@ use crate::otlp::{Request, Signal};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Redacted {
     request: Request,
+    extras: bool,
 }
 
 impl Redacted {
@@ -69,11 +70,15 @@ impl Redacted {
     }
 
     /// Gives each log record the attribute `fieldpost.edge.seq`, counting up from `first_seq`. An attribute of that
-    /// name which came in from outside gives way. Other signals stay as they are.
+    /// name which came in from outside gives way. Other signals stay as they are, and so does everything from
+    /// [`Redactor::without_extras`]: then the numbers are the queue's own affair.
     pub fn number_from(&mut self, first_seq: u64) {
         let Request::Logs(logs) = &mut self.request else {
             return;
         };
+        if !self.extras {
+            return;
+        }
         let scopes = logs
             .resource_logs
             .iter_mut()
@@ -91,9 +96,11 @@ impl Redacted {
     /// # Errors
     /// The request itself, when it holds one record or none.
     pub fn split_at_half(self) -> Result<(Self, Self), Self> {
+        let extras = self.extras;
+        let part = |request| Self { request, extras };
         match split_half(self.request) {
-            Ok((first, second)) => Ok((Self { request: first }, Self { request: second })),
-            Err(request) => Err(Self { request }),
+            Ok((first, second)) => Ok((part(first), part(second))),
+            Err(request) => Err(part(request)),
         }
     }
 }
@@ -155,6 +162,7 @@ impl Default for RedactConfig {
 pub struct Redactor {
     engine: Option<Engine>,
     policy: Policy,
+    extras: bool,
 }
 
 impl Redactor {
@@ -178,13 +186,23 @@ impl Redactor {
         Ok(Self {
             engine,
             policy: Policy::builtin()?,
+            extras: true,
         })
+    }
+
+    /// The same for an upstream that wants plain OTLP: no record is annotated or numbered.
+    pub fn without_extras(self) -> Self {
+        Self {
+            extras: false,
+            ..self
+        }
     }
 
     /// Replaces every secret in a request.
     pub fn redact(&self, request: Request) -> Redacted {
         Redacted {
             request: walk::request(self, request),
+            extras: self.extras,
         }
     }
 

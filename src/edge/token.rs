@@ -1,77 +1,183 @@
-//! The upstream's bearer token: read from its file, and read again when the file changes.
+//! The upstream's bearer token: read from its file or printed by its program, and read again when
+//! the file changes, when the upstream refuses it, and, from a program, every so often.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+use tokio::time::Instant;
 
 use crate::reload::FileWatch;
 use crate::secret::{self, Secret};
 
-/// Where the token comes from, and the token as last read.
-pub(super) enum Token {
-    /// The upstream asks for none.
-    NotNeeded,
-    /// It stands in a file.
-    File {
-        path: PathBuf,
-        token: Option<Secret>,
-        watch: FileWatch,
-    },
+use super::config::TokenSource;
+
+/// Time for a program to print the token.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time after which a program is asked again although nobody refused its token: they often expire.
+const COMMAND_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Time after which a refused or missing token is asked for again although no file has changed.
+const HOLD: Duration = Duration::from_secs(300);
+
+/// The same after a program that printed none: what it asks may be back soon.
+const COMMAND_RETRY: Duration = Duration::from_secs(30);
+
+/// Longest token that a program may print, in bytes.
+const COMMAND_MAX_BYTES: u64 = 64 << 10;
+
+/// What stands where a token will come to stand: systemd wants a credential to have some text.
+const NO_TOKEN_YET: &str = "unset";
+
+/// Where the token may come from, and the token as last read.
+pub(super) struct Token {
+    sources: Vec<TokenSource>,
+    token: Option<Secret>,
+    read_at: Option<Instant>,
+    watch: Option<FileWatch>,
 }
 
 impl Token {
-    /// Begins to watch `path` and reads the token, which may come later.
+    /// Begins to watch the files among `sources`. The token is read when it is first asked for.
     ///
     /// # Errors
-    /// When the file's directory cannot be watched.
-    pub(super) fn new(path: Option<&Path>) -> anyhow::Result<Token> {
-        let Some(path) = path else {
-            return Ok(Token::NotNeeded);
+    /// When a file's directory cannot be watched.
+    pub(super) fn new(sources: &[TokenSource]) -> anyhow::Result<Token> {
+        let files: Vec<&Path> = sources
+            .iter()
+            .filter_map(|source| match source {
+                TokenSource::File(path) => Some(path.as_path()),
+                TokenSource::Command(_) => None,
+            })
+            .collect();
+        let watch = match files.is_empty() {
+            true => None,
+            false => Some(FileWatch::of(files).context("cannot watch the folder of the token")?),
         };
-        let watch = FileWatch::new(path).map_err(|error| {
-            anyhow::anyhow!(
-                "cannot watch the folder of the token {}: {error}",
-                path.display()
-            )
-        })?;
-        let mut token = Token::File {
-            path: path.to_owned(),
+        Ok(Token {
+            sources: sources.to_vec(),
             token: None,
+            read_at: None,
             watch,
-        };
-        token.read();
-        Ok(token)
+        })
     }
 
-    /// Reads the file again. A file that cannot be read leaves no token: the old one may be revoked.
-    pub(super) fn read(&mut self) {
-        if let Token::File { path, token, .. } = self {
-            *token = match secret::read_file(path) {
-                Ok(read) => Some(without_scheme(&read)),
-                Err(error) => {
-                    tracing::warn!(%error, "no token: records wait on disk until there is one");
-                    None
-                }
+    /// Asks the sources again, in their order, until one has a token. One that cannot be read leaves
+    /// none: the old one may be revoked. True when there is another token than before.
+    pub(super) async fn read(&mut self) -> bool {
+        let mut found = None;
+        for source in &self.sources {
+            let read = match source {
+                TokenSource::File(path) => secret::read_file(path).map_err(anyhow::Error::from),
+                TokenSource::Command(command) => run(command).await,
             };
+            match read {
+                Ok(read) if read.expose() == NO_TOKEN_YET => {}
+                Ok(read) => {
+                    found = Some(without_scheme(&read));
+                    break;
+                }
+                Err(error) => tracing::warn!("no token: {error:#}"),
+            }
+        }
+        if found.is_none() && !self.sources.is_empty() {
+            tracing::warn!("there is no token: records wait on disk until there is one");
+        }
+        self.read_at = Some(Instant::now());
+        let is_new = found.is_some() && found != self.token;
+        self.token = found;
+        is_new
+    }
+
+    /// The `Authorization` header; reads the token when that is due.
+    pub(super) async fn header(&mut self) -> Header {
+        if self.sources.is_empty() {
+            return Header::None;
+        }
+        if self.is_due() {
+            let before = self.token.clone();
+            self.read().await;
+            // Whether the old one still holds is the upstream's to say.
+            self.token = self.token.take().or(before);
+        }
+        match &self.token {
+            Some(token) => Header::Bearer(Secret::new(format!("Bearer {}", token.expose()))),
+            None => Header::Missing,
         }
     }
 
-    /// The `Authorization` header.
-    pub(super) fn header(&self) -> Header {
-        match self {
-            Token::NotNeeded => Header::None,
-            Token::File {
-                token: Some(token), ..
-            } => Header::Bearer(Secret::new(format!("Bearer {}", token.expose()))),
-            Token::File { token: None, .. } => Header::Missing,
-        }
-    }
-
-    /// Ends when the file has changed; never for an upstream without a token.
+    /// Ends when a file has changed; never for a token that stands in none.
     pub(super) async fn changed(&mut self) {
-        match self {
-            Token::NotNeeded => std::future::pending().await,
-            Token::File { watch, .. } => watch.changed().await,
+        match &mut self.watch {
+            Some(watch) => watch.changed().await,
+            None => std::future::pending().await,
         }
     }
+
+    /// How long to wait before [`Token::read`] is worth while, unless a file changes.
+    pub(super) fn hold(&self) -> Duration {
+        match self.token {
+            None if self.has_command() => COMMAND_RETRY,
+            _ => HOLD,
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.read_at
+            .is_none_or(|read_at| self.has_command() && read_at.elapsed() >= COMMAND_INTERVAL)
+    }
+
+    fn has_command(&self) -> bool {
+        let mut sources = self.sources.iter();
+        sources.any(|source| matches!(source, TokenSource::Command(_)))
+    }
+}
+
+/// What a program prints, without the white space around it. It is started without a shell; what it
+/// says on standard error stands in the daemon's.
+async fn run(command: &[String]) -> anyhow::Result<Secret> {
+    let (program, arguments) = command
+        .split_first()
+        .context("upstream.token_command is empty")?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("upstream.token_command: cannot start {program}"))?;
+    let finish = async {
+        let mut printed = String::new();
+        if let Some(output) = child.stdout.take() {
+            output
+                .take(COMMAND_MAX_BYTES)
+                .read_to_string(&mut printed)
+                .await?;
+        }
+        io::Result::Ok((printed, child.wait().await?))
+    };
+    let (printed, status) = tokio::time::timeout(COMMAND_TIMEOUT, finish)
+        .await
+        .with_context(|| {
+            let seconds = COMMAND_TIMEOUT.as_secs();
+            format!("upstream.token_command: {program} took longer than {seconds} s")
+        })?
+        .with_context(|| format!("upstream.token_command: {program}"))?;
+    anyhow::ensure!(
+        status.success(),
+        "upstream.token_command: {program} failed with {status}"
+    );
+    let token = printed.trim();
+    anyhow::ensure!(
+        !token.is_empty(),
+        "upstream.token_command: {program} printed nothing"
+    );
+    Ok(Secret::new(token))
 }
 
 /// The token itself: people paste the whole header that the portal shows, `Bearer <token>`.

@@ -1,5 +1,6 @@
 //! One request to the upstream, and what came back. Judging it is `verdict`'s part.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,8 +11,9 @@ use crate::otlp::compression::Coding;
 use crate::otlp::reply::{PartialSuccess, read_error, read_partial_success};
 use crate::otlp::route::sibling_endpoint;
 use crate::otlp::{Encoding, Signal};
+use crate::secret;
 
-use super::config;
+use super::config::{self, ClientCertificate};
 use super::token::{Header, Token};
 use super::verdict::Outcome;
 
@@ -39,6 +41,10 @@ pub(super) struct Answer {
 }
 
 impl Upstream {
+    /// Reads the certificates that `config` names.
+    ///
+    /// # Errors
+    /// When one cannot be used, or the token's folder cannot be watched.
     pub(super) fn new(config: &config::Upstream) -> anyhow::Result<Upstream> {
         let mut builder = crate::http::client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -48,23 +54,32 @@ impl Upstream {
             .user_agent(concat!("fieldpost-edge/", env!("CARGO_PKG_VERSION")));
         if is_loopback(&config.endpoint) {
             builder = builder.no_proxy();
+        } else if let Some(url) = &config.proxy {
+            let proxy = reqwest::Proxy::all(url.expose()).context("cannot use upstream.proxy")?;
+            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_env()));
+        }
+        if let Some(file) = &config.ca_file {
+            builder = builder.tls_certs_merge(authorities(file)?);
+        }
+        if let Some(certificate) = &config.client_certificate {
+            builder = builder.identity(identity(certificate)?);
         }
         Ok(Upstream {
             client: builder.build().context("cannot set up the way upstream")?,
             endpoint: config.endpoint.clone(),
             compression: config.compression,
-            token: Token::new(config.token_file.as_deref())?,
+            token: Token::new(&config.token)?,
         })
     }
 
     /// Posts `frames`, the zstd frames of OTLP protobuf, and reads the answer. `None` when there
     /// should be a token and is none.
-    pub(super) async fn post(&self, signal: Signal, frames: Bytes) -> Option<Answer> {
+    pub(super) async fn post(&mut self, signal: Signal, frames: Bytes) -> Option<Answer> {
         let mut request = self
             .client
             .post(sibling_endpoint(&self.endpoint, signal))
             .header(CONTENT_TYPE, Encoding::Protobuf.content_type());
-        match self.token.header() {
+        match self.token.header().await {
             Header::None => {}
             Header::Missing => return None,
             Header::Bearer(bearer) => match HeaderValue::from_str(bearer.expose()) {
@@ -99,6 +114,30 @@ impl Upstream {
         let message = zstd::stream::decode_all(frames.as_ref())?;
         self.compression.compress(&message).map(Bytes::from)
     }
+}
+
+fn authorities(file: &Path) -> anyhow::Result<Vec<reqwest::Certificate>> {
+    let pem = std::fs::read(file)
+        .with_context(|| format!("cannot read upstream.ca_file {}", file.display()))?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+        .with_context(|| format!("upstream.ca_file {} cannot be used", file.display()))?;
+    anyhow::ensure!(
+        !certificates.is_empty(),
+        "upstream.ca_file {} holds no certificate in PEM",
+        file.display()
+    );
+    Ok(certificates)
+}
+
+fn identity(files: &ClientCertificate) -> anyhow::Result<reqwest::Identity> {
+    let certificate = std::fs::read_to_string(&files.certificate).with_context(|| {
+        let file = files.certificate.display();
+        format!("cannot read upstream.client_cert {file}")
+    })?;
+    let key = secret::read_file(&files.key).context("cannot use upstream.client_key")?;
+    let both = format!("{certificate}\n{}\n", key.expose());
+    reqwest::Identity::from_pem(both.as_bytes())
+        .context("upstream.client_cert and upstream.client_key do not make an identity")
 }
 
 impl Answer {
@@ -158,6 +197,12 @@ fn words(error: &reqwest::Error) -> String {
     }
     if error.is_timeout() {
         words.push_str(" (timeout)");
+    }
+    if words.contains("invalid peer certificate: UnknownIssuer") {
+        words.push_str(
+            " (this machine does not trust who signed the upstream's certificate; \
+             if you do, name their certificate in upstream.ca_file)",
+        );
     }
     words
 }

@@ -7,11 +7,45 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 
+/// Time for the whole of a body from a peer that has shown who it is, over a slow line.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Size up to which a body may inflate whatever its ratio, in bytes.
+const INFLATE_FREE: usize = 1 << 20;
+
 /// Time for the next piece of a body to arrive.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time for a body that nobody wants.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a body may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Bytes, before and after inflating.
+    pub bytes: usize,
+    /// Time for all of it to arrive.
+    pub time: Duration,
+    /// How many times its own size it may inflate to, once that is more than a mebibyte.
+    pub inflate_ratio: usize,
+}
+
+impl BodyLimits {
+    /// Limits for a peer that has shown who it is: of size, and generous ones of time.
+    pub fn of_bytes(bytes: usize) -> BodyLimits {
+        BodyLimits {
+            bytes,
+            time: LONGEST,
+            inflate_ratio: usize::MAX,
+        }
+    }
+
+    /// Bytes that a body of `received` bytes may inflate to.
+    pub fn inflated(&self, received: usize) -> usize {
+        let by_ratio = received.saturating_mul(self.inflate_ratio);
+        self.bytes.min(by_ratio.max(INFLATE_FREE))
+    }
+}
 
 /// Why a body was not read.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +86,14 @@ pub async fn discard_body(mut body: Body) {
 /// Reads `body` whole.
 ///
 /// # Errors
-/// [`BodyError`]; a declared length beyond `limit` bytes is refused before anything is read.
-pub async fn read_body(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+/// [`BodyError`]; a declared length beyond the limit is refused before anything is read.
+pub async fn read_body(body: Body, limits: BodyLimits) -> Result<Bytes, BodyError> {
+    tokio::time::timeout(limits.time, read_pieces(body, limits.bytes))
+        .await
+        .unwrap_or(Err(BodyError::TooSlow))
+}
+
+async fn read_pieces(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
     let declared = body.size_hint().lower();
     if declared > limit as u64 {
         return Err(BodyError::TooLarge { limit });

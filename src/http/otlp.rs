@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::body::{BodyError, read_body};
+use super::body::{BodyError, BodyLimits, read_body};
 use crate::otlp::compression::{Coding, InflateError};
 use crate::otlp::decode::{Decoded, decode};
 use crate::otlp::reply::{self, PartialSuccess};
@@ -62,22 +62,25 @@ impl Exchange {
         })
     }
 
-    /// Reads, inflates and decodes the body; `limit` bytes hold before and after inflating.
+    /// Reads, inflates and decodes the body.
     ///
     /// # Errors
     /// 413, 408 or 400.
-    pub async fn read(self, body: Body, limit: usize) -> Result<Decoded, Refusal> {
-        let body = read_body(body, limit)
+    pub async fn read(self, body: Body, limits: BodyLimits) -> Result<Decoded, Refusal> {
+        let body = read_body(body, limits)
             .await
             .map_err(|error| self.refuse_body(&error))?;
         let decoding = tokio::task::spawn_blocking(move || {
-            let inflated = self.coding.inflate(&body, limit).map_err(|error| {
-                let status = match error {
-                    InflateError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                    InflateError::Corrupt(_) => StatusCode::BAD_REQUEST,
-                };
-                Refusal::new(status, error.to_string()).in_encoding(self.encoding)
-            })?;
+            let inflated = self
+                .coding
+                .inflate(&body, limits.inflated(body.len()))
+                .map_err(|error| {
+                    let status = match error {
+                        InflateError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                        InflateError::Corrupt(_) => StatusCode::BAD_REQUEST,
+                    };
+                    Refusal::new(status, error.to_string()).in_encoding(self.encoding)
+                })?;
             decode(self.target, self.encoding, &inflated).map_err(|error| {
                 Refusal::new(StatusCode::BAD_REQUEST, error.to_string()).in_encoding(self.encoding)
             })

@@ -47,12 +47,25 @@ impl Upstream {
 
     /// Accepts a request, heartbeats always, unless `judge` answers otherwise.
     pub(crate) async fn judging(
-        mut judge: impl FnMut(&Received) -> Option<Response> + Send + 'static,
+        judge: impl FnMut(&Received) -> Option<Response> + Send + 'static,
     ) -> Upstream {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("a bound address");
+        Upstream::on(listener, format!("http://{address}"), judge)
+    }
+
+    /// The same behind any listener, which clients reach at `base`.
+    pub(crate) fn on<L>(
+        listener: L,
+        base: String,
+        mut judge: impl FnMut(&Received) -> Option<Response> + Send + 'static,
+    ) -> Upstream
+    where
+        L: axum::serve::Listener,
+        L::Addr: std::fmt::Debug,
+    {
         let shared = Arc::new(Mutex::new(Shared {
             judge: Box::new(move |received| {
                 let has_test_records = !attribute(&received.request, "event.name").is_empty()
@@ -75,7 +88,7 @@ impl Upstream {
                 .expect("the upstream serves");
         });
         Upstream {
-            endpoint: format!("http://{address}/v1/logs"),
+            endpoint: format!("{base}/v1/logs"),
             shared,
             server,
         }

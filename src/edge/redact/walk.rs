@@ -280,6 +280,9 @@ impl Walk<'_> {
             return;
         }
         let hits = std::mem::take(&mut self.hits);
+        if !self.redactor.extras {
+            return;
+        }
         set_attribute(attributes, REDACTION_COUNT, int(hits.total()));
         let name = |kind: &str| AnyValue {
             value: Some(Value::StringValue(kind.to_owned())),
