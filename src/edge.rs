@@ -76,7 +76,7 @@ pub async fn run(
     mut shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let state = State::open(&config.queue.directory)?;
-    let queue = Queue::open(&config.queue.directory)?;
+    let queue = Queue::open(&config.queue.directory, config.queue.limits.clone())?;
     let pipeline = Arc::new(Pipeline::new(
         state.identifier(),
         Enricher::new(&state.edge_id, &config.enrich),

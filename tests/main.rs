@@ -11,6 +11,7 @@ mod receiver;
 mod lenient;
 mod redaction;
 mod queue;
+mod limits;
 mod forwarder;
 mod ingest;
 mod materialization;

@@ -7,6 +7,7 @@ pub(crate) mod wire;
 pub(crate) mod upstream;
 pub(crate) mod process;
 pub(crate) mod records;
+pub(crate) mod queue;
 pub(crate) mod clients;
 pub(crate) mod rust_exporter;
 pub(crate) mod model;

@@ -8,6 +8,8 @@
 //!   batches, or those of 250 ms, are handed out again.
 //! * Damage on disk costs what it hit, at most one segment per place; it is counted and logged,
 //!   and never keeps the queue from opening or from going on.
+//! * It stays within its [`Limits`]: when it is full, the oldest segment gives way, or new records
+//!   are refused. Records that are too old go.
 //! * Only [`Redacted`] records can be appended.
 //!
 //! # On disk
@@ -17,13 +19,15 @@
 //! format                      "1"
 //! <first entry, 16 hex>.sled/ a segment: one sled database, and `info` about it
 //! state.db/                   a small sled database: the cursor
+//! ages                        how old the segments are
 //! parked.db/                  segments with records that no upstream will take
 //! *.bad/                      damaged segments, put aside; *.trash/ is being deleted
 //! ```
 //!
 //! A request becomes one *set*, or several when it is large: one zstd frame of an OTLP protobuf
 //! message. A set is stored as one or more *entries* of at most 96 KiB (`queue/entry.rs` has their
-//! bytes), under consecutive numbers. A segment holds 8 MB or 4096 entries, in trees
+//! bytes), under consecutive numbers. A segment holds 8 MB or 4096 entries or what comes in an
+//! eighth of `max_age`, and in a queue of less than 64 MB an eighth of that, in trees
 //! `t<entry / 8>` under the key `<entry>`, both as 8 bytes, big endian. Entry numbers count up
 //! forever and are not used twice; between segments some may be left out.
 //!
@@ -47,6 +51,10 @@
 //! * *next_batch*: `reader` reads whole sets of one signal, checking number, checksum and parts.
 //! * *remove*: the cursor passes what is settled without a hole; `keeper` saves it and deletes
 //!   the segments behind it.
+//! * *the queue is full, or the disk below its floor*: `committer` finds out before it inserts.
+//!   The oldest segment goes whole, even with damage in it; but not the last, and none of which a
+//!   batch is handed out, for that may be with the upstream already: then the next oldest goes.
+//!   Or else the append is refused. Segments whose time is up go the same way (`queue/limits.rs`).
 //! * *the disk is full, or fails*: the append is refused, the segment is left, and the next append
 //!   begins a new one. Reading goes on.
 //! * *a segment does not open*: sled's `*.generating` files go before every opening; after
@@ -73,8 +81,10 @@ use crate::edge::redact::Redacted;
 
 pub use batch::{Batch, BatchLimits, DecodeError};
 pub use error::{AppendError, OpenError, StorageError};
+pub use limits::{Limits, WhenFull};
 pub use parked::{Parked, ParkedList, ParkedSummary};
 
+mod limits;
 mod prepare;
 mod entry;
 mod committer;
@@ -144,7 +154,7 @@ pub struct Depth {
 
 impl Queue {
     /// Opens the queue in `directory`, making it if need be. Blocks on the disk.
-    pub fn open(directory: &Path) -> Result<Queue, OpenError> {
+    pub fn open(directory: &Path, limits: Limits) -> Result<Queue, OpenError> {
         let lock = Arc::new(directory::claim(directory)?);
         let failed = |error| OpenError::storage(directory, error);
         let recovered = recovery::recover(directory).map_err(failed)?;
@@ -152,7 +162,8 @@ impl Queue {
         let last_seq = recovered.last_seq.max(saved_seq);
         let next_entry = recovered.next_entry.max(cursor.next).max(1);
         let backlog = Backlog::new(recovered.segments, cursor, recovered.damaged);
-        let shared = Arc::new(Shared::new(directory.to_owned(), backlog, last_seq));
+        let shared = Shared::new(directory.to_owned(), limits, backlog, last_seq);
+        let shared = Arc::new(shared);
         let reader = Arc::new(Mutex::new(Reader::new(Arc::clone(&shared))));
 
         let (errands, queued) = mpsc::channel();
@@ -163,7 +174,13 @@ impl Queue {
         };
         let keeper = spawn("queue-keeper", &lock, move || keeper.run(queued));
         let (commands, queued) = mpsc::channel();
-        let mut writer = Writer::new(Arc::clone(&shared), errands.clone(), next_entry, last_seq);
+        let mut writer = Writer::new(
+            Arc::clone(&shared),
+            Arc::clone(&reader),
+            errands.clone(),
+            next_entry,
+            last_seq,
+        );
         let committer = spawn("queue-committer", &lock, move || {
             committer::serve(queued, |turn| writer.take_turn(turn));
         });
@@ -199,6 +216,10 @@ impl Queue {
         if inner.shared.is_closing() {
             return Err(AppendError::Closed);
         }
+        // Refused before it is numbered, an append leaves no hole in the numbers.
+        if inner.shared.refuses(bytes as u64) {
+            return Err(AppendError::Full);
+        }
         let (done, stored) = oneshot::channel();
         // From the numbering to the hand-over nothing waits, so that a caller who goes away
         // leaves no hole in the numbers.
@@ -226,12 +247,14 @@ impl Queue {
                 .map_err(|_| StorageError::Stopped)?
         };
         let result = match submitted {
-            Ok(()) => stored.await.unwrap_or(Err(StorageError::Stopped)),
-            Err(error) => Err(error),
+            Ok(()) => stored.await.unwrap_or(Err(StorageError::Stopped.into())),
+            Err(error) => Err(error.into()),
         };
         match result {
-            Err(StorageError::Stopped) if inner.shared.is_closing() => Err(AppendError::Closed),
-            result => Ok(result?),
+            Err(AppendError::Storage(StorageError::Stopped)) if inner.shared.is_closing() => {
+                Err(AppendError::Closed)
+            }
+            result => result,
         }
     }
 
@@ -284,7 +307,7 @@ impl Queue {
             batch.settled = true;
             backlog.settled_tail_bytes()
         };
-        if tail_bytes.is_some_and(|bytes| bytes >= committer::DRAINED_BYTES) {
+        if tail_bytes.is_some_and(|bytes| bytes >= inner.shared.drained_bytes()) {
             let (done, rotated) = oneshot::channel();
             inner
                 .commands

@@ -21,7 +21,7 @@ use crate::otlp::{self, reply::PartialSuccess};
 
 use super::config::Listen;
 use super::pipeline::Pipeline;
-use super::queue::Queue;
+use super::queue::{AppendError, Queue};
 
 struct Receiver {
     hosts: Vec<String>,
@@ -128,9 +128,15 @@ impl Receiver {
             tracing::error!(%error, "a request was refused: its records could not be processed");
             Refusal::unavailable("the records could not be processed")
         })?;
-        self.queue.append(redacted).await.map_err(|error| {
-            tracing::error!(%error, "a request was refused: it could not be written to the queue");
-            Refusal::unavailable("the queue cannot take records right now")
+        self.queue.append(redacted).await.map_err(|error| match error {
+            AppendError::Full => {
+                tracing::warn!("a request was refused: the queue is full");
+                Refusal::unavailable("the queue is full until the upstream takes records")
+            }
+            error => {
+                tracing::error!(%error, "a request was refused: it could not be written to the queue");
+                Refusal::unavailable("the queue cannot take records right now")
+            }
         })
     }
 }

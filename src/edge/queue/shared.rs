@@ -11,10 +11,17 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{backlog::Backlog, segment::Segment};
+use super::{
+    backlog::Backlog,
+    committer::DRAINED_BYTES,
+    limits::{Limits, Space, WhenFull},
+    segment::Segment,
+};
 
 pub(super) struct Shared {
     pub(super) root: PathBuf,
+    pub(super) limits: Limits,
+    space: Mutex<Space>,
     backlog: Mutex<Backlog>,
     /// The segment that is being written, and those that wait to be sealed, by their first
     /// entries. Whoever reads them does not keep them.
@@ -26,9 +33,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(root: PathBuf, backlog: Backlog, last_seq: u64) -> Self {
+    pub(super) fn new(root: PathBuf, limits: Limits, backlog: Backlog, last_seq: u64) -> Self {
         Self {
             root,
+            limits,
+            space: Mutex::default(),
             backlog: Mutex::new(backlog),
             live: Mutex::default(),
             readable: Notify::new(),
@@ -40,6 +49,32 @@ impl Shared {
     /// Every change of the backlog is made in one call, so it is whole even after a panic.
     pub(super) fn backlog(&self) -> MutexGuard<'_, Backlog> {
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that the disk lacks of the floor.
+    pub(super) fn lacking(&self) -> u64 {
+        let mut space = self.space.lock().unwrap_or_else(PoisonError::into_inner);
+        space.lacking(&self.root, self.limits.min_free)
+    }
+
+    /// So much will be free soon.
+    pub(super) fn given_back(&self, bytes: u64) {
+        let mut space = self.space.lock().unwrap_or_else(PoisonError::into_inner);
+        space.given_back(bytes);
+    }
+
+    /// Whether so many more bytes are not taken, because nothing gives way for them.
+    pub(super) fn refuses(&self, bytes: u64) -> bool {
+        let is_full = || {
+            let bytes = self.backlog().stored_bytes().saturating_add(bytes);
+            bytes > self.limits.max_bytes || self.lacking() > 0
+        };
+        self.limits.when_full == WhenFull::Reject && is_full()
+    }
+
+    /// A last segment that is settled whole and holds this much makes room for a new one.
+    pub(super) fn drained_bytes(&self) -> u64 {
+        DRAINED_BYTES.min(self.limits.segment_bytes() / 2)
     }
 
     pub(super) fn give_back(&self, entries: &Range<u64>) {
