@@ -25,5 +25,8 @@ pub const EDGE_SEQ: &str = "fieldpost.edge.seq";
 pub const EDGE_VERSION: &str = "fieldpost.edge.version";
 /// Attribute with the number of secrets that the edge took out of a record.
 pub const REDACTION_COUNT: &str = "fieldpost.redaction.count";
+/// Attributes of a heartbeat that tell of lost records: `queue.lost.<reason>` is how many there have
+/// been, `queue.lost.<reason>.ranges` a list of first and last numbers by turns.
+pub const LOST: &str = "queue.lost.";
 /// Event name of an edge's heartbeat.
 pub const HEARTBEAT: &str = "fieldpost.heartbeat";

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use fieldpost::edge::queue::{Limits, Queue};
+use fieldpost::edge::queue::{Limits, Queue, Reason};
 use fieldpost::edge::verdict::{Outcome, Verdict};
 use fieldpost::otlp::Signal;
 
@@ -207,6 +207,16 @@ async fn the_record_at_fault_is_parked_and_the_rest_goes_on() {
     assert_eq!((parked[0].records, parked[0].status), (1, Some(400)));
     assert!(parked[0].reason.contains("seven"), "{parked:?}");
     assert_eq!(queue.depth().records, 0, "nothing else is left");
+    let parked: u64 = queue
+        .losses(10)
+        .ranges
+        .iter()
+        .map(|(reason, numbers)| {
+            assert_eq!(*reason, Reason::Parked);
+            numbers.end() - numbers.start() + 1
+        })
+        .sum();
+    assert_eq!(parked, 1);
     queue.close().await;
 }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use fieldpost::edge::queue::{AppendError, BatchLimits, Limits, WhenFull};
+use fieldpost::edge::queue::{AppendError, BatchLimits, Limits, Queue, Reason, WhenFull};
 use tempfile::TempDir;
 
 use crate::support::eventually;
-use crate::support::fieldpost::{TestEdge, client, edge_config};
+use crate::support::fieldpost::{TestCentral, TestEdge, client, edge_config, folder};
 use crate::support::queue::{
     append, drain, logs, next, open, open_within, read, redacted, segments,
 };
@@ -42,6 +42,9 @@ async fn the_oldest_go_and_all_that_is_new_is_taken() {
     let queue = open_within(directory.path(), small(WhenFull::DropOldest));
     let kept: Vec<_> = (60 - waiting..60).map(|id| (id, id + 1)).collect();
     assert_eq!(drain(&queue, 59).await, kept, "the youngest, all of them");
+    let losses = queue.losses(10);
+    assert_eq!(losses.ranges, [(Reason::Size, 1..=60 - waiting)]);
+    assert_eq!(losses.counts[&Reason::Size], 60 - waiting);
     assert_eq!(queue.last_seq(), 60);
 }
 
@@ -83,7 +86,18 @@ async fn a_batch_on_its_way_is_not_dropped_and_what_it_pins_neither() {
     );
     let youngest: Vec<u64> = (50..60).collect();
     assert!(rest.ends_with(&youngest), "{rest:?}");
-    assert!(!rest.contains(&10), "{rest:?}");
+    let told = queue
+        .losses(10)
+        .ranges
+        .into_iter()
+        .flat_map(|(_, numbers)| numbers);
+    let mut all: Vec<u64> = told.map(|number| number - 1).chain(rest).collect();
+    all.sort_unstable();
+    assert_eq!(
+        all,
+        (2..60).collect::<Vec<_>>(),
+        "delivered or told, each once"
+    );
     let depth = queue.depth();
     assert_eq!((depth.records, depth.bytes, depth.oldest), (0, 0, None));
     queue.close().await;
@@ -212,6 +226,9 @@ async fn below_the_disk_floor_the_oldest_go_or_new_ones_are_refused() {
     append(&queue, 11..12, 10).await;
     let rest: Vec<u64> = drain(&queue, 11).await.into_iter().map(|r| r.0).collect();
     assert!(rest.len() < 6 && rest.ends_with(&[10, 11]), "{rest:?}");
+    // The refused one was not numbered; the dropped ones are told.
+    let dropped = 12 - rest.len() as u64;
+    assert_eq!(queue.losses(10).ranges, [(Reason::Disk, 1..=dropped)]);
 }
 
 #[tokio::test]
@@ -246,6 +263,7 @@ async fn records_go_when_their_time_is_up_and_not_before() {
         .collect();
     assert!(rest[0] >= 5, "{rest:?}");
     assert_eq!(rest, (rest[0]..id).collect::<Vec<_>>());
+    assert_eq!(queue.losses(10).ranges, [(Reason::Age, 1..=rest[0])]);
 }
 
 /// Answers to requests of one session each, posted one after the other until `enough`.
@@ -328,4 +346,64 @@ async fn an_edge_that_rejects_answers_503_and_delivers_what_it_acknowledged() {
     let arrived: BTreeSet<String> = upstream.accepted("session.id").into_iter().collect();
     assert_eq!(arrived, acknowledged);
     edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_shows_what_a_full_queue_dropped_and_that_nothing_else_is_missing() {
+    let directory = TempDir::new().unwrap();
+    let central = TestCentral::start(&folder(directory.path(), "central")).await;
+    let installation = central.install().await;
+    let token = installation.authorization_header.as_str();
+    let small = |endpoint: &str| {
+        edge_config(directory.path(), endpoint, Some(token), 0)
+            .replace("[upstream]", "max_bytes = \"1MiB\"\n[upstream]")
+    };
+    // Nobody listens there.
+    let edge = TestEdge::start_with(directory.path(), &small("http://127.0.0.1:9/v1/logs")).await;
+    let answers = post_until(&edge, |answers, _| answers == 14).await;
+    assert!(
+        answers.iter().all(|(_, status)| *status == 200),
+        "{answers:?}"
+    );
+    edge.stop().await;
+
+    let queue = Queue::open(&directory.path().join("queue"), Limits::default()).unwrap();
+    let losses = queue.losses(100);
+    queue.close().await;
+    let dropped: u64 = losses.counts[&Reason::Size];
+    assert!((20..14 * 20).contains(&dropped), "{losses:?}");
+
+    let edge = TestEdge::start_with(directory.path(), &small(&installation.endpoint)).await;
+    let api = central.api().await;
+    let machine = eventually(
+        "the rest, and the account of what is not there",
+        async || {
+            let machine = api.list("machines").await.into_iter().next()?;
+            let stored = machine["stored"].as_u64()?;
+            // Two heartbeats came along.
+            (stored + dropped == 14 * 20 + 2).then_some(machine)
+        },
+    )
+    .await;
+    let ranges: Vec<_> = losses
+        .ranges
+        .iter()
+        .map(|(_, range)| serde_json::json!({"first": range.start(), "last": range.end()}))
+        .collect();
+    let expected = serde_json::json!([
+        {"reason": "size", "records": dropped, "numbers": dropped, "ranges": ranges}
+    ]);
+    assert_eq!(machine["dropped"], expected, "{machine}");
+    assert_eq!(machine["missing"], 0, "{machine}");
+    edge.stop().await;
+    let queue = Queue::open(&directory.path().join("queue"), Limits::default()).unwrap();
+    let told = queue.losses(100);
+    assert_eq!(
+        told.ranges,
+        [],
+        "the service knows; nobody needs to be told again"
+    );
+    assert_eq!(told.counts[&Reason::Size], dropped);
+    queue.close().await;
+    central.stop().await;
 }

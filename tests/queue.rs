@@ -2,11 +2,12 @@
 //!
 //! A copy of the directory stands for a crash: it is what a process killed at that moment leaves.
 
-use std::{fs, path::PathBuf, time::SystemTime};
+use std::{collections::BTreeSet, fs, path::PathBuf, time::SystemTime};
 
 use fieldpost::{
     edge::queue::{
-        AppendError, Batch, BatchLimits, Limits, OpenError, Parked, Queue, StorageError, WhenFull,
+        AppendError, Batch, BatchLimits, Limits, OpenError, Parked, Queue, Reason, StorageError,
+        WhenFull,
     },
     otlp::{Request, Signal},
 };
@@ -288,6 +289,15 @@ async fn a_flipped_byte_costs_at_most_its_segment() {
             let lost: Vec<u64> = (0..21).filter(|id| !ids.contains(id)).collect();
             assert!(lost.iter().all(|id| (9..18).contains(id)), "{lost:?}");
             assert_eq!(queue.depth().damaged > 0, !lost.is_empty(), "{lost:?}");
+            let told: Vec<u64> = queue
+                .losses(usize::MAX)
+                .ranges
+                .into_iter()
+                .inspect(|(reason, _)| assert_eq!(*reason, Reason::Damaged))
+                .flat_map(|(_, numbers)| numbers)
+                .collect();
+            let numbers: Vec<u64> = lost.iter().map(|id| id + 1).collect();
+            assert_eq!(told, numbers, "exactly what was lost");
             assert_eq!(queue.depth().records, 0);
             lost_any |= !lost.is_empty();
         }
@@ -321,6 +331,7 @@ async fn what_sled_can_do_without_is_repaired_and_what_not_is_put_aside() {
     append(&queue, 5..6, 10).await;
     assert_eq!(read(&next(&queue).await), [(5, 6)]);
     assert_eq!(queue.depth().damaged, 1);
+    assert_eq!(queue.losses(10).ranges, [(Reason::Damaged, 1..=5)]);
 }
 
 #[tokio::test]
@@ -369,6 +380,7 @@ async fn a_refused_append_leaves_the_queue_in_order() {
     );
     append(&queue, 1..2, 10).await;
     assert_eq!(read(&next(&queue).await), [(1, 2)]);
+    assert_eq!(queue.losses(10).ranges, [(Reason::Refused, 1..=1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -514,6 +526,7 @@ proptest! {
             let mut queue = open_within(directory.path(), limits.clone());
             let drops = limits.when_full == WhenFull::DropOldest;
             let (mut appended, mut gone, mut largest) = (0, 0, 0);
+            let mut lost = BTreeSet::new();
             for step in steps {
                 match step {
                     Step::Append { records, bytes } => {
@@ -529,6 +542,13 @@ proptest! {
                             Err(error) => panic!("{error}"),
                         }
                         let dropped = appended - gone - queue.depth().records;
+                        lost.extend(gone + 1..=gone + dropped);
+                        let told = queue.losses(usize::MAX);
+                        let told: Vec<u64> = told.ranges.into_iter().flat_map(|(reason, numbers)| {
+                            assert_eq!(reason, Reason::Size);
+                            numbers
+                        }).collect();
+                        assert_eq!(told, lost.iter().copied().collect::<Vec<_>>());
                         assert!(drops || dropped == 0, "{dropped} records are gone");
                         gone += dropped;
                         // The last segment stays, and is as long as its last set.

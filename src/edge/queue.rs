@@ -8,6 +8,8 @@
 //!   batches, or those of 250 ms, are handed out again.
 //! * Damage on disk costs what it hit, at most one segment per place; it is counted and logged,
 //!   and never keeps the queue from opening or from going on.
+//! * What is lost is written down before it goes: which numbers, and why (`queue/ledger.rs`). It is
+//!   told until it is known to have arrived.
 //! * It stays within its [`Limits`]: when it is full, the oldest segment gives way, or new records
 //!   are refused. Records that are too old go.
 //! * Only [`Redacted`] records can be appended.
@@ -20,6 +22,7 @@
 //! <first entry, 16 hex>.sled/ a segment: one sled database, and `info` about it
 //! state.db/                   a small sled database: the cursor
 //! ages                        how old the segments are
+//! ledger                      numbers of lost records, and why
 //! parked.db/                  segments with records that no upstream will take
 //! *.bad/                      damaged segments, put aside; *.trash/ is being deleted
 //! ```
@@ -81,10 +84,12 @@ use crate::edge::redact::Redacted;
 
 pub use batch::{Batch, BatchLimits, DecodeError};
 pub use error::{AppendError, OpenError, StorageError};
+pub use ledger::{Losses, Reason};
 pub use limits::{Limits, WhenFull};
 pub use parked::{Parked, ParkedList, ParkedSummary};
 
 mod limits;
+mod ledger;
 mod prepare;
 mod entry;
 mod committer;
@@ -103,6 +108,7 @@ mod error;
 use backlog::Backlog;
 use committer::{Append, Command, Writer};
 use keeper::{Errand, Keeper, State};
+use ledger::Ledger;
 use parked::ParkedStore;
 use prepare::Compressors;
 use reader::Reader;
@@ -157,12 +163,19 @@ impl Queue {
     pub fn open(directory: &Path, limits: Limits) -> Result<Queue, OpenError> {
         let lock = Arc::new(directory::claim(directory)?);
         let failed = |error| OpenError::storage(directory, error);
-        let recovered = recovery::recover(directory).map_err(failed)?;
+        let ledger = Ledger::open(directory.join("ledger"))
+            .map_err(|error| OpenError::io(&directory.join("ledger"), error))?;
+        let recovered = recovery::recover(directory, |numbers| {
+            ledger.give_up(Reason::Damaged, numbers);
+        })
+        .map_err(failed)?;
         let (state, cursor, saved_seq) = State::open(directory.join("state.db")).map_err(failed)?;
         let last_seq = recovered.last_seq.max(saved_seq);
+        // A number in the ledger is used, even when no record has it.
+        let last_seq = last_seq.max(ledger.last_seq());
         let next_entry = recovered.next_entry.max(cursor.next).max(1);
         let backlog = Backlog::new(recovered.segments, cursor, recovered.damaged);
-        let shared = Shared::new(directory.to_owned(), limits, backlog, last_seq);
+        let shared = Shared::new(directory.to_owned(), limits, ledger, backlog, last_seq);
         let shared = Arc::new(shared);
         let reader = Arc::new(Mutex::new(Reader::new(Arc::clone(&shared))));
 
@@ -202,9 +215,10 @@ impl Queue {
         })))
     }
 
-    /// Numbers the records and stores them. They are durable when this returns `Ok`. When the
-    /// caller goes away while waiting, they are stored or not; their numbers may then be missing.
-    pub async fn append(&self, records: Redacted) -> Result<(), AppendError> {
+    /// Numbers the records and stores them, and says the number of the first. They are durable when
+    /// this returns `Ok`. When the caller goes away while waiting, they are stored or not; their
+    /// numbers may then be missing.
+    pub async fn append(&self, records: Redacted) -> Result<u64, AppendError> {
         let inner = &self.0;
         let bytes = prepare::plain_bytes(records.request());
         if bytes > APPEND_MAX_BYTES {
@@ -227,8 +241,10 @@ impl Queue {
             let (shared, compressors) = (Arc::clone(&inner.shared), Arc::clone(&inner.compressors));
             let commands = inner.commands.clone();
             move || {
-                let first_seq = shared.reserve_numbers(records.numbered_records());
-                let sets = prepare::sets(records, first_seq, SystemTime::now(), &compressors)?;
+                let numbers = records.numbered_records();
+                let first_seq = shared.reserve_numbers(numbers);
+                let sets = prepare::sets(records, first_seq, SystemTime::now(), &compressors)
+                    .inspect_err(|_| shared.refused(first_seq, numbers))?;
                 let append = Append {
                     sets,
                     done,
@@ -236,10 +252,11 @@ impl Queue {
                 };
                 commands
                     .send(Command::Append(append))
-                    .map_err(|_| StorageError::Stopped)
+                    .map_err(|_| StorageError::Stopped)?;
+                Ok(first_seq)
             }
         };
-        let submitted = if bytes <= INLINE_MAX_BYTES {
+        let submitted: Result<u64, StorageError> = if bytes <= INLINE_MAX_BYTES {
             submit()
         } else {
             task::spawn_blocking(submit)
@@ -247,7 +264,10 @@ impl Queue {
                 .map_err(|_| StorageError::Stopped)?
         };
         let result = match submitted {
-            Ok(()) => stored.await.unwrap_or(Err(StorageError::Stopped.into())),
+            Ok(first_seq) => {
+                let stored = stored.await.unwrap_or(Err(StorageError::Stopped.into()));
+                stored.map(|()| first_seq)
+            }
             Err(error) => Err(error.into()),
         };
         match result {
@@ -301,6 +321,12 @@ impl Queue {
         if inner.shared.is_closing() {
             return Err(StorageError::Closed);
         }
+        if batch.numbers.iter().any(|n| inner.shared.ledger.tells(n)) {
+            let (shared, numbers) = (Arc::clone(&inner.shared), batch.numbers.clone());
+            let forget = move || numbers.iter().for_each(|n| shared.ledger.delivered(n));
+            let forgotten = task::spawn_blocking(forget).await;
+            forgotten.map_err(|_| StorageError::Stopped)?;
+        }
         let tail_bytes = {
             let mut backlog = inner.shared.backlog();
             backlog.settle(&batch.entries);
@@ -331,11 +357,32 @@ impl Queue {
     }
 
     /// Puts records aside for a person to look at. They are durable when this returns `Ok`. The
-    /// list is bounded to 64 MiB; the oldest records go first.
+    /// list is bounded to 64 MiB; the oldest records go first. Parked or not, they are lost to the
+    /// upstream, and the ledger says so from here on.
     pub async fn park(&self, parked: Parked) -> Result<(), StorageError> {
         let compressors = Arc::clone(&self.0.compressors);
-        self.with_parked(move |store| store.park(&parked, SystemTime::now(), &compressors))
-            .await
+        let shared = Arc::clone(&self.0.shared);
+        self.with_parked(move |store| {
+            let numbers = parked::numbers(&parked.request);
+            let unnumbered = parked.request.record_count().saturating_sub(numbers.len());
+            let ranges: Vec<_> = numbers.into_iter().map(|n| n..=n).collect();
+            shared
+                .ledger
+                .add(Reason::Parked, &ranges, unnumbered as u64);
+            store.park(&parked, SystemTime::now(), &compressors)
+        })
+        .await
+    }
+
+    /// What was lost, with at most `max_ranges` of the oldest ranges that are still to be told.
+    pub fn losses(&self, max_ranges: usize) -> Losses {
+        self.0.shared.ledger.losses(max_ranges)
+    }
+
+    /// Says that the record `number` tells the upstream of these losses: once it is settled, and not
+    /// itself lost, their ranges are forgotten.
+    pub fn told(&self, number: u64, losses: &Losses) {
+        self.0.shared.ledger.told(number, losses);
     }
 
     /// What is parked.

@@ -128,7 +128,8 @@ impl Receiver {
             tracing::error!(%error, "a request was refused: its records could not be processed");
             Refusal::unavailable("the records could not be processed")
         })?;
-        self.queue.append(redacted).await.map_err(|error| match error {
+        let appended = self.queue.append(redacted).await;
+        appended.map(drop).map_err(|error| match error {
             AppendError::Full => {
                 tracing::warn!("a request was refused: the queue is full");
                 Refusal::unavailable("the queue is full until the upstream takes records")

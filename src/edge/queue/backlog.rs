@@ -201,6 +201,36 @@ impl Backlog {
         self.segments.iter().map(|part| part.first).collect()
     }
 
+    /// The highest record number before a segment, as far as known, and the highest in it.
+    pub(super) fn numbers_of(&self, first: u64) -> (u64, u64) {
+        let Some(at) = self.segments.iter().position(|part| part.first == first) else {
+            return (0, 0);
+        };
+        let totals = self.segments[at].totals;
+        let before = match at.checked_sub(1) {
+            Some(before) => self.segments[before].totals.last_seq,
+            None => totals.last_seq.saturating_sub(totals.records),
+        };
+        (before, totals.last_seq)
+    }
+
+    /// The entries of a segment that are not settled.
+    pub(super) fn unsettled(&self, first: u64) -> Vec<Range<u64>> {
+        let Some(part) = self.segments.iter().find(|part| part.first == first) else {
+            return Vec::new();
+        };
+        let mut unsettled = Vec::new();
+        let mut at = self.cursor.max(first);
+        for (start, flight) in self.in_flight.range(first..part.totals.end) {
+            if flight.settled {
+                unsettled.push(at..*start);
+                at = flight.end;
+            }
+        }
+        unsettled.push(at..part.totals.end);
+        unsettled
+    }
+
     /// The oldest segment that can go before its time: not the last, and none of which something is
     /// handed out.
     pub(super) fn oldest_to_drop(&self) -> Option<u64> {

@@ -15,6 +15,7 @@ use super::{
     entry::{PART_MAX_BYTES, Set, from_millis, millis},
     info::Totals,
     keeper::Errand,
+    ledger::Reason,
     limits::{Ages, WhenFull},
     reader::Reader,
     segment::{Reserve, Segment, TREE_ENTRIES, stored_bytes},
@@ -44,6 +45,13 @@ pub(super) struct Append {
 }
 
 impl Append {
+    /// Its numbers are used; nothing has them, or nothing that was acknowledged.
+    fn note_refusal(&self, shared: &Shared) {
+        for set in &self.sets {
+            shared.refused(set.first_seq, set.numbers);
+        }
+    }
+
     /// What it takes on disk, give or take the headers.
     fn stored_bytes(&self) -> u64 {
         self.sets
@@ -145,6 +153,9 @@ impl Writer {
                 self.abandon();
             }
             for append in turn.appends {
+                if result.is_err() {
+                    append.note_refusal(&self.shared);
+                }
                 // The caller may have gone away; the records are stored all the same.
                 let _ = append.done.send(result.clone().map_err(AppendError::from));
             }
@@ -182,12 +193,13 @@ impl Writer {
             };
             if limits.when_full == WhenFull::Reject {
                 if excess(&self.shared) > 0 || self.shared.lacking() > 0 {
+                    append.note_refusal(&self.shared);
                     let _ = append.done.send(Err(AppendError::Full));
                     continue;
                 }
             } else {
-                while excess(&self.shared) > 0 && self.drop_oldest("the queue is full") {}
-                while self.shared.lacking() > 0 && self.drop_oldest("the disk is almost full") {}
+                while excess(&self.shared) > 0 && self.drop_oldest(Reason::Size, |_| true) {}
+                while self.shared.lacking() > 0 && self.drop_oldest(Reason::Disk, |_| true) {}
             }
             coming += bytes;
             admitted.push(append);
@@ -205,22 +217,31 @@ impl Writer {
             tracing::warn!(%error, "a segment of the queue could not be ended");
             self.abandon();
         }
-        loop {
-            let oldest = self.shared.backlog().oldest_to_drop();
-            let is_over = |first: u64| self.ages.is_over(first, now, limits.max_age);
-            if !oldest.is_some_and(is_over) || !self.drop_oldest("they are too old") {
-                return;
-            }
-        }
+        let is_over = |first: u64| self.ages.is_over(first, now, limits.max_age);
+        while self.drop_oldest(Reason::Age, is_over) {}
     }
 
-    /// Drops the oldest segment that can go. False when there is none.
-    fn drop_oldest(&self, why: &str) -> bool {
+    /// Drops the oldest segment that can go, if it is one that `may_go`. False when it is not, or
+    /// there is none.
+    fn drop_oldest(&self, reason: Reason, may_go: impl Fn(u64) -> bool) -> bool {
         // While the reader is held, nothing is handed out.
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(first) = self.shared.backlog().oldest_to_drop() else {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = self.shared.backlog().oldest_to_drop();
+        let Some(first) = oldest.filter(|first| may_go(*first)) else {
             return false;
         };
+        let (unsettled, (after, up_to)) = {
+            let backlog = self.shared.backlog();
+            (backlog.unsettled(first), backlog.numbers_of(first))
+        };
+        let ledger = &self.shared.ledger;
+        match reader.numbers_in(first, &unsettled) {
+            Ok(lost) => ledger.add(reason, &lost.ranges, lost.unnumbered),
+            Err(lost) => {
+                ledger.add(reason, &lost.ranges, lost.unnumbered);
+                ledger.add(Reason::Damaged, &[after + 1..=up_to], 0);
+            }
+        }
         let Some(dropped) = self.shared.backlog().drop_segment(first) else {
             return false;
         };
@@ -228,7 +249,7 @@ impl Writer {
         if dropped.records > 0 {
             tracing::warn!(
                 records = dropped.records,
-                why,
+                reason = reason.word(),
                 "the queue's oldest records were dropped"
             );
         }

@@ -22,7 +22,10 @@ use super::{
     recovery,
     segment::{Reserve, Segment, stored_bytes},
 };
-use crate::otlp::{Request, Signal};
+use crate::{
+    event::{Attributes, EDGE_SEQ},
+    otlp::{Request, Signal},
+};
 
 /// Kept at most; beyond it the oldest segment goes.
 const PARKED_MAX_BYTES: u64 = 64 << 20;
@@ -178,7 +181,7 @@ impl ParkedStore {
 impl Opened {
     fn open(root: &Path) -> Result<Opened, StorageError> {
         directory::make_private(root)?;
-        let recovered = recovery::recover(root)?;
+        let recovered = recovery::recover(root, |_| {})?;
         let mut segments = VecDeque::new();
         for (first, totals) in recovered.segments {
             let mut items = Vec::new();
@@ -255,6 +258,19 @@ impl Opened {
         last.totals.end = self.next_entry;
         Ok(())
     }
+}
+
+/// The numbers of a request's records, as they were queued.
+pub(super) fn numbers(request: &Request) -> Vec<u64> {
+    let Request::Logs(logs) = request else {
+        return Vec::new();
+    };
+    let scopes = logs.resource_logs.iter().flat_map(|logs| &logs.scope_logs);
+    let records = scopes.flat_map(|scope| &scope.log_records);
+    records
+        .filter_map(|record| Attributes::new(&record.attributes, &[]).integer(EDGE_SEQ))
+        .filter_map(|number| u64::try_from(number).ok())
+        .collect()
 }
 
 fn to_set(

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::{
     backlog::Backlog,
     committer::DRAINED_BYTES,
+    ledger::{Ledger, Reason},
     limits::{Limits, Space, WhenFull},
     segment::Segment,
 };
@@ -21,6 +22,7 @@ use super::{
 pub(super) struct Shared {
     pub(super) root: PathBuf,
     pub(super) limits: Limits,
+    pub(super) ledger: Ledger,
     space: Mutex<Space>,
     backlog: Mutex<Backlog>,
     /// The segment that is being written, and those that wait to be sealed, by their first
@@ -33,10 +35,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(root: PathBuf, limits: Limits, backlog: Backlog, last_seq: u64) -> Self {
+    pub(super) fn new(
+        root: PathBuf,
+        limits: Limits,
+        ledger: Ledger,
+        backlog: Backlog,
+        last_seq: u64,
+    ) -> Self {
         Self {
             root,
             limits,
+            ledger,
             space: Mutex::default(),
             backlog: Mutex::new(backlog),
             live: Mutex::default(),
@@ -104,6 +113,14 @@ impl Shared {
         drop(live);
         // Closing a database takes a while; nobody shall wait for the lock meanwhile.
         drop(ended);
+    }
+
+    /// These numbers were taken, and nothing has them.
+    pub(super) fn refused(&self, first_seq: u64, numbers: u64) {
+        if numbers > 0 {
+            let range = first_seq..=first_seq + numbers - 1;
+            self.ledger.add(Reason::Refused, &[range], 0);
+        }
     }
 
     /// Takes `count` record numbers and returns the first.
