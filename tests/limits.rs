@@ -266,6 +266,23 @@ async fn records_go_when_their_time_is_up_and_not_before() {
     assert_eq!(queue.losses(10).ranges, [(Reason::Age, 1..=rest[0])]);
 }
 
+#[tokio::test]
+async fn an_empty_segment_is_not_ended_however_old_it_is() {
+    let limits = Limits {
+        max_age: Duration::from_secs(4),
+        ..Limits::default()
+    };
+    let segment_age = limits.max_age / 8;
+    let directory = TempDir::new().unwrap();
+    let queue = open_within(directory.path(), limits);
+    append(&queue, 0..1, 5 << 20).await;
+    // Drained, the segment makes room for an empty one.
+    assert_eq!(drain(&queue, 0).await, [(0, 1)]);
+    tokio::time::sleep(segment_age * 2).await;
+    append(&queue, 1..2, 10).await;
+    assert_eq!(drain(&queue, 1).await, [(1, 2)]);
+}
+
 /// Answers to requests of one session each, posted one after the other until `enough`.
 async fn post_until(
     edge: &TestEdge,

@@ -210,7 +210,11 @@ impl Writer {
     /// Ends a segment that grew old, and drops those that are too old.
     fn drop_what_is_old(&mut self) {
         let (now, limits) = (self.now(), self.shared.limits.clone());
-        let is_old = |active: &Active| now.saturating_sub(active.begun) >= limits.segment_age();
+        // An empty segment stays: the next one would have its name.
+        let is_old = |active: &Active| {
+            active.totals.end > active.first
+                && now.saturating_sub(active.begun) >= limits.segment_age()
+        };
         if self.active.as_ref().is_some_and(is_old)
             && let Err(error) = self.seal()
         {
