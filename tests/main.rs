@@ -12,6 +12,7 @@ mod lenient;
 mod redaction;
 mod queue;
 mod limits;
+mod parked;
 mod forwarder;
 mod ingest;
 mod materialization;

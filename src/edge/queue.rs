@@ -80,7 +80,7 @@ use tokio::{
     task, time,
 };
 
-use crate::edge::redact::Redacted;
+use crate::{edge::redact::Redacted, otlp::Request};
 
 pub use batch::{Batch, BatchLimits, DecodeError};
 pub use error::{AppendError, OpenError, StorageError};
@@ -388,6 +388,32 @@ impl Queue {
     /// What is parked.
     pub async fn parked(&self) -> Result<ParkedList, StorageError> {
         self.with_parked(ParkedStore::list).await
+    }
+
+    /// One parked request, whole. `None` when it is not in the list.
+    pub async fn read_parked(&self, id: u64) -> Result<Option<Parked>, StorageError> {
+        self.with_parked(move |store| store.read(id)).await
+    }
+
+    /// Appends a parked request again and takes it out of the list; its records get new numbers.
+    /// It is redacted once more, by the rules of today. False when it is not in the list. After a
+    /// crash in the middle it is in both places: the records' identities keep them single.
+    pub async fn send_parked(
+        &self,
+        id: u64,
+        redact: impl FnOnce(Request) -> Redacted,
+    ) -> Result<bool, AppendError> {
+        let Some(parked) = self.read_parked(id).await? else {
+            return Ok(false);
+        };
+        self.append(redact(parked.request)).await?;
+        Ok(self.drop_parked(id).await?)
+    }
+
+    /// Takes a request out of the parked list for good. False when it is not there. Its bytes are off
+    /// the disk once its segment holds nothing else.
+    pub async fn drop_parked(&self, id: u64) -> Result<bool, StorageError> {
+        self.with_parked(move |store| store.remove(id)).await
     }
 
     /// How much waits.

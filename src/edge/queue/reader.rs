@@ -227,7 +227,7 @@ fn find(segment: &Segment, range: Range<u64>, limits: BatchLimits) -> Result<Fou
 
 /// The set that begins with the range: its header, the entry after it, its bytes as stored; its
 /// frame is put into `frame`. The inner error is the entry to go on with after damage.
-fn read_set(
+pub(super) fn read_set(
     segment: &Segment,
     range: Range<u64>,
     frame: &mut Vec<u8>,
