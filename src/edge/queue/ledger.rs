@@ -27,6 +27,9 @@ use super::directory;
 /// Ranges that are kept at most; what does not fit is only counted.
 const MAX_RANGES: usize = 16_384;
 
+/// Records on their way that are known to tell of losses, at most.
+const MAX_TOLD: usize = 64;
+
 /// Why a record will not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
@@ -156,7 +159,12 @@ impl Ledger {
     pub(super) fn told(&self, number: u64, losses: &Losses) {
         if !losses.ranges.is_empty() {
             let ranges = losses.ranges.iter().map(|(_, range)| range.clone());
-            self.book().told.insert(number, ranges.collect());
+            let mut book = self.book();
+            book.told.insert(number, ranges.collect());
+            // Where nothing arrives for weeks, the latest are enough: each tells the oldest ranges.
+            while book.told.len() > MAX_TOLD {
+                book.told.pop_first();
+            }
         }
     }
 
@@ -310,6 +318,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
         /// Against a plain set of numbers, with the file read back after every step.
         #[test]
         fn is_a_set_of_numbers(
