@@ -94,6 +94,20 @@ impl Setting {
         }
     }
 
+    /// As a size in bytes: a number, or a text such as `"64MiB"`.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Setting::Integer(number) => u64::try_from(*number).ok(),
+            Setting::Text(text) => parse_size(text),
+            _ => None,
+        }
+    }
+
+    /// As a length of time: a text such as `"30s"`.
+    pub fn duration(&self) -> Option<Duration> {
+        parse_duration(&self.as_text()?)
+    }
+
     fn as_text(&self) -> Option<String> {
         match self {
             Setting::Text(text) => Some(text.clone()),
@@ -192,15 +206,7 @@ impl<'a> Reader<'a> {
 
     /// `key` as a size in bytes: a number, or a text such as `"64MiB"`.
     pub fn size(&mut self, key: &str) -> Option<u64> {
-        self.parsed(
-            key,
-            "a size such as \"64MiB\" or \"2GiB\"",
-            |value| match value {
-                Setting::Integer(number) => u64::try_from(*number).ok(),
-                Setting::Text(text) => parse_size(text),
-                _ => None,
-            },
-        )
+        self.parsed(key, "a size such as \"64MiB\" or \"2GiB\"", Setting::size)
     }
 
     /// `key` as a length of time: a text such as `"30s"` or `"30d"`.
@@ -208,7 +214,7 @@ impl<'a> Reader<'a> {
         self.parsed(
             key,
             "a time such as \"30s\", \"5m\", \"12h\" or \"30d\"",
-            |value| parse_duration(&value.as_text()?),
+            Setting::duration,
         )
     }
 

@@ -202,6 +202,7 @@ fn edge_config(
         },
         queue: edge::config::Queue {
             directory: directory.join("queue"),
+            limits: edge::queue::Limits::default(),
         },
         enrich: Default::default(),
         redact: edge::redact::RedactConfig { secrets: true },

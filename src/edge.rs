@@ -99,7 +99,7 @@ pub async fn run_reloading(
     mut shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let state = State::open(&config.queue.directory)?;
-    let queue = Queue::open(&config.queue.directory)?;
+    let queue = Queue::open(&config.queue.directory, config.queue.limits.clone())?;
     let extras = config.upstream.extras;
     let steps = steps(&config, &state.edge_id)?;
     let pipeline = Arc::new(Pipeline::new(state.identifier(), steps));

@@ -30,5 +30,8 @@ pub const PEER_UID: &str = "fieldpost.peer.uid";
 pub const PROCESS_OWNER: &str = "process.owner";
 /// Attribute with the number of secrets that the edge took out of a record.
 pub const REDACTION_COUNT: &str = "fieldpost.redaction.count";
+/// Attributes of a heartbeat that tell of lost records: `queue.lost.<reason>` is how many there have
+/// been, `queue.lost.<reason>.ranges` a list of first and last numbers by turns.
+pub const LOST: &str = "queue.lost.";
 /// Event name of an edge's heartbeat.
 pub const HEARTBEAT: &str = "fieldpost.heartbeat";

@@ -29,13 +29,14 @@ async fn check_config_tells_every_mistake_with_its_line() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("edge.toml");
     let text = "[listen]\naddresses = [\"nowhere\"]\nmax_body = \"64 elephants\"\n\n\
-        [upstream]\nendpoint = \"ftp://example.com\"\ncompression = \"rar\"\n\n[queue]\nsize = 3\n";
+        [upstream]\nendpoint = \"ftp://example.com\"\ncompression = \"rar\"\n\n[queue]\nsize = 3\n\
+        max_bytes = \"1kB\"\nmax_age = 30\nmin_free = \"much\"\nwhen_full = \"drop_newest\"\n";
     std::fs::write(&file, text).expect("the directory is writable");
     let file = file.display().to_string();
     let ran = run(&["edge", "check-config", "--config", &file], &[]).await;
     assert_eq!(ran.code, Some(1));
     let told: Vec<&str> = ran.stdout.lines().collect();
-    let lines: Vec<String> = [2, 3, 6, 7, 10]
+    let lines: Vec<String> = [2, 3, 6, 7, 10, 11, 12, 13, 14]
         .iter()
         .map(|line| format!("{file}:{line}: "))
         .collect();
@@ -46,7 +47,7 @@ async fn check_config_tells_every_mistake_with_its_line() {
     let json = run(&["edge", "check-config", "--json", "--config", &file], &[]).await;
     let json: Value = serde_json::from_str(&json.stdout).expect("JSON");
     assert_eq!(json["ok"], false);
-    assert_eq!(json["mistakes"].as_array().map(Vec::len), Some(5));
+    assert_eq!(json["mistakes"].as_array().map(Vec::len), Some(9));
 
     let good = [(
         "FIELDPOST_UPSTREAM_ENDPOINT",

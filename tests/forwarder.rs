@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use fieldpost::edge::queue::Queue;
+use fieldpost::edge::queue::{Limits, Queue, Reason};
 use fieldpost::edge::verdict::{Outcome, Verdict};
 use fieldpost::otlp::Signal;
 
@@ -200,12 +200,23 @@ async fn the_record_at_fault_is_parked_and_the_rest_goes_on() {
     wait_for_records(&upstream, 19).await;
     edge.stop().await;
 
-    let queue = Queue::open(&directory.path().join("queue")).expect("the queue opens again");
+    let queue = Queue::open(&directory.path().join("queue"), Limits::default())
+        .expect("the queue opens again");
     let parked = queue.parked().await.expect("the parked list reads").items;
     assert_eq!(parked.len(), 1, "{parked:?}");
     assert_eq!((parked[0].records, parked[0].status), (1, Some(400)));
     assert!(parked[0].reason.contains("seven"), "{parked:?}");
     assert_eq!(queue.depth().records, 0, "nothing else is left");
+    let parked: u64 = queue
+        .losses(10)
+        .ranges
+        .iter()
+        .map(|(reason, numbers)| {
+            assert_eq!(*reason, Reason::Parked);
+            numbers.end() - numbers.start() + 1
+        })
+        .sum();
+    assert_eq!(parked, 1);
     queue.close().await;
 }
 
@@ -223,7 +234,8 @@ async fn what_an_upstream_accepts_but_does_not_store_is_parked() {
     post(&edge, 3).await;
     wait_for_records(&upstream, 3).await;
     edge.stop().await;
-    let queue = Queue::open(&directory.path().join("queue")).expect("the queue opens again");
+    let queue = Queue::open(&directory.path().join("queue"), Limits::default())
+        .expect("the queue opens again");
     let parked = queue.parked().await.expect("the parked list reads").items;
     assert_eq!(parked.len(), 1, "{parked:?}");
     assert!(

@@ -11,6 +11,8 @@ mod receiver;
 mod lenient;
 mod redaction;
 mod queue;
+mod limits;
+mod parked;
 mod forwarder;
 mod upstream;
 mod owner;

@@ -454,6 +454,12 @@ fn all_records() -> Vec<LogRecord> {
         .flat_map(|scope| scope.log_records)
         .collect();
     for (number, record) in records.iter_mut().enumerate() {
+        let is_heartbeat = number % 10 == 0;
+        if is_heartbeat {
+            record
+                .attributes
+                .retain(|attribute| attribute.key != "event.name");
+        }
         let mut add = |key: &str, value: Value| {
             record.attributes.push(KeyValue {
                 key: key.to_owned(),
@@ -472,6 +478,30 @@ fn all_records() -> Vec<LogRecord> {
             "workspace.host_paths",
             Value::StringValue(format!("/work/{}", number % 4)),
         );
+        // Some are heartbeats that tell of losses, each of a few; some of these are here all the same.
+        if is_heartbeat {
+            let (number, many) = (number as i64, 10_000 + number as i64);
+            let ends = [number + 1, number + 2, many, many + 4, many + 5, many + 9];
+            let ends = ends.map(|end| AnyValue {
+                value: Some(Value::IntValue(end)),
+            });
+            let values = ends.to_vec();
+            add(
+                "event.name",
+                Value::StringValue("fieldpost.heartbeat".to_owned()),
+            );
+            add("queue.lost.size", Value::IntValue(number));
+            add(
+                "queue.lost.size.ranges",
+                Value::ArrayValue(ArrayValue {
+                    values: values.clone(),
+                }),
+            );
+            add(
+                "queue.lost.age.ranges",
+                Value::ArrayValue(ArrayValue { values }),
+            );
+        }
         // Some records say less about the person than others.
         if number % 5 == 0 {
             record
@@ -491,6 +521,16 @@ fn shuffled_repeated_and_recut_records_give_the_same_tables() {
         stage.tables().await
     });
     assert!(in_order["sessions"].len() >= 10 && in_order["machines"].len() == 2);
+    for machine in &in_order["machines"] {
+        let reasons = machine["dropped"].as_array().expect("a list");
+        let numbers: Vec<_> = reasons.iter().map(|of| of["numbers"].as_u64()).collect();
+        assert_eq!(reasons.len(), 2, "{machine}");
+        assert!(
+            numbers[0] > Some(0) && numbers[1] == Some(0),
+            "a number is lost for one reason: {machine}"
+        );
+        assert!(machine["missing"].as_u64() > Some(0), "{machine}");
+    }
 
     let shuffled = Just(records).prop_shuffle();
     let cuts = proptest::collection::vec(1_usize..40, 1..12);

@@ -2,33 +2,23 @@
 //!
 //! A copy of the directory stands for a crash: it is what a process killed at that moment leaves.
 
-use std::sync::LazyLock;
-use std::{
-    fs,
-    ops::Range,
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeSet, fs, path::PathBuf, time::SystemTime};
 
 use fieldpost::{
-    edge::{
-        queue::{AppendError, Batch, BatchLimits, OpenError, Parked, Queue, StorageError},
-        redact::{Redacted, Redactor},
+    edge::queue::{
+        AppendError, Batch, BatchLimits, Limits, OpenError, Parked, Queue, Reason, StorageError,
+        WhenFull,
     },
-    otlp::{
-        ExportLogsServiceRequest, ExportMetricsServiceRequest, ExportTraceServiceRequest, Request,
-        Signal,
-    },
-};
-use opentelemetry_proto::tonic::{
-    common::v1::any_value::Value,
-    logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
-    metrics::v1::{Metric, ResourceMetrics, ScopeMetrics},
-    trace::v1::{ResourceSpans, ScopeSpans, Span},
+    otlp::{Request, Signal},
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+use crate::support::queue::{
+    append, blobs, copy, disk_bytes, drain, flip, logs, metrics, next, open, open_within, read,
+    redacted, segments, traces,
+};
 
 #[tokio::test]
 async fn records_come_out_in_order_and_numbered() {
@@ -228,12 +218,16 @@ async fn a_large_body_is_stored_in_parts_and_none_of_it_in_blobs() {
 async fn a_second_process_is_refused_until_the_first_has_closed() {
     let directory = TempDir::new().unwrap();
     let queue = open(directory.path());
-    let refused = Queue::open(directory.path()).err().unwrap();
+    let refused = Queue::open(directory.path(), Limits::default())
+        .err()
+        .unwrap();
     assert!(matches!(refused, OpenError::InUse(_)), "{refused}");
     queue.close().await;
     open(directory.path()).close().await;
     fs::write(directory.path().join("format"), "2\n").unwrap();
-    let refused = Queue::open(directory.path()).err().unwrap();
+    let refused = Queue::open(directory.path(), Limits::default())
+        .err()
+        .unwrap();
     assert!(
         matches!(&refused, OpenError::Format { found, .. } if found == "2"),
         "{refused}"
@@ -295,6 +289,15 @@ async fn a_flipped_byte_costs_at_most_its_segment() {
             let lost: Vec<u64> = (0..21).filter(|id| !ids.contains(id)).collect();
             assert!(lost.iter().all(|id| (9..18).contains(id)), "{lost:?}");
             assert_eq!(queue.depth().damaged > 0, !lost.is_empty(), "{lost:?}");
+            let told: Vec<u64> = queue
+                .losses(usize::MAX)
+                .ranges
+                .into_iter()
+                .inspect(|(reason, _)| assert_eq!(*reason, Reason::Damaged))
+                .flat_map(|(_, numbers)| numbers)
+                .collect();
+            let numbers: Vec<u64> = lost.iter().map(|id| id + 1).collect();
+            assert_eq!(told, numbers, "exactly what was lost");
             assert_eq!(queue.depth().records, 0);
             lost_any |= !lost.is_empty();
         }
@@ -328,6 +331,7 @@ async fn what_sled_can_do_without_is_repaired_and_what_not_is_put_aside() {
     append(&queue, 5..6, 10).await;
     assert_eq!(read(&next(&queue).await), [(5, 6)]);
     assert_eq!(queue.depth().damaged, 1);
+    assert_eq!(queue.losses(10).ranges, [(Reason::Damaged, 1..=5)]);
 }
 
 #[tokio::test]
@@ -376,6 +380,7 @@ async fn a_refused_append_leaves_the_queue_in_order() {
     );
     append(&queue, 1..2, 10).await;
     assert_eq!(read(&next(&queue).await), [(1, 2)]);
+    assert_eq!(queue.losses(10).ranges, [(Reason::Refused, 1..=1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -495,242 +500,96 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..60)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+/// A queue that never fills, and small ones of both kinds.
+fn limits() -> impl Strategy<Value = Limits> {
+    let small = (1_500_000..4_000_000u64, any::<bool>()).prop_map(|(max_bytes, drops)| Limits {
+        max_bytes,
+        when_full: if drops {
+            WhenFull::DropOldest
+        } else {
+            WhenFull::Reject
+        },
+        ..Limits::default()
+    });
+    prop_oneof![1 => Just(Limits::default()), 3 => small]
+}
 
-    /// The model: record `n` of all that were appended has the id `n` and the number `n + 1`.
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The model: record `n` of all that were appended has the id `n` and the number `n + 1`. Both
+    /// delivery and a full queue take from the front; so what waits is always the end of the list.
     #[test]
-    fn behaves_like_a_list(steps in steps()) {
+    fn behaves_like_a_list(steps in steps(), limits in limits()) {
         Runtime::new().unwrap().block_on(async {
             let mut directory = TempDir::new().unwrap();
-            let mut queue = open(directory.path());
-            let (mut appended, mut settled) = (0, 0);
+            let mut queue = open_within(directory.path(), limits.clone());
+            let drops = limits.when_full == WhenFull::DropOldest;
+            let (mut appended, mut gone, mut largest) = (0, 0, 0);
+            let mut lost = BTreeSet::new();
             for step in steps {
                 match step {
                     Step::Append { records, bytes } => {
-                        append(&queue, appended..appended + records, bytes).await;
-                        appended += records;
+                        let before = queue.depth();
+                        match queue.append(redacted(logs(appended..appended + records, bytes))).await {
+                            Ok(_) => appended += records,
+                            Err(AppendError::Full) => {
+                                assert!(!drops, "a queue that drops the oldest refuses nobody");
+                                let wanted = before.bytes + records * (bytes as u64 + 100) + 1000;
+                                assert!(disk_bytes(directory.path()) + wanted > limits.max_bytes);
+                                assert_eq!(queue.depth(), before);
+                            }
+                            Err(error) => panic!("{error}"),
+                        }
+                        let dropped = appended - gone - queue.depth().records;
+                        lost.extend(gone + 1..=gone + dropped);
+                        let told = queue.losses(usize::MAX);
+                        let told: Vec<u64> = told.ranges.into_iter().flat_map(|(reason, numbers)| {
+                            assert_eq!(reason, Reason::Size);
+                            numbers
+                        }).collect();
+                        assert_eq!(told, lost.iter().copied().collect::<Vec<_>>());
+                        assert!(drops || dropped == 0, "{dropped} records are gone");
+                        gone += dropped;
+                        // The last segment stays, and is as long as its last set.
+                        largest = largest.max(records * (bytes as u64 * 101 / 100 + 200) + 1000);
+                        assert!(queue.depth().bytes <= limits.max_bytes.max(2 * largest));
                     }
-                    Step::Deliver { limit } if settled < appended => {
+                    Step::Deliver { limit } if gone < appended => {
                         let limits = BatchLimits { records: limit, ..BatchLimits::default() };
                         let batch = queue.next_batch(limits).await.unwrap();
-                        let end = settled + batch.record_count() as u64;
-                        assert!(end > settled && end <= appended);
-                        let expected: Vec<_> = (settled..end).map(|id| (id, id + 1)).collect();
+                        let end = gone + batch.record_count() as u64;
+                        assert!(end > gone && end <= appended);
+                        let expected: Vec<_> = (gone..end).map(|id| (id, id + 1)).collect();
                         assert_eq!(read(&batch), expected);
                         queue.remove(batch).await.unwrap();
-                        settled = end;
+                        gone = end;
                     }
-                    Step::GiveBack if settled < appended => drop(next(&queue).await),
+                    Step::GiveBack if gone < appended => drop(next(&queue).await),
                     Step::Deliver { .. } | Step::GiveBack => {}
                     Step::Reopen => {
                         queue.close().await;
-                        queue = open(directory.path());
+                        queue = open_within(directory.path(), limits.clone());
                     }
                     Step::Crash => {
                         let crashed = copy(directory.path());
                         queue.close().await;
-                        queue = open(crashed.path());
+                        queue = open_within(crashed.path(), limits.clone());
                         directory = crashed;
                         let depth = queue.depth().records;
-                        assert!(depth >= appended - settled, "acknowledged records are missing");
-                        settled = appended - depth;
+                        assert!(depth >= appended - gone, "acknowledged records are missing");
+                        gone = appended - depth;
                     }
                 }
-                assert_eq!(queue.depth().records, appended - settled);
+                assert_eq!(queue.depth().records, appended - gone);
                 assert_eq!(queue.depth().damaged, 0);
                 assert_eq!(queue.last_seq(), appended);
             }
-            if settled < appended {
+            if gone < appended {
                 let rest = drain(&queue, appended - 1).await;
-                assert_eq!(rest, (settled..appended).map(|id| (id, id + 1)).collect::<Vec<_>>());
+                assert_eq!(rest, (gone..appended).map(|id| (id, id + 1)).collect::<Vec<_>>());
             }
             assert_eq!(blobs(directory.path()), Vec::<PathBuf>::new());
         });
     }
-}
-
-fn open(directory: &Path) -> Queue {
-    Queue::open(directory).unwrap()
-}
-
-async fn append(queue: &Queue, ids: Range<u64>, bytes: usize) {
-    queue.append(redacted(logs(ids, bytes))).await.unwrap();
-}
-
-/// A batch that must come.
-async fn next(queue: &Queue) -> Batch {
-    let batch = queue.next_batch(BatchLimits::default());
-    tokio::time::timeout(Duration::from_secs(20), batch)
-        .await
-        .unwrap()
-        .unwrap()
-}
-
-/// Takes and removes batches until the record `last` was in one.
-async fn drain(queue: &Queue, last: u64) -> Vec<(u64, u64)> {
-    let mut records = Vec::new();
-    while records
-        .last()
-        .is_none_or(|record: &(u64, u64)| record.0 != last)
-    {
-        let batch = next(queue).await;
-        records.extend(read(&batch));
-        queue.remove(batch).await.unwrap();
-    }
-    records
-}
-
-/// Id and sequence number of each record.
-fn read(batch: &Batch) -> Vec<(u64, u64)> {
-    let Request::Logs(logs) = batch.decode().unwrap() else {
-        panic!("not logs")
-    };
-    let scopes = logs
-        .resource_logs
-        .iter()
-        .flat_map(|resource| &resource.scope_logs);
-    let of = |record: &LogRecord| {
-        let seq = record
-            .attributes
-            .iter()
-            .find(|a| a.key == "fieldpost.edge.seq")
-            .unwrap();
-        match seq.value.as_ref().unwrap().value {
-            Some(Value::IntValue(seq)) => (record.time_unix_nano, seq as u64),
-            _ => panic!("the number is not a number"),
-        }
-    };
-    scopes
-        .flat_map(|scope| &scope.log_records)
-        .map(of)
-        .collect()
-}
-
-/// One record for each id, with so many bytes that do not compress, where redaction leaves bytes alone.
-fn logs(ids: Range<u64>, bytes: usize) -> Request {
-    let record = |id| LogRecord {
-        time_unix_nano: id,
-        trace_id: noise(id, bytes),
-        ..LogRecord::default()
-    };
-    let scope = ScopeLogs {
-        log_records: ids.map(record).collect(),
-        ..ScopeLogs::default()
-    };
-    let resource = ResourceLogs {
-        scope_logs: vec![scope],
-        ..ResourceLogs::default()
-    };
-    Request::Logs(ExportLogsServiceRequest {
-        resource_logs: vec![resource],
-    })
-}
-
-fn metrics() -> Request {
-    let scope = ScopeMetrics {
-        metrics: vec![Metric::default()],
-        ..ScopeMetrics::default()
-    };
-    let resource = ResourceMetrics {
-        scope_metrics: vec![scope],
-        ..ResourceMetrics::default()
-    };
-    Request::Metrics(ExportMetricsServiceRequest {
-        resource_metrics: vec![resource],
-    })
-}
-
-fn traces() -> Request {
-    let scope = ScopeSpans {
-        spans: vec![Span::default()],
-        ..ScopeSpans::default()
-    };
-    let resource = ResourceSpans {
-        scope_spans: vec![scope],
-        ..ResourceSpans::default()
-    };
-    Request::Traces(ExportTraceServiceRequest {
-        resource_spans: vec![resource],
-    })
-}
-
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let step = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let mut noise: Vec<u8> = std::iter::repeat_with(step)
-        .take(bytes.div_ceil(8))
-        .flatten()
-        .collect();
-    noise.truncate(bytes);
-    noise
-}
-
-/// The directory as a process killed now would leave it.
-fn copy(directory: &Path) -> TempDir {
-    let copy = TempDir::new().unwrap();
-    for file in files(directory) {
-        let to = copy.path().join(file.strip_prefix(directory).unwrap());
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        // The keeper may delete a drained segment meanwhile.
-        if let Err(error) = fs::copy(&file, to) {
-            assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
-        }
-    }
-    copy
-}
-
-fn flip(file: &Path, offset: u64) {
-    let mut bytes = fs::read(file).unwrap();
-    bytes[offset as usize] ^= 0x10;
-    fs::write(file, bytes).unwrap();
-}
-
-fn segments(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut segments: Vec<_> = entries
-        .filter(|path| path.extension().is_some_and(|e| e == "sled"))
-        .collect();
-    segments.sort();
-    segments
-}
-
-fn blobs(directory: &Path) -> Vec<PathBuf> {
-    let in_blobs = |path: &PathBuf| path.parent().unwrap().ends_with("blobs");
-    files(directory).into_iter().filter(in_blobs).collect()
-}
-
-fn disk_bytes(directory: &Path) -> u64 {
-    let allocated =
-        |path: &PathBuf| std::os::unix::fs::MetadataExt::blocks(&fs::metadata(path).unwrap()) * 512;
-    files(directory).iter().map(allocated).sum()
-}
-
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return Vec::new();
-    };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    paths
-        .flat_map(|path| {
-            if path.is_dir() {
-                files(&path)
-            } else {
-                vec![path]
-            }
-        })
-        .collect()
-}
-
-/// The one way to redacted records.
-fn redacted(request: Request) -> Redacted {
-    static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::builtin);
-    REDACTOR.redact(request)
 }

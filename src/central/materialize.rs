@@ -152,6 +152,10 @@ pub struct MachineDelta {
     pub heartbeat: Option<(i64, i64, i64)>,
     /// Numbers of its records.
     pub seqs: BTreeSet<i64>,
+    /// Reason, first and last of numbers that will not come.
+    pub lost: BTreeSet<(String, i64, i64)>,
+    /// The most records that were lost for a reason, by any heartbeat.
+    pub lost_counts: BTreeMap<String, i64>,
 }
 
 /// What a batch of new events adds to every derived table of one environment.
@@ -324,6 +328,8 @@ impl Deltas {
                 version: Latest::default(),
                 heartbeat: None,
                 seqs: BTreeSet::new(),
+                lost: BTreeSet::new(),
+                lost_counts: BTreeMap::new(),
             });
         delta.seen.add(event.time);
         delta.host_name.add(event.time, machine.host_name.as_ref());
@@ -336,6 +342,13 @@ impl Deltas {
                 .map(|heartbeat| (event.time.0, heartbeat.queue_records, heartbeat.queue_bytes)),
         );
         delta.seqs.extend(machine.seq);
+        if let Some(heartbeat) = &machine.heartbeat {
+            delta.lost.extend(heartbeat.lost.iter().cloned());
+            for (reason, records) in &heartbeat.lost_counts {
+                let most = delta.lost_counts.entry(reason.clone()).or_default();
+                *most = (*most).max(*records);
+            }
+        }
     }
 }
 

@@ -23,8 +23,9 @@ pub use accounts::TokenState;
 pub use cursor::PageRequest;
 pub use encoding::{EncodingError, encode_event};
 pub use ingest::{Ingest, NewSignal, Stored};
+pub use machines::MAX_GAPS;
 pub use rows::{
-    Agent, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
+    Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
 };
 pub use sessions::MAX_SESSION_EVENTS;

@@ -10,10 +10,17 @@ use crate::otlp::Signal;
 use crate::otlp::compression::Coding;
 use crate::secret::Secret;
 
+use super::queue::{Limits, WhenFull};
 use super::redact::RedactConfig;
 
 /// More connections than this are no limit.
 const MAX_CONNECTIONS: usize = 1 << 20;
+
+/// Smallest `queue.max_bytes`: a segment is an eighth of it.
+const MIN_QUEUE_BYTES: u64 = 1 << 20;
+
+/// Shortest `queue.max_age`.
+const MIN_QUEUE_AGE: Duration = Duration::from_secs(1);
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
@@ -119,6 +126,8 @@ pub struct ClientCertificate {
 pub struct Queue {
     /// The queue's directory; the edge's id and key stand beside it.
     pub directory: PathBuf,
+    /// How much may wait, for how long, and what gives way.
+    pub limits: Limits,
 }
 
 impl Config {
@@ -162,6 +171,7 @@ impl Config {
             directory: reader
                 .text("queue.directory")
                 .map_or_else(default_queue_directory, PathBuf::from),
+            limits: queue_limits(&mut reader),
         };
         let redact = RedactConfig {
             secrets: reader.flag("redact.secrets").unwrap_or(true),
@@ -181,6 +191,32 @@ impl Config {
 /// The file that is read when none is named.
 pub fn default_file() -> PathBuf {
     PathBuf::from("/etc/fieldpost/edge.toml")
+}
+
+fn queue_limits(reader: &mut Reader<'_>) -> Limits {
+    let default = Limits::default();
+    let max_bytes = reader.parsed(
+        "queue.max_bytes",
+        "a size such as \"2GiB\", of 1MiB at least",
+        |value| value.size().filter(|bytes| *bytes >= MIN_QUEUE_BYTES),
+    );
+    let max_age = reader.parsed(
+        "queue.max_age",
+        "a time such as \"30d\" or \"12h\", of 1s at least",
+        |value| value.duration().filter(|age| *age >= MIN_QUEUE_AGE),
+    );
+    let expected = "\"drop_oldest\" or \"reject\"";
+    let when_full = reader.parsed("queue.when_full", expected, |value| match value {
+        Setting::Text(text) if text == "drop_oldest" => Some(WhenFull::DropOldest),
+        Setting::Text(text) if text == "reject" => Some(WhenFull::Reject),
+        _ => None,
+    });
+    Limits {
+        max_bytes: max_bytes.unwrap_or(default.max_bytes),
+        max_age: max_age.unwrap_or(default.max_age),
+        min_free: reader.size("queue.min_free").unwrap_or(default.min_free),
+        when_full: when_full.unwrap_or(default.when_full),
+    }
 }
 
 fn default_queue_directory() -> PathBuf {

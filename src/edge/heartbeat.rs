@@ -8,20 +8,23 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, InstrumentationScope, KeyValue, any_value::Value,
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
 };
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
-use crate::event::{HEARTBEAT, Timestamp};
+use crate::event::{HEARTBEAT, LOST, Timestamp};
 use crate::otlp::Request;
 use crate::shutdown::Shutdown;
 
 use super::pipeline::Pipeline;
-use super::queue::Queue;
+use super::queue::{Losses, Queue, Reason};
 
 /// Time between two heartbeats.
 const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Ranges of lost numbers that one heartbeat tells of; the others follow in later ones.
+const MAX_RANGES: usize = 256;
 
 /// Writes a heartbeat at once and then every minute, until `shutdown`.
 pub(super) async fn run(pipeline: Arc<Pipeline>, queue: Queue, mut shutdown: Shutdown) {
@@ -32,27 +35,47 @@ pub(super) async fn run(pipeline: Arc<Pipeline>, queue: Queue, mut shutdown: Shu
             _ = beats.tick() => {}
             () = shutdown.requested() => return,
         }
-        let record = Request::Logs(heartbeat(&queue, Timestamp::now()));
-        if let Err(error) = queue.append(pipeline.process(record)).await {
-            tracing::warn!(%error, "no heartbeat was written");
+        let losses = queue.losses(MAX_RANGES);
+        let record = Request::Logs(heartbeat(&queue, &losses, Timestamp::now()));
+        match queue.append(pipeline.process(record)).await {
+            Ok(number) => queue.told(number, &losses),
+            Err(error) => tracing::warn!(%error, "no heartbeat was written"),
         }
     }
 }
 
-fn heartbeat(queue: &Queue, now: Timestamp) -> ExportLogsServiceRequest {
+fn heartbeat(queue: &Queue, losses: &Losses, now: Timestamp) -> ExportLogsServiceRequest {
     let depth = queue.depth();
     let nanos = u64::try_from(now.0).unwrap_or(0);
     let whole = |number: u64| Value::IntValue(i64::try_from(number).unwrap_or(i64::MAX));
+    let mut attributes = vec![
+        attribute("event.name", Value::StringValue(HEARTBEAT.to_owned())),
+        attribute("queue.records", whole(depth.records)),
+        attribute("queue.bytes", whole(depth.bytes)),
+        attribute("queue.last_seq", whole(queue.last_seq())),
+    ];
+    for reason in Reason::ALL {
+        let key = format!("{LOST}{}", reason.word());
+        let of_reason = losses.ranges.iter().filter(|(of, _)| *of == reason);
+        let ends: Vec<AnyValue> = of_reason
+            .flat_map(|(_, range)| [*range.start(), *range.end()])
+            .map(|number| AnyValue {
+                value: Some(whole(number)),
+            })
+            .collect();
+        if !ends.is_empty() {
+            let list = Value::ArrayValue(ArrayValue { values: ends });
+            attributes.push(attribute(&format!("{key}.ranges"), list));
+        }
+        if let Some(records) = losses.counts.get(&reason) {
+            attributes.push(attribute(&key, whole(*records)));
+        }
+    }
     let record = LogRecord {
         time_unix_nano: nanos,
         observed_time_unix_nano: nanos,
         body: Some(text(HEARTBEAT)),
-        attributes: vec![
-            attribute("event.name", Value::StringValue(HEARTBEAT.to_owned())),
-            attribute("queue.records", whole(depth.records)),
-            attribute("queue.bytes", whole(depth.bytes)),
-            attribute("queue.last_seq", whole(queue.last_seq())),
-        ],
+        attributes,
         ..LogRecord::default()
     };
     ExportLogsServiceRequest {

@@ -8,6 +8,10 @@
 //!   batches, or those of 250 ms, are handed out again.
 //! * Damage on disk costs what it hit, at most one segment per place; it is counted and logged,
 //!   and never keeps the queue from opening or from going on.
+//! * What is lost is written down before it goes: which numbers, and why (`queue/ledger.rs`). It is
+//!   told until it is known to have arrived.
+//! * It stays within its [`Limits`]: when it is full, the oldest segment gives way, or new records
+//!   are refused. Records that are too old go.
 //! * Only [`Redacted`] records can be appended.
 //!
 //! # On disk
@@ -17,13 +21,16 @@
 //! format                      "1"
 //! <first entry, 16 hex>.sled/ a segment: one sled database, and `info` about it
 //! state.db/                   a small sled database: the cursor
+//! ages                        how old the segments are
+//! ledger                      numbers of lost records, and why
 //! parked.db/                  segments with records that no upstream will take
 //! *.bad/                      damaged segments, put aside; *.trash/ is being deleted
 //! ```
 //!
 //! A request becomes one *set*, or several when it is large: one zstd frame of an OTLP protobuf
 //! message. A set is stored as one or more *entries* of at most 96 KiB (`queue/entry.rs` has their
-//! bytes), under consecutive numbers. A segment holds 8 MB or 4096 entries, in trees
+//! bytes), under consecutive numbers. A segment holds 8 MB or 4096 entries or what comes in an
+//! eighth of `max_age`, and in a queue of less than 64 MB an eighth of that, in trees
 //! `t<entry / 8>` under the key `<entry>`, both as 8 bytes, big endian. Entry numbers count up
 //! forever and are not used twice; between segments some may be left out.
 //!
@@ -47,6 +54,10 @@
 //! * *next_batch*: `reader` reads whole sets of one signal, checking number, checksum and parts.
 //! * *remove*: the cursor passes what is settled without a hole; `keeper` saves it and deletes
 //!   the segments behind it.
+//! * *the queue is full, or the disk below its floor*: `committer` finds out before it inserts.
+//!   The oldest segment goes whole, even with damage in it; but not the last, and none of which a
+//!   batch is handed out, for that may be with the upstream already: then the next oldest goes.
+//!   Or else the append is refused. Segments whose time is up go the same way (`queue/limits.rs`).
 //! * *the disk is full, or fails*: the append is refused, the segment is left, and the next append
 //!   begins a new one. Reading goes on.
 //! * *a segment does not open*: sled's `*.generating` files go before every opening; after
@@ -69,12 +80,16 @@ use tokio::{
     task, time,
 };
 
-use crate::edge::redact::Redacted;
+use crate::{edge::redact::Redacted, otlp::Request};
 
 pub use batch::{Batch, BatchLimits, DecodeError};
 pub use error::{AppendError, OpenError, StorageError};
+pub use ledger::{Losses, Reason};
+pub use limits::{Limits, WhenFull};
 pub use parked::{Parked, ParkedList, ParkedSummary};
 
+mod limits;
+mod ledger;
 mod prepare;
 mod entry;
 mod committer;
@@ -93,6 +108,7 @@ mod error;
 use backlog::Backlog;
 use committer::{Append, Command, Writer};
 use keeper::{Errand, Keeper, State};
+use ledger::Ledger;
 use parked::ParkedStore;
 use prepare::Compressors;
 use reader::Reader;
@@ -144,15 +160,23 @@ pub struct Depth {
 
 impl Queue {
     /// Opens the queue in `directory`, making it if need be. Blocks on the disk.
-    pub fn open(directory: &Path) -> Result<Queue, OpenError> {
+    pub fn open(directory: &Path, limits: Limits) -> Result<Queue, OpenError> {
         let lock = Arc::new(directory::claim(directory)?);
         let failed = |error| OpenError::storage(directory, error);
-        let recovered = recovery::recover(directory).map_err(failed)?;
+        let ledger = Ledger::open(directory.join("ledger"))
+            .map_err(|error| OpenError::io(&directory.join("ledger"), error))?;
+        let recovered = recovery::recover(directory, |numbers| {
+            ledger.give_up(Reason::Damaged, numbers);
+        })
+        .map_err(failed)?;
         let (state, cursor, saved_seq) = State::open(directory.join("state.db")).map_err(failed)?;
         let last_seq = recovered.last_seq.max(saved_seq);
+        // A number in the ledger is used, even when no record has it.
+        let last_seq = last_seq.max(ledger.last_seq());
         let next_entry = recovered.next_entry.max(cursor.next).max(1);
         let backlog = Backlog::new(recovered.segments, cursor, recovered.damaged);
-        let shared = Arc::new(Shared::new(directory.to_owned(), backlog, last_seq));
+        let shared = Shared::new(directory.to_owned(), limits, ledger, backlog, last_seq);
+        let shared = Arc::new(shared);
         let reader = Arc::new(Mutex::new(Reader::new(Arc::clone(&shared))));
 
         let (errands, queued) = mpsc::channel();
@@ -163,7 +187,13 @@ impl Queue {
         };
         let keeper = spawn("queue-keeper", &lock, move || keeper.run(queued));
         let (commands, queued) = mpsc::channel();
-        let mut writer = Writer::new(Arc::clone(&shared), errands.clone(), next_entry, last_seq);
+        let mut writer = Writer::new(
+            Arc::clone(&shared),
+            Arc::clone(&reader),
+            errands.clone(),
+            next_entry,
+            last_seq,
+        );
         let committer = spawn("queue-committer", &lock, move || {
             committer::serve(queued, |turn| writer.take_turn(turn));
         });
@@ -185,9 +215,10 @@ impl Queue {
         })))
     }
 
-    /// Numbers the records and stores them. They are durable when this returns `Ok`. When the
-    /// caller goes away while waiting, they are stored or not; their numbers may then be missing.
-    pub async fn append(&self, records: Redacted) -> Result<(), AppendError> {
+    /// Numbers the records and stores them, and says the number of the first. They are durable when
+    /// this returns `Ok`. When the caller goes away while waiting, they are stored or not; their
+    /// numbers may then be missing.
+    pub async fn append(&self, records: Redacted) -> Result<u64, AppendError> {
         let inner = &self.0;
         let bytes = prepare::plain_bytes(records.request());
         if bytes > APPEND_MAX_BYTES {
@@ -199,6 +230,10 @@ impl Queue {
         if inner.shared.is_closing() {
             return Err(AppendError::Closed);
         }
+        // Refused before it is numbered, an append leaves no hole in the numbers.
+        if inner.shared.refuses(bytes as u64) {
+            return Err(AppendError::Full);
+        }
         let (done, stored) = oneshot::channel();
         // From the numbering to the hand-over nothing waits, so that a caller who goes away
         // leaves no hole in the numbers.
@@ -206,8 +241,10 @@ impl Queue {
             let (shared, compressors) = (Arc::clone(&inner.shared), Arc::clone(&inner.compressors));
             let commands = inner.commands.clone();
             move || {
-                let first_seq = shared.reserve_numbers(records.numbered_records());
-                let sets = prepare::sets(records, first_seq, SystemTime::now(), &compressors)?;
+                let numbers = records.numbered_records();
+                let first_seq = shared.reserve_numbers(numbers);
+                let sets = prepare::sets(records, first_seq, SystemTime::now(), &compressors)
+                    .inspect_err(|_| shared.refused(first_seq, numbers))?;
                 let append = Append {
                     sets,
                     done,
@@ -215,10 +252,11 @@ impl Queue {
                 };
                 commands
                     .send(Command::Append(append))
-                    .map_err(|_| StorageError::Stopped)
+                    .map_err(|_| StorageError::Stopped)?;
+                Ok(first_seq)
             }
         };
-        let submitted = if bytes <= INLINE_MAX_BYTES {
+        let submitted: Result<u64, StorageError> = if bytes <= INLINE_MAX_BYTES {
             submit()
         } else {
             task::spawn_blocking(submit)
@@ -226,12 +264,17 @@ impl Queue {
                 .map_err(|_| StorageError::Stopped)?
         };
         let result = match submitted {
-            Ok(()) => stored.await.unwrap_or(Err(StorageError::Stopped)),
-            Err(error) => Err(error),
+            Ok(first_seq) => {
+                let stored = stored.await.unwrap_or(Err(StorageError::Stopped.into()));
+                stored.map(|()| first_seq)
+            }
+            Err(error) => Err(error.into()),
         };
         match result {
-            Err(StorageError::Stopped) if inner.shared.is_closing() => Err(AppendError::Closed),
-            result => Ok(result?),
+            Err(AppendError::Storage(StorageError::Stopped)) if inner.shared.is_closing() => {
+                Err(AppendError::Closed)
+            }
+            result => result,
         }
     }
 
@@ -278,13 +321,19 @@ impl Queue {
         if inner.shared.is_closing() {
             return Err(StorageError::Closed);
         }
+        if batch.numbers.iter().any(|n| inner.shared.ledger.tells(n)) {
+            let (shared, numbers) = (Arc::clone(&inner.shared), batch.numbers.clone());
+            let forget = move || numbers.iter().for_each(|n| shared.ledger.delivered(n));
+            let forgotten = task::spawn_blocking(forget).await;
+            forgotten.map_err(|_| StorageError::Stopped)?;
+        }
         let tail_bytes = {
             let mut backlog = inner.shared.backlog();
             backlog.settle(&batch.entries);
             batch.settled = true;
             backlog.settled_tail_bytes()
         };
-        if tail_bytes.is_some_and(|bytes| bytes >= committer::DRAINED_BYTES) {
+        if tail_bytes.is_some_and(|bytes| bytes >= inner.shared.drained_bytes()) {
             let (done, rotated) = oneshot::channel();
             inner
                 .commands
@@ -308,16 +357,63 @@ impl Queue {
     }
 
     /// Puts records aside for a person to look at. They are durable when this returns `Ok`. The
-    /// list is bounded to 64 MiB; the oldest records go first.
+    /// list is bounded to 64 MiB; the oldest records go first. Parked or not, they are lost to the
+    /// upstream, and the ledger says so from here on.
     pub async fn park(&self, parked: Parked) -> Result<(), StorageError> {
         let compressors = Arc::clone(&self.0.compressors);
-        self.with_parked(move |store| store.park(&parked, SystemTime::now(), &compressors))
-            .await
+        let shared = Arc::clone(&self.0.shared);
+        self.with_parked(move |store| {
+            let numbers = parked::numbers(&parked.request);
+            let unnumbered = parked.request.record_count().saturating_sub(numbers.len());
+            let ranges: Vec<_> = numbers.into_iter().map(|n| n..=n).collect();
+            shared
+                .ledger
+                .add(Reason::Parked, &ranges, unnumbered as u64);
+            store.park(&parked, SystemTime::now(), &compressors)
+        })
+        .await
+    }
+
+    /// What was lost, with at most `max_ranges` of the oldest ranges that are still to be told.
+    pub fn losses(&self, max_ranges: usize) -> Losses {
+        self.0.shared.ledger.losses(max_ranges)
+    }
+
+    /// Says that the record `number` tells the upstream of these losses: once it is settled, and not
+    /// itself lost, their ranges are forgotten.
+    pub fn told(&self, number: u64, losses: &Losses) {
+        self.0.shared.ledger.told(number, losses);
     }
 
     /// What is parked.
     pub async fn parked(&self) -> Result<ParkedList, StorageError> {
         self.with_parked(ParkedStore::list).await
+    }
+
+    /// One parked request, whole. `None` when it is not in the list.
+    pub async fn read_parked(&self, id: u64) -> Result<Option<Parked>, StorageError> {
+        self.with_parked(move |store| store.read(id)).await
+    }
+
+    /// Appends a parked request again and takes it out of the list; its records get new numbers.
+    /// It is redacted once more, by the rules of today. False when it is not in the list. After a
+    /// crash in the middle it is in both places: the records' identities keep them single.
+    pub async fn send_parked(
+        &self,
+        id: u64,
+        redact: impl FnOnce(Request) -> Redacted,
+    ) -> Result<bool, AppendError> {
+        let Some(parked) = self.read_parked(id).await? else {
+            return Ok(false);
+        };
+        self.append(redact(parked.request)).await?;
+        Ok(self.drop_parked(id).await?)
+    }
+
+    /// Takes a request out of the parked list for good. False when it is not there. Its bytes are off
+    /// the disk once its segment holds nothing else.
+    pub async fn drop_parked(&self, id: u64) -> Result<bool, StorageError> {
+        self.with_parked(move |store| store.remove(id)).await
     }
 
     /// How much waits.

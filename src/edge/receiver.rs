@@ -24,7 +24,7 @@ use super::config::{Config, Listen};
 use super::guard::Guard;
 use super::owner::Connection;
 use super::pipeline::Pipeline;
-use super::queue::Queue;
+use super::queue::{AppendError, Queue};
 
 /// What is let in.
 pub(super) struct Door {
@@ -167,9 +167,16 @@ impl Receiver {
             tracing::error!(%error, "a request was refused: its records could not be processed");
             Refusal::unavailable("the records could not be processed")
         })?;
-        self.queue.append(redacted).await.map_err(|error| {
-            tracing::error!(%error, "a request was refused: it could not be written to the queue");
-            Refusal::unavailable("the queue cannot take records right now")
+        let appended = self.queue.append(redacted).await;
+        appended.map(drop).map_err(|error| match error {
+            AppendError::Full => {
+                tracing::warn!("a request was refused: the queue is full");
+                Refusal::unavailable("the queue is full until the upstream takes records")
+            }
+            error => {
+                tracing::error!(%error, "a request was refused: it could not be written to the queue");
+                Refusal::unavailable("the queue cannot take records right now")
+            }
         })
     }
 }

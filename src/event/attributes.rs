@@ -23,6 +23,14 @@ impl<'a> Attributes<'a> {
         find(self.record, key).or_else(|| find(self.resource, key))
     }
 
+    /// The record's own attributes whose keys start with `prefix`, without it.
+    pub fn starting_with(&self, prefix: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.record.iter().filter_map(move |attribute| {
+            let key = attribute.key.strip_prefix(prefix)?;
+            Some((key, attribute.value.as_ref()?.value.as_ref()?))
+        })
+    }
+
     /// The value of `key` as text that is not blank; numbers and booleans are written out.
     pub fn text(&self, key: &str) -> Option<String> {
         let text = match self.get(key)? {

@@ -1,11 +1,13 @@
 //! What one log record says: who, where, what, how much.
 
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, InstrumentationScope, KeyValue, any_value::Value,
+};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 use super::{
-    Activity, Attributes, EDGE_ID, EDGE_SEQ, EDGE_VERSION, HEARTBEAT, RECORD_UID, REDACTION_COUNT,
-    Timestamp, ToolName,
+    Activity, Attributes, EDGE_ID, EDGE_SEQ, EDGE_VERSION, HEARTBEAT, LOST, RECORD_UID,
+    REDACTION_COUNT, Timestamp, ToolName,
 };
 
 /// Prefixes that clients put before an event's name in the body, and some also in `event.name`.
@@ -95,6 +97,10 @@ pub struct Heartbeat {
     pub queue_bytes: i64,
     /// The highest number given to a record before it.
     pub last_seq: i64,
+    /// Numbers of records that will not come, with the reason: first and last.
+    pub lost: Vec<(String, i64, i64)>,
+    /// How many records did not come so far, by reason.
+    pub lost_counts: Vec<(String, i64)>,
 }
 
 /// What one log record says. Absent is `None`, never a default.
@@ -316,6 +322,57 @@ fn machine(name: &str, attributes: &Attributes<'_>) -> Option<MachineFacts> {
             queue_records: attributes.integer("queue.records").unwrap_or(0),
             queue_bytes: attributes.integer("queue.bytes").unwrap_or(0),
             last_seq: attributes.integer("queue.last_seq").unwrap_or(0),
+            lost: lost_ranges(attributes),
+            lost_counts: lost_counts(attributes),
         }),
     })
+}
+
+/// Reasons and ranges that are believed of one heartbeat.
+const MAX_LOST: usize = 4096;
+
+fn lost_ranges(attributes: &Attributes<'_>) -> Vec<(String, i64, i64)> {
+    let mut lost = Vec::new();
+    for (key, value) in attributes.starting_with(LOST) {
+        if let Some(reason) = key.strip_suffix(".ranges").filter(|it| is_reason(it))
+            && let Value::ArrayValue(list) = value
+        {
+            let (pairs, _) = list.values.as_chunks::<2>();
+            for [first, last] in pairs {
+                if let (Some(first), Some(last)) = (number(first), number(last))
+                    && 0 < first
+                    && first <= last
+                {
+                    lost.push((reason.to_owned(), first, last));
+                }
+            }
+        }
+    }
+    lost.truncate(MAX_LOST);
+    lost
+}
+
+fn lost_counts(attributes: &Attributes<'_>) -> Vec<(String, i64)> {
+    let counts = attributes
+        .starting_with(LOST)
+        .filter_map(|(reason, value)| {
+            let Value::IntValue(count) = value else {
+                return None;
+            };
+            (is_reason(reason) && *count > 0).then(|| (reason.to_owned(), *count))
+        });
+    counts.take(MAX_LOST).collect()
+}
+
+/// A word, so that what an edge of a later version says is shown too.
+fn is_reason(word: &str) -> bool {
+    (1..=32).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
+/// A record number; below the end of its type, so that one can be added.
+fn number(value: &AnyValue) -> Option<i64> {
+    match value.value {
+        Some(Value::IntValue(number)) if number < i64::MAX => Some(number),
+        _ => None,
+    }
 }

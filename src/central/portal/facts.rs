@@ -2,7 +2,7 @@
 //! apart, in words.
 
 use crate::central::conversation::{Conversation, Share};
-use crate::central::store::{Event, Machine, SeqRange, Session};
+use crate::central::store::{Event, MAX_GAPS, Machine, SeqRange, Session};
 use crate::event::content::{SWITCH_PROMPTS, SWITCH_RESPONSES, SWITCH_TOOL_DETAILS};
 
 use super::event_row::Tag;
@@ -123,15 +123,19 @@ fn numbering(id: &str, machine: Option<&Machine>, conversation: &Conversation) -
 }
 
 fn gaps(name: &str, machine: &Machine, range: SeqRange) -> Tag {
+    // What was refused there, its sender kept.
+    let dropped = machine.dropped.iter().filter(|of| of.reason != "refused");
     let within: Vec<String> = machine
         .gaps
         .iter()
+        .chain(dropped.flat_map(|dropped| &dropped.ranges))
         .filter(|gap| gap.first <= range.last && gap.last >= range.first)
         .map(|gap| match gap.last - gap.first {
             0 => gap.first.to_string(),
             _ => format!("{} to {}", gap.first, gap.last),
         })
         .collect();
+    let has_unlisted = machine.dropped.iter().any(|of| of.ranges.len() >= MAX_GAPS);
     let listed: i64 = machine
         .gaps
         .iter()
@@ -143,7 +147,7 @@ fn gaps(name: &str, machine: &Machine, range: SeqRange) -> Tag {
             within.join(", ")
         );
         Tag::new("alert", "danger", words)
-    } else if listed < machine.missing {
+    } else if listed < machine.missing || has_unlisted {
         Tag::new(
             "unknown",
             "warn",

@@ -271,6 +271,23 @@ fn add_machine(
     for (first, last) in runs(delta.seqs.iter().copied()) {
         add_range(connection, scope, id, first, last)?;
     }
+    for (reason, first, last) in &delta.lost {
+        add_loss(connection, scope, id, (reason, *first, *last))?;
+    }
+    for (reason, records) in &delta.lost_counts {
+        connection
+            .prepare_cached(
+                "INSERT INTO machine_loss_counts VALUES (?, ?, ?, ?, ?)
+                 ON CONFLICT DO UPDATE SET records = max(records, excluded.records)",
+            )?
+            .execute(params![
+                scope.tenant,
+                scope.environment,
+                id,
+                reason,
+                records
+            ])?;
+    }
     Ok(())
 }
 
@@ -340,6 +357,52 @@ fn add_range(
         .execute(key)?;
     connection
         .prepare_cached("INSERT INTO machine_ranges VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(key)?;
+    Ok(())
+}
+
+/// The same for numbers that were lost for one reason.
+fn add_loss(
+    connection: &Connection,
+    scope: Scope,
+    machine: &str,
+    (reason, first, last): (&str, i64, i64),
+) -> rusqlite::Result<()> {
+    let key = params![
+        scope.tenant,
+        scope.environment,
+        machine,
+        reason,
+        first,
+        last
+    ];
+    let (first, last) = connection
+        .prepare_cached(
+            "SELECT min(?5, coalesce(min(first), ?5)), max(?6, coalesce(max(last), ?6))
+             FROM machine_losses
+             WHERE tenant = ?1 AND environment = ?2 AND machine = ?3 AND reason = ?4
+                 AND first <= ?6 + 1 AND last >= ?5 - 1",
+        )?
+        .query_row(key, |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        })?;
+    let key = params![
+        scope.tenant,
+        scope.environment,
+        machine,
+        reason,
+        first,
+        last
+    ];
+    connection
+        .prepare_cached(
+            "DELETE FROM machine_losses
+             WHERE tenant = ?1 AND environment = ?2 AND machine = ?3 AND reason = ?4
+                 AND first >= ?5 AND last <= ?6",
+        )?
+        .execute(key)?;
+    connection
+        .prepare_cached("INSERT INTO machine_losses VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
         .execute(key)?;
     Ok(())
 }

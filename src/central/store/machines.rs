@@ -1,13 +1,15 @@
 //! Reads machines, and what is missing of their records.
 
-use rusqlite::{Connection, params};
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Row, params};
 
 use crate::event::Timestamp;
 
-use super::{Machine, Scope, SeqRange, Store, StoreError};
+use super::{Dropped, Machine, Scope, SeqRange, Store, StoreError};
 
-/// Gaps that are listed for one machine at most; all of them are counted.
-const MAX_GAPS: usize = 100;
+/// Ranges that are listed at most, of a machine's gaps and of each reason; all of them are counted.
+pub const MAX_GAPS: usize = 100;
 
 impl Store {
     /// All machines, the latest seen first.
@@ -43,6 +45,7 @@ fn list(connection: &Connection, scope: Scope) -> Result<Vec<Machine>, StoreErro
                 stored: 0,
                 missing: 0,
                 gaps: Vec::new(),
+                dropped: Vec::new(),
             })
         })?
         .collect::<Result<_, _>>()?;
@@ -52,40 +55,156 @@ fn list(connection: &Connection, scope: Scope) -> Result<Vec<Machine>, StoreErro
     Ok(machines)
 }
 
-/// Sums up the runs of numbers that are here, and finds what lies between them.
+/// Sums up the runs of numbers that are here, finds what lies between them, and tells apart what the
+/// edge has explained.
 fn add_ranges(
     connection: &Connection,
     scope: Scope,
     machine: &mut Machine,
 ) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT first, last FROM machine_ranges
-         WHERE tenant = ?1 AND environment = ?2 AND machine = ?3 ORDER BY first",
-    )?;
-    let mut rows = statement.query(params![scope.tenant, scope.environment, machine.id])?;
-    let mut before: Option<SeqRange> = None;
-    while let Some(row) = rows.next()? {
-        let range = SeqRange {
-            first: row.get(0)?,
-            last: row.get(1)?,
-        };
-        if let Some(before) = before {
-            let gap = SeqRange {
-                first: before.last + 1,
-                last: range.first - 1,
-            };
-            machine.missing = machine.missing.saturating_add(length(gap));
-            if machine.gaps.len() < MAX_GAPS {
-                machine.gaps.push(gap);
-            }
-        }
-        machine.stored = machine.stored.saturating_add(length(range));
-        machine.last_seq = range.last;
-        before = Some(range);
+    let key = params![scope.tenant, scope.environment, machine.id];
+    let stored: Vec<SeqRange> = connection
+        .prepare_cached(
+            "SELECT first, last FROM machine_ranges
+             WHERE tenant = ?1 AND environment = ?2 AND machine = ?3 ORDER BY first",
+        )?
+        .query_map(key, |row| range(row, 0))?
+        .collect::<Result<_, _>>()?;
+    let lost: Vec<(String, SeqRange)> = connection
+        .prepare_cached(
+            "SELECT reason, first, last FROM machine_losses
+             WHERE tenant = ?1 AND environment = ?2 AND machine = ?3 ORDER BY reason, first",
+        )?
+        .query_map(key, |row| Ok((row.get(0)?, range(row, 1)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut counts: BTreeMap<String, i64> = lost.iter().map(|(of, _)| (of.clone(), 0)).collect();
+    let counted: Vec<(String, i64)> = connection
+        .prepare_cached(
+            "SELECT reason, records FROM machine_loss_counts
+             WHERE tenant = ?1 AND environment = ?2 AND machine = ?3 ORDER BY reason",
+        )?
+        .query_map(key, |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    counts.extend(counted);
+
+    machine.stored = sum(&stored);
+    machine.last_seq = stored.last().map_or(0, |range| range.last);
+    // A number is here, or lost for one reason, or missing.
+    let mut missing = between(&stored);
+    let mut unstored = vec![(i64::MIN, i64::MAX)];
+    subtract(&mut unstored, &stored);
+    for (reason, records) in counts {
+        let of_reason: Vec<SeqRange> = lost
+            .iter()
+            .filter(|(of, _)| *of == reason)
+            .map(|(_, range)| *range)
+            .collect();
+        let before = unstored.clone();
+        subtract(&mut unstored, &of_reason);
+        let mut ranges = before;
+        subtract(&mut ranges, &listed(&unstored));
+        let ranges = listed(&ranges);
+        subtract(&mut missing, &ranges);
+        machine.dropped.push(Dropped {
+            reason,
+            records,
+            numbers: sum(&ranges),
+            ranges: ranges.into_iter().take(MAX_GAPS).collect(),
+        });
     }
+    let missing = listed(&missing);
+    machine.missing = sum(&missing);
+    machine.gaps = missing.into_iter().take(MAX_GAPS).collect();
     Ok(())
 }
 
-fn length(range: SeqRange) -> i64 {
-    range.last.saturating_sub(range.first).saturating_add(1)
+fn range(row: &Row<'_>, column: usize) -> rusqlite::Result<SeqRange> {
+    Ok(SeqRange {
+        first: row.get(column)?,
+        last: row.get(column + 1)?,
+    })
+}
+
+/// What lies between ranges in order.
+fn between(ranges: &[SeqRange]) -> Vec<(i64, i64)> {
+    let pairs = ranges.iter().zip(ranges.iter().skip(1));
+    pairs
+        .map(|(before, after)| (before.last + 1, after.first - 1))
+        .collect()
+}
+
+/// Takes `without` out of `ranges`; both are in order and without overlaps.
+fn subtract(ranges: &mut Vec<(i64, i64)>, without: &[SeqRange]) {
+    let mut rest = Vec::with_capacity(ranges.len());
+    let mut next = 0;
+    for &(mut first, last) in ranges.iter() {
+        while without.get(next).is_some_and(|hole| hole.last < first) {
+            next += 1;
+        }
+        let mut at = next;
+        let mut is_over = false;
+        while let Some(hole) = without.get(at).filter(|hole| hole.first <= last) {
+            if hole.first > first {
+                rest.push((first, hole.first - 1));
+            }
+            if hole.last >= last {
+                is_over = true;
+                break;
+            }
+            first = hole.last + 1;
+            at += 1;
+        }
+        if !is_over {
+            rest.push((first, last));
+        }
+    }
+    *ranges = rest;
+}
+
+fn listed(ranges: &[(i64, i64)]) -> Vec<SeqRange> {
+    ranges
+        .iter()
+        .map(|&(first, last)| SeqRange { first, last })
+        .collect()
+}
+
+fn sum(ranges: &[SeqRange]) -> i64 {
+    ranges
+        .iter()
+        .map(|range| range.last.saturating_sub(range.first).saturating_add(1))
+        .fold(0, i64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn subtracts_like_a_set() {
+        let sets = |bits: u32| -> Vec<(i64, i64)> {
+            let mut ranges: Vec<(i64, i64)> = Vec::new();
+            for n in (0..7).filter(|n| bits & (1 << n) != 0) {
+                match ranges.last_mut() {
+                    Some((_, last)) if *last + 1 == n => *last = n,
+                    _ => ranges.push((n, n)),
+                }
+            }
+            ranges
+        };
+        let numbers = |ranges: &[(i64, i64)]| -> BTreeSet<i64> {
+            ranges
+                .iter()
+                .flat_map(|(first, last)| *first..=*last)
+                .collect()
+        };
+        for (from, without) in (0..128).flat_map(|a| (0..128).map(move |b| (a, b))) {
+            let (mut ranges, without) = (sets(from), sets(without));
+            let expected = &numbers(&ranges) - &numbers(&without);
+            subtract(&mut ranges, &listed(&without));
+            assert_eq!(numbers(&ranges), expected);
+            assert_eq!(sum(&listed(&ranges)) as usize, expected.len());
+        }
+    }
 }

@@ -247,10 +247,25 @@ pub struct Machine {
     pub last_seq: i64,
     /// Numbered records that are stored here.
     pub stored: i64,
-    /// Numbers up to `last_seq` that are neither stored nor waiting.
+    /// Numbers between the first and the last stored one that are neither stored nor explained.
     pub missing: i64,
     /// The missing numbers as ranges, at most 100 of them.
     pub gaps: Vec<SeqRange>,
+    /// What the edge says was lost on its side, by reason.
+    pub dropped: Vec<Dropped>,
+}
+
+/// Records of a machine that are known not to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Dropped {
+    /// `size`, `age`, `disk`, `parked`, `damaged`, `refused`; the edge's word.
+    pub reason: String,
+    /// Records so far by the edge's count, those without numbers too, and those that came after all.
+    pub records: i64,
+    /// Numbers that are not stored.
+    pub numbers: i64,
+    /// The numbers as ranges, at most 100 of them.
+    pub ranges: Vec<SeqRange>,
 }
 
 /// A contiguous run of an edge's record numbers, both ends included.

@@ -191,6 +191,94 @@ impl Backlog {
         }
     }
 
+    /// Bytes of all segments, as written.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.segments.iter().map(|part| part.totals.bytes).sum()
+    }
+
+    /// The first entries of all segments.
+    pub(super) fn segments(&self) -> Vec<u64> {
+        self.segments.iter().map(|part| part.first).collect()
+    }
+
+    /// The highest record number before a segment, as far as known, and the highest in it.
+    pub(super) fn numbers_of(&self, first: u64) -> (u64, u64) {
+        let Some(at) = self.segments.iter().position(|part| part.first == first) else {
+            return (0, 0);
+        };
+        let totals = self.segments[at].totals;
+        let before = match at.checked_sub(1) {
+            Some(before) => self.segments[before].totals.last_seq,
+            None => totals.last_seq.saturating_sub(totals.records),
+        };
+        (before, totals.last_seq)
+    }
+
+    /// The entries of a segment that are not settled.
+    pub(super) fn unsettled(&self, first: u64) -> Vec<Range<u64>> {
+        let Some(part) = self.segments.iter().find(|part| part.first == first) else {
+            return Vec::new();
+        };
+        let mut unsettled = Vec::new();
+        let mut at = self.cursor.max(first);
+        for (start, flight) in self.in_flight.range(first..part.totals.end) {
+            if flight.settled {
+                unsettled.push(at..*start);
+                at = flight.end;
+            }
+        }
+        unsettled.push(at..part.totals.end);
+        unsettled
+    }
+
+    /// The oldest segment that can go before its time: not the last, and none of which something is
+    /// handed out.
+    pub(super) fn oldest_to_drop(&self) -> Option<u64> {
+        let but_last = self.segments.len().saturating_sub(1);
+        let can_go = |part: &&Part| {
+            let mut flights = self.in_flight.range(part.first..part.totals.end);
+            flights.all(|(_, flight)| flight.settled)
+        };
+        let part = self.segments.iter().take(but_last).find(can_go)?;
+        Some(part.first)
+    }
+
+    /// Takes a segment out that [`Backlog::oldest_to_drop`] named, to be deleted. Nothing may have
+    /// been handed out since. Says what went: unsettled records, and bytes on disk.
+    pub(super) fn drop_segment(&mut self, first: u64) -> Option<Weight> {
+        let at = self.segments.iter().position(|part| part.first == first)?;
+        let Part {
+            totals, settled, ..
+        } = self.segments.remove(at)?;
+        let mut records = totals.records.saturating_sub(settled.records);
+        let mut kept = BTreeMap::new();
+        for (start, flight) in std::mem::take(&mut self.in_flight) {
+            if (first..totals.end).contains(&start) {
+                records = records.saturating_sub(flight.weight.records);
+            } else {
+                kept.insert(start, flight);
+            }
+        }
+        self.in_flight = kept;
+        for (start, end) in std::mem::take(&mut self.returned) {
+            // What was given back may reach over several segments.
+            for (start, end) in [(start, end.min(first)), (start.max(totals.end), end)] {
+                if start < end {
+                    self.returned.insert(start, end);
+                }
+            }
+        }
+        self.drained.push(first);
+        self.advance();
+        let next = self.next_to_read();
+        let next = next.and_then(|(first, _)| self.segments.iter().find(|p| p.first == first));
+        self.unread_since = next.map(|part| from_millis(part.totals.oldest));
+        Some(Weight {
+            records,
+            bytes: totals.bytes,
+        })
+    }
+
     pub(super) fn take_drained(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.drained)
     }

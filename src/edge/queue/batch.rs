@@ -1,6 +1,11 @@
 //! What the reader hands out: consecutive sets of one signal.
 
-use std::{fmt, io, ops::Range, sync::Arc, time::SystemTime};
+use std::{
+    fmt, io,
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 
@@ -33,6 +38,8 @@ impl Default for BatchLimits {
 pub struct Batch {
     pub(super) shared: Arc<Shared>,
     pub(super) entries: Range<u64>,
+    /// The numbers of its records.
+    pub(super) numbers: Vec<RangeInclusive<u64>>,
     pub(super) settled: bool,
     pub(super) signal: Signal,
     pub(super) records: usize,

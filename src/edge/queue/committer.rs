@@ -2,19 +2,22 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         mpsc::{Receiver, Sender},
     },
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    StorageError,
+    AppendError, StorageError,
     entry::{PART_MAX_BYTES, Set, from_millis, millis},
     info::Totals,
     keeper::Errand,
+    ledger::Reason,
+    limits::{Ages, WhenFull},
+    reader::Reader,
     segment::{Reserve, Segment, TREE_ENTRIES, stored_bytes},
     shared::Shared,
 };
@@ -36,9 +39,26 @@ pub(super) enum Command {
 
 pub(super) struct Append {
     pub(super) sets: Vec<Set>,
-    pub(super) done: oneshot::Sender<Result<(), StorageError>>,
+    pub(super) done: oneshot::Sender<Result<(), AppendError>>,
     /// Held until the append is settled: bounds what waits in memory.
     pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl Append {
+    /// Its numbers are used; nothing has them, or nothing that was acknowledged.
+    fn note_refusal(&self, shared: &Shared) {
+        for set in &self.sets {
+            shared.refused(set.first_seq, set.numbers);
+        }
+    }
+
+    /// What it takes on disk, give or take the headers.
+    fn stored_bytes(&self) -> u64 {
+        self.sets
+            .iter()
+            .map(|set| set.frame.len() as u64 + 128)
+            .sum()
+    }
 }
 
 /// What is done in one turn.
@@ -78,11 +98,15 @@ pub(super) fn serve(commands: Receiver<Command>, mut take_turn: impl FnMut(Turn)
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
+    reader: Arc<Mutex<Reader>>,
     keeper: Sender<Errand>,
     active: Option<Active>,
     next_entry: u64,
     last_seq: u64,
     value: Vec<u8>,
+    ages: Ages,
+    /// When the queue was opened, and how long it had been open before.
+    opened: (Instant, Duration),
 }
 
 struct Active {
@@ -92,27 +116,36 @@ struct Active {
     totals: Totals,
     /// When the oldest of that was appended.
     unsynced_since: Option<SystemTime>,
+    /// When it was begun, in time that the queue was open.
+    begun: Duration,
 }
 
 impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
+        reader: Arc<Mutex<Reader>>,
         keeper: Sender<Errand>,
         next_entry: u64,
         last_seq: u64,
     ) -> Self {
         let value = Vec::with_capacity(PART_MAX_BYTES + 64);
+        let (ages, open_before) = Ages::open(&shared.root, &shared.backlog().segments());
         Self {
             shared,
+            reader,
             keeper,
             active: None,
             next_entry,
             last_seq,
             value,
+            ages,
+            opened: (Instant::now(), open_before),
         }
     }
 
-    pub(super) fn take_turn(&mut self, turn: Turn) {
+    pub(super) fn take_turn(&mut self, mut turn: Turn) {
+        self.drop_what_is_old();
+        turn.appends = self.admit(turn.appends);
         if !turn.appends.is_empty() {
             let result = self.commit(&turn.appends);
             if let Err(error) = &result {
@@ -120,8 +153,11 @@ impl Writer {
                 self.abandon();
             }
             for append in turn.appends {
+                if result.is_err() {
+                    append.note_refusal(&self.shared);
+                }
                 // The caller may have gone away; the records are stored all the same.
-                let _ = append.done.send(result.clone());
+                let _ = append.done.send(result.clone().map_err(AppendError::from));
             }
         }
         if !turn.rotate.is_empty() && self.tail_is_worth_deleting() {
@@ -139,11 +175,113 @@ impl Writer {
         {
             tracing::warn!(%error, "the queue's last segment could not be synced again");
         }
+        if turn.close || self.ages.is_due(self.now()) {
+            self.save_ages();
+        }
+    }
+
+    /// Makes room for new records, or refuses them.
+    fn admit(&mut self, appends: Vec<Append>) -> Vec<Append> {
+        let limits = self.shared.limits.clone();
+        let mut admitted = Vec::with_capacity(appends.len());
+        let mut coming = 0;
+        for append in appends {
+            let bytes = append.stored_bytes();
+            let excess = |shared: &Shared| {
+                let stored = shared.backlog().stored_bytes();
+                (stored + coming + bytes).saturating_sub(limits.max_bytes)
+            };
+            if limits.when_full == WhenFull::Reject {
+                if excess(&self.shared) > 0 || self.shared.lacking() > 0 {
+                    append.note_refusal(&self.shared);
+                    let _ = append.done.send(Err(AppendError::Full));
+                    continue;
+                }
+            } else {
+                while excess(&self.shared) > 0 && self.drop_oldest(Reason::Size, |_| true) {}
+                while self.shared.lacking() > 0 && self.drop_oldest(Reason::Disk, |_| true) {}
+            }
+            coming += bytes;
+            admitted.push(append);
+        }
+        admitted
+    }
+
+    /// Ends a segment that grew old, and drops those that are too old.
+    fn drop_what_is_old(&mut self) {
+        let (now, limits) = (self.now(), self.shared.limits.clone());
+        // An empty segment stays: the next one would have its name.
+        let is_old = |active: &Active| {
+            active.totals.end > active.first
+                && now.saturating_sub(active.begun) >= limits.segment_age()
+        };
+        if self.active.as_ref().is_some_and(is_old)
+            && let Err(error) = self.seal()
+        {
+            tracing::warn!(%error, "a segment of the queue could not be ended");
+            self.abandon();
+        }
+        let is_over = |first: u64| self.ages.is_over(first, now, limits.max_age);
+        while self.drop_oldest(Reason::Age, is_over) {}
+    }
+
+    /// Drops the oldest segment that can go, if it is one that `may_go`. False when it is not, or
+    /// there is none.
+    fn drop_oldest(&self, reason: Reason, may_go: impl Fn(u64) -> bool) -> bool {
+        // While the reader is held, nothing is handed out.
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = self.shared.backlog().oldest_to_drop();
+        let Some(first) = oldest.filter(|first| may_go(*first)) else {
+            return false;
+        };
+        let (unsettled, (after, up_to)) = {
+            let backlog = self.shared.backlog();
+            (backlog.unsettled(first), backlog.numbers_of(first))
+        };
+        let ledger = &self.shared.ledger;
+        match reader.numbers_in(first, &unsettled) {
+            Ok(lost) => ledger.add(reason, &lost.ranges, lost.unnumbered),
+            Err(lost) => {
+                ledger.add(reason, &lost.ranges, lost.unnumbered);
+                ledger.add(Reason::Damaged, &[after + 1..=up_to], 0);
+            }
+        }
+        let Some(dropped) = self.shared.backlog().drop_segment(first) else {
+            return false;
+        };
+        drop(reader);
+        if dropped.records > 0 {
+            tracing::warn!(
+                records = dropped.records,
+                reason = reason.word(),
+                "the queue's oldest records were dropped"
+            );
+        }
+        self.shared.given_back(dropped.bytes);
+        // The space is free when this returns. Only a keeper that has stopped does not answer; the
+        // next start then finds the segment.
+        let (done, deleted) = oneshot::channel();
+        if self.keeper.send(Errand::Drained(done)).is_ok() {
+            let _ = deleted.blocking_recv();
+        }
+        true
+    }
+
+    /// How long the queue has been open, over all restarts.
+    fn now(&self) -> Duration {
+        self.opened.1 + self.opened.0.elapsed()
+    }
+
+    fn save_ages(&mut self) {
+        let (now, segments) = (self.now(), self.shared.backlog().segments());
+        self.ages.save(&self.shared.root, now, &segments);
     }
 
     fn commit(&mut self, appends: &[Append]) -> Result<(), StorageError> {
         for set in appends.iter().flat_map(|append| &append.sets) {
-            if self.active.as_ref().is_some_and(Active::is_full) {
+            let segment_bytes = self.shared.limits.segment_bytes();
+            let is_full = |active: &Active| active.is_full(segment_bytes);
+            if self.active.as_ref().is_some_and(is_full) {
                 self.seal()?;
             }
             if self.active.is_none() {
@@ -213,6 +351,7 @@ impl Writer {
             first,
             totals,
             unsynced_since: None,
+            begun: self.now(),
         });
         // The segment before may have waited for this one to be deleted.
         let _ = self.keeper.send(Errand::Tidy);
@@ -228,6 +367,8 @@ impl Writer {
             ..
         }) = self.active.take()
         {
+            self.ages.seal(first, self.now());
+            self.save_ages();
             // Only a keeper that has stopped does not take it; the next start then seals it.
             let _ = self.keeper.send(Errand::Seal {
                 first,
@@ -241,6 +382,7 @@ impl Writer {
     /// After an error sled refuses everything; what was acknowledged reads well once opened anew.
     fn abandon(&mut self) {
         if let Some(active) = self.active.take() {
+            self.ages.seal(active.first, self.now());
             self.shared.end_live(active.first);
         }
     }
@@ -249,13 +391,13 @@ impl Writer {
         self.shared
             .backlog()
             .settled_tail_bytes()
-            .is_some_and(|bytes| bytes >= DRAINED_BYTES)
+            .is_some_and(|bytes| bytes >= self.shared.drained_bytes())
     }
 }
 
 impl Active {
-    fn is_full(&self) -> bool {
-        self.totals.bytes >= SEGMENT_BYTES
+    fn is_full(&self, segment_bytes: u64) -> bool {
+        self.totals.bytes >= segment_bytes
             || self.totals.end / TREE_ENTRIES - self.first / TREE_ENTRIES >= SEGMENT_TREES
     }
 }

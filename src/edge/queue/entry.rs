@@ -17,6 +17,7 @@
 //!
 //! Integers are big endian.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::otlp::Signal;
@@ -53,6 +54,14 @@ pub(super) struct Header {
     pub(super) appended_at: SystemTime,
     pub(super) plain_bytes: u32,
     pub(super) frame_bytes: u32,
+}
+
+impl Header {
+    /// The numbers of the set's records, if they have any: the records of logs are all numbered.
+    pub(super) fn numbers(&self) -> Option<RangeInclusive<u64>> {
+        let last = self.first_seq + u64::from(self.records).saturating_sub(1);
+        (self.first_seq != 0 && self.records != 0).then_some(self.first_seq..=last)
+    }
 }
 
 /// The entry is not what was written under its number.

@@ -32,11 +32,14 @@ pub enum OpenError {
 }
 
 /// The records are not stored.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// They may be appended again later.
     #[error("records cannot be stored: {0}")]
     Storage(#[from] StorageError),
+    /// There is no room, and what is there does not give way. Later there may be.
+    #[error("the queue is full")]
+    Full,
     /// They would not fit even into an empty queue.
     #[error("a request of {0} bytes is too large to be queued")]
     TooLarge(usize),

@@ -4,9 +4,13 @@
 //! (2 bytes, 0 for none), the length of the reason (2 bytes) and the reason. The number of a set's
 //! first entry is its id. Nothing is read until somebody asks or parks, so a long list costs the
 //! start nothing.
+//!
+//! What was removed is in the file `removed`: ids, one in a line, and the CRC32 of these lines. It stays
+//! in its segment, which goes as soon as all in it is removed.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::SystemTime,
@@ -19,14 +23,19 @@ use super::{
     entry::{Header, Set},
     info::Totals,
     prepare::Compressors,
+    reader::read_set,
     recovery,
     segment::{Reserve, Segment, stored_bytes},
 };
-use crate::otlp::{Request, Signal};
+use crate::{
+    event::{Attributes, EDGE_SEQ},
+    otlp::{Request, Signal},
+};
 
 /// Kept at most; beyond it the oldest segment goes.
 const PARKED_MAX_BYTES: u64 = 64 << 20;
 const REASON_MAX_BYTES: usize = 1024;
+const REMOVED: &str = "removed";
 
 /// Records that the upstream refused for good. They were redacted before they were queued.
 #[derive(Clone, Debug)]
@@ -76,7 +85,10 @@ pub(super) struct ParkedStore {
 }
 
 struct Opened {
+    /// Without items that were removed.
     segments: VecDeque<ParkedSegment>,
+    /// Ids that are still in a segment.
+    removed: BTreeSet<u64>,
     active: Option<Segment>,
     next_entry: u64,
 }
@@ -129,6 +141,16 @@ impl ParkedStore {
         })
     }
 
+    /// What was parked under an id.
+    pub(super) fn read(&self, id: u64) -> Result<Option<Parked>, StorageError> {
+        self.with_opened(|opened| opened.read(&self.root, id))
+    }
+
+    /// Takes an item out of the list; durable when this returns. False when it is not there.
+    pub(super) fn remove(&self, id: u64) -> Result<bool, StorageError> {
+        self.with_opened(|opened| opened.remove(&self.root, id))
+    }
+
     pub(super) fn close(&self) {
         let mut guard = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Opened {
@@ -178,13 +200,17 @@ impl ParkedStore {
 impl Opened {
     fn open(root: &Path) -> Result<Opened, StorageError> {
         directory::make_private(root)?;
-        let recovered = recovery::recover(root)?;
+        let recovered = recovery::recover(root, |_| {})?;
+        let mut removed = read_removed(root)?;
+        let mut known = BTreeSet::new();
         let mut segments = VecDeque::new();
         for (first, totals) in recovered.segments {
             let mut items = Vec::new();
             let path = directory::segment_path(root, first);
             let scanned = recovery::scan_and_seal(&path, first, 0, |id, header, value| {
-                items.extend(summary(id, header, value));
+                let item = summary(id, header, value);
+                known.extend(item.as_ref().map(|item| item.id));
+                items.extend(item.filter(|item| !removed.contains(&item.id)));
             });
             match scanned {
                 Ok(_) => segments.push_back(ParkedSegment {
@@ -199,11 +225,64 @@ impl Opened {
                 Err(error) => return Err(error),
             }
         }
+        // The others went with their segments; their ids may be used again.
+        if !removed.is_subset(&known) {
+            removed.retain(|id| known.contains(id));
+            write_removed(root, &removed)?;
+        }
         Ok(Opened {
             segments,
+            removed,
             active: None,
             next_entry: recovered.next_entry.max(1),
         })
+    }
+
+    fn read(&self, root: &Path, id: u64) -> Result<Option<Parked>, StorageError> {
+        let Some(holder) = self.holder(id) else {
+            return Ok(None);
+        };
+        let opened;
+        let is_last = holder + 1 == self.segments.len();
+        let holder = &self.segments[holder];
+        let segment = match &self.active {
+            Some(active) if is_last => active,
+            _ => {
+                opened = Segment::open(&directory::segment_path(root, holder.first))?;
+                &opened
+            }
+        };
+        let mut frame = Vec::new();
+        let Ok((header, ..)) = read_set(segment, id..holder.totals.end, &mut frame)? else {
+            return Err(StorageError::Damaged(
+                "a parked request is not whole".into(),
+            ));
+        };
+        from_set(&header, &frame).map(Some)
+    }
+
+    fn remove(&mut self, root: &Path, id: u64) -> Result<bool, StorageError> {
+        let Some(at) = self.holder(id) else {
+            return Ok(false);
+        };
+        self.removed.insert(id);
+        write_removed(root, &self.removed)?;
+        self.segments[at].items.retain(|item| item.id != id);
+        if self.segments[at].items.is_empty() {
+            if at + 1 == self.segments.len() {
+                self.active = None;
+            }
+            let first = self.segments[at].first;
+            directory::remove_directory(&directory::segment_path(root, first))?;
+            self.segments.remove(at);
+        }
+        Ok(true)
+    }
+
+    /// The place of the segment that holds an item.
+    fn holder(&self, id: u64) -> Option<usize> {
+        let has = |segment: &ParkedSegment| segment.items.iter().any(|item| item.id == id);
+        self.segments.iter().position(has)
     }
 
     fn bytes(&self) -> u64 {
@@ -257,6 +336,19 @@ impl Opened {
     }
 }
 
+/// The numbers of a request's records, as they were queued.
+pub(super) fn numbers(request: &Request) -> Vec<u64> {
+    let Request::Logs(logs) = request else {
+        return Vec::new();
+    };
+    let scopes = logs.resource_logs.iter().flat_map(|logs| &logs.scope_logs);
+    let records = scopes.flat_map(|scope| &scope.log_records);
+    records
+        .filter_map(|record| Attributes::new(&record.attributes, &[]).integer(EDGE_SEQ))
+        .filter_map(|number| u64::try_from(number).ok())
+        .collect()
+}
+
 fn to_set(
     parked: &Parked,
     parked_at: SystemTime,
@@ -279,17 +371,60 @@ fn to_set(
     })
 }
 
+fn from_set(header: &Header, frame: &[u8]) -> Result<Parked, StorageError> {
+    let damaged = || StorageError::Damaged("a parked request cannot be read".into());
+    let (status, reason, packed) = preface(frame).ok_or_else(damaged)?;
+    let plain = zstd::stream::decode_all(packed)?;
+    Ok(Parked {
+        reason: String::from_utf8_lossy(reason).into_owned(),
+        status,
+        request: Request::decode_protobuf(header.signal, &plain).map_err(|_| damaged())?,
+    })
+}
+
+/// What stands before the records: the status and the reason; and the rest.
+fn preface(frame: &[u8]) -> Option<(Option<u16>, &[u8], &[u8])> {
+    let (status, rest) = frame.split_first_chunk()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let (reason, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    let status = u16::from_be_bytes(*status);
+    Some(((status != 0).then_some(status), reason, rest))
+}
+
+/// A file that cannot be read brings back what was removed, which does less harm than losing more.
+fn read_removed(root: &Path) -> io::Result<BTreeSet<u64>> {
+    let text = match fs::read_to_string(root.join(REMOVED)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
+        text => text?,
+    };
+    let parse = || {
+        let (ids, crc) = text.trim_end().rsplit_once(' ')?;
+        let crc = u32::from_str_radix(crc, 16).ok()?;
+        let ids_hold = crc == crc32fast::hash(ids.as_bytes());
+        let numbers = ids.split_whitespace().map(|id| id.parse().ok());
+        numbers.collect::<Option<_>>().filter(|_| ids_hold)
+    };
+    Ok(parse().unwrap_or_else(|| {
+        tracing::warn!("what was removed from the parked list cannot be read, and is in it again");
+        BTreeSet::new()
+    }))
+}
+
+fn write_removed(root: &Path, removed: &BTreeSet<u64>) -> io::Result<()> {
+    let ids: String = removed.iter().map(|id| format!("{id}\n")).collect();
+    let crc = crc32fast::hash(ids.as_bytes());
+    directory::replace_file(&root.join(REMOVED), &format!("{ids} {crc:08x}\n"))
+}
+
 /// What the first part of a set tells; nothing for the other parts.
 fn summary(id: u64, header: &Header, value: &[u8]) -> Option<ParkedSummary> {
     let (_, part) = super::entry::decode(id, value).ok()?;
-    let (status, rest) = part.split_first_chunk()?;
-    let (length, rest) = rest.split_first_chunk()?;
-    let reason = rest.get(..usize::from(u16::from_be_bytes(*length)))?;
-    let status = u16::from_be_bytes(*status);
+    let (status, reason, _) = preface(part)?;
     (header.part == 0).then(|| ParkedSummary {
         id,
         reason: String::from_utf8_lossy(reason).into_owned(),
-        status: (status != 0).then_some(status),
+        status,
         signal: header.signal,
         records: header.records.into(),
         bytes: header.frame_bytes.into(),

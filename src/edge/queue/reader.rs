@@ -1,12 +1,18 @@
 //! Reads entries back, checks them, and makes batches of them.
 
-use std::{ops::Range, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    ops::{Range, RangeInclusive},
+    path::Path,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use super::{
     Batch, BatchLimits, StorageError,
     backlog::Weight,
     directory,
     entry::{self, Header},
+    ledger::Reason,
     segment::{Segment, stored_bytes},
     shared::Shared,
 };
@@ -27,6 +33,7 @@ enum Found {
 /// Consecutive sets of one signal.
 struct Sets {
     entries: Range<u64>,
+    numbers: Vec<RangeInclusive<u64>>,
     signal: Signal,
     records: usize,
     plain_bytes: usize,
@@ -51,6 +58,7 @@ impl Reader {
             let segment = match self.segment(first, &path) {
                 Ok(segment) => segment,
                 Err(StorageError::Damaged(damage)) => {
+                    self.lose_damaged(None, first, &range);
                     directory::quarantine(&path)?;
                     tracing::error!(segment = %path.display(), %damage, entries = range.end - range.start,
                         "a segment of the queue cannot be read and was put aside; its records are lost");
@@ -62,10 +70,65 @@ impl Reader {
             match find(&segment, range, limits)? {
                 Found::Sets(sets) => return Ok(Some(self.hand_out(sets))),
                 Found::Damage(range) => {
+                    self.lose_damaged(Some(&segment), first, &range);
                     tracing::error!(segment = %path.display(), entries = ?range, "skipped damaged entries of the queue");
                     self.shared.backlog().skip(&range);
                 }
             }
+        }
+    }
+
+    /// The numbers in a segment's entries, and how many records without numbers; `Err` with the same
+    /// when some cannot be read.
+    pub(super) fn numbers_in(
+        &mut self,
+        first: u64,
+        entries: &[Range<u64>],
+    ) -> Result<Numbers, Numbers> {
+        let mut found = Numbers::default();
+        let path = directory::segment_path(&self.shared.root, first);
+        let Ok(segment) = self.segment(first, &path) else {
+            return Err(found);
+        };
+        let mut is_whole = true;
+        for entry in entries.iter().cloned().flatten() {
+            match header(&segment, entry) {
+                None => is_whole = false,
+                Some(header) if header.part > 0 => {}
+                Some(header) => match header.numbers() {
+                    Some(numbers) => found.ranges.push(numbers),
+                    None => found.unnumbered += u64::from(header.records),
+                },
+            }
+        }
+        if is_whole { Ok(found) } else { Err(found) }
+    }
+
+    /// Writes damage down by what stands before and after it. Records that were appended at the same
+    /// time as others may stand in another order than their numbers; so this may name numbers of
+    /// records that are not lost.
+    fn lose_damaged(&self, segment: Option<&Segment>, first: u64, entries: &Range<u64>) {
+        let numbers = self.shared.backlog().numbers_of(first);
+        let (mut after, mut up_to) = numbers;
+        if let Some(segment) = segment {
+            if let Some(before) = entries
+                .start
+                .checked_sub(1)
+                .filter(|before| *before >= first)
+                && let Some(before) = header(segment, before)
+            {
+                after = before.last_seq;
+            }
+            if let Some(next) = header(segment, entries.end) {
+                up_to = match next.first_seq {
+                    0 => next.last_seq,
+                    first_seq => first_seq - 1,
+                };
+            }
+        }
+        if after < up_to {
+            let ledger = &self.shared.ledger;
+            ledger.add(Reason::Damaged, &[after + 1..=up_to], 0);
         }
     }
 
@@ -107,6 +170,7 @@ impl Reader {
         Batch {
             shared: Arc::clone(&self.shared),
             entries: sets.entries,
+            numbers: sets.numbers,
             settled: false,
             signal: sets.signal,
             records: sets.records,
@@ -115,6 +179,19 @@ impl Reader {
             oldest: sets.oldest,
         }
     }
+}
+
+/// Record numbers.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    pub(super) ranges: Vec<RangeInclusive<u64>>,
+    /// Records that have none.
+    pub(super) unnumbered: u64,
+}
+
+fn header(segment: &Segment, entry: u64) -> Option<Header> {
+    let value = segment.get(entry).ok()??;
+    Some(entry::decode(entry, &value).ok()?.0)
 }
 
 fn find(segment: &Segment, range: Range<u64>, limits: BatchLimits) -> Result<Found, StorageError> {
@@ -150,7 +227,7 @@ fn find(segment: &Segment, range: Range<u64>, limits: BatchLimits) -> Result<Fou
 
 /// The set that begins with the range: its header, the entry after it, its bytes as stored; its
 /// frame is put into `frame`. The inner error is the entry to go on with after damage.
-fn read_set(
+pub(super) fn read_set(
     segment: &Segment,
     range: Range<u64>,
     frame: &mut Vec<u8>,
@@ -197,6 +274,7 @@ impl Sets {
     fn new(start: u64, header: &Header) -> Self {
         Self {
             entries: start..start,
+            numbers: Vec::new(),
             signal: header.signal,
             records: 0,
             plain_bytes: 0,
@@ -215,6 +293,7 @@ impl Sets {
 
     fn add(&mut self, header: &Header, next: u64, stored_bytes: u64, frame: &[u8]) {
         self.entries.end = next;
+        self.numbers.extend(header.numbers());
         self.records += header.records as usize;
         self.plain_bytes += header.plain_bytes as usize;
         self.stored_bytes += stored_bytes;

@@ -1,6 +1,6 @@
 //! What a directory of segments holds, found out when it is opened.
 
-use std::path::Path;
+use std::{ops::RangeInclusive, path::Path};
 
 use super::{
     StorageError, directory,
@@ -24,17 +24,20 @@ pub(super) struct Recovered {
     pub(super) damaged: u64,
 }
 
-/// Looks at every segment, reading only those that were not sealed, and seals these.
-pub(super) fn recover(root: &Path) -> Result<Recovered, StorageError> {
+/// Looks at every segment, reading only those that were not sealed, and seals these. Tells `lose` of
+/// record numbers before it gives them up.
+pub(super) fn recover(
+    root: &Path,
+    lose: impl Fn(RangeInclusive<u64>),
+) -> Result<Recovered, StorageError> {
     let mut recovered = Recovered::default();
     for (first, path) in directory::numbered(root, directory::SEGMENT)? {
         let totals = match Info::read(&path) {
             Some(Info::Sealed(totals)) => totals,
             info => {
-                let last_seq = if let Some(Info::Open { last_seq }) = info {
-                    last_seq
-                } else {
-                    0
+                let (last_seq, last_seq_is_known) = match info {
+                    Some(Info::Open { last_seq }) => (last_seq, true),
+                    _ => (recovered.last_seq, recovered.last_seq > 0),
                 };
                 match scan_and_seal(&path, first, last_seq, |_, _, _| {}) {
                     Ok(totals) => totals,
@@ -42,6 +45,9 @@ pub(super) fn recover(root: &Path) -> Result<Recovered, StorageError> {
                         // `info` is written last when a segment is made: without it nothing was
                         // ever acknowledged in here.
                         let was_made = path.join("info").exists();
+                        if was_made && last_seq_is_known {
+                            lose(last_seq + 1..=last_seq + UNKNOWN_NUMBERS);
+                        }
                         directory::quarantine(&path)?;
                         if !was_made {
                             continue;

@@ -11,10 +11,19 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{backlog::Backlog, segment::Segment};
+use super::{
+    backlog::Backlog,
+    committer::DRAINED_BYTES,
+    ledger::{Ledger, Reason},
+    limits::{Limits, Space, WhenFull},
+    segment::Segment,
+};
 
 pub(super) struct Shared {
     pub(super) root: PathBuf,
+    pub(super) limits: Limits,
+    pub(super) ledger: Ledger,
+    space: Mutex<Space>,
     backlog: Mutex<Backlog>,
     /// The segment that is being written, and those that wait to be sealed, by their first
     /// entries. Whoever reads them does not keep them.
@@ -26,9 +35,18 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(root: PathBuf, backlog: Backlog, last_seq: u64) -> Self {
+    pub(super) fn new(
+        root: PathBuf,
+        limits: Limits,
+        ledger: Ledger,
+        backlog: Backlog,
+        last_seq: u64,
+    ) -> Self {
         Self {
             root,
+            limits,
+            ledger,
+            space: Mutex::default(),
             backlog: Mutex::new(backlog),
             live: Mutex::default(),
             readable: Notify::new(),
@@ -40,6 +58,32 @@ impl Shared {
     /// Every change of the backlog is made in one call, so it is whole even after a panic.
     pub(super) fn backlog(&self) -> MutexGuard<'_, Backlog> {
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that the disk lacks of the floor.
+    pub(super) fn lacking(&self) -> u64 {
+        let mut space = self.space.lock().unwrap_or_else(PoisonError::into_inner);
+        space.lacking(&self.root, self.limits.min_free)
+    }
+
+    /// So much will be free soon.
+    pub(super) fn given_back(&self, bytes: u64) {
+        let mut space = self.space.lock().unwrap_or_else(PoisonError::into_inner);
+        space.given_back(bytes);
+    }
+
+    /// Whether so many more bytes are not taken, because nothing gives way for them.
+    pub(super) fn refuses(&self, bytes: u64) -> bool {
+        let is_full = || {
+            let bytes = self.backlog().stored_bytes().saturating_add(bytes);
+            bytes > self.limits.max_bytes || self.lacking() > 0
+        };
+        self.limits.when_full == WhenFull::Reject && is_full()
+    }
+
+    /// A last segment that is settled whole and holds this much makes room for a new one.
+    pub(super) fn drained_bytes(&self) -> u64 {
+        DRAINED_BYTES.min(self.limits.segment_bytes() / 2)
     }
 
     pub(super) fn give_back(&self, entries: &Range<u64>) {
@@ -69,6 +113,14 @@ impl Shared {
         drop(live);
         // Closing a database takes a while; nobody shall wait for the lock meanwhile.
         drop(ended);
+    }
+
+    /// These numbers were taken, and nothing has them.
+    pub(super) fn refused(&self, first_seq: u64, numbers: u64) {
+        if numbers > 0 {
+            let range = first_seq..=first_seq + numbers - 1;
+            self.ledger.add(Reason::Refused, &[range], 0);
+        }
     }
 
     /// Takes `count` record numbers and returns the first.

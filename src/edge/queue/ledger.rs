@@ -1,0 +1,397 @@
+//! What was lost, and why: the numbers of records that will not arrive, kept until the upstream has
+//! been told.
+//!
+//! The file `ledger`, text, replaced whole and synced before the records go:
+//!
+//! ```text
+//! ledger 1
+//! count <reason> <records>              lost for this reason since the queue was made
+//! range <reason> <first> <last>         numbers of which the upstream has not been told
+//! <CRC32 of the above>
+//! ```
+//!
+//! A number is lost once: whatever befalls it later, the first reason stays. That makes it harmless
+//! to write a loss down, crash, and meet the same records again. A record that is written down as
+//! lost and arrives all the same is no loss to whoever has it.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    ops::RangeInclusive,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::directory;
+
+/// Ranges that are kept at most; what does not fit is only counted.
+const MAX_RANGES: usize = 16_384;
+
+/// Records on their way that are known to tell of losses, at most.
+const MAX_TOLD: usize = 64;
+
+/// Why a record will not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The queue was full.
+    Size,
+    /// It waited for too long.
+    Age,
+    /// The disk was almost full.
+    Disk,
+    /// The upstream refuses it; it is in the parked list, unless it was dropped from there.
+    Parked,
+    /// It was damaged on disk.
+    Damaged,
+    /// It was numbered, and could then not be stored. Its sender was told.
+    Refused,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 6] = [
+        Reason::Size,
+        Reason::Age,
+        Reason::Disk,
+        Reason::Parked,
+        Reason::Damaged,
+        Reason::Refused,
+    ];
+
+    /// The word for it on the wire and on disk.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::Size => "size",
+            Reason::Age => "age",
+            Reason::Disk => "disk",
+            Reason::Parked => "parked",
+            Reason::Damaged => "damaged",
+            Reason::Refused => "refused",
+        }
+    }
+}
+
+/// What is to be told of losses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Records lost since the queue was made, by reason, where there are any. Records without
+    /// numbers count as well.
+    pub counts: BTreeMap<Reason, u64>,
+    /// Numbers that the upstream has not been told of, in order.
+    pub ranges: Vec<(Reason, RangeInclusive<u64>)>,
+}
+
+pub(super) struct Ledger {
+    path: PathBuf,
+    book: Mutex<Book>,
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Book {
+    counts: BTreeMap<Reason, u64>,
+    /// By the first number; they do not overlap.
+    ranges: BTreeMap<u64, (u64, Reason)>,
+    /// Records on their way that tell of ranges, by their numbers. Not kept on disk: after a
+    /// restart the ranges are told again.
+    told: BTreeMap<u64, Vec<RangeInclusive<u64>>>,
+}
+
+impl Ledger {
+    pub(super) fn open(path: PathBuf) -> io::Result<Ledger> {
+        let book = match fs::read_to_string(&path) {
+            Ok(text) => parse(&text).unwrap_or_else(|| {
+                tracing::error!(path = %path.display(), "the ledger of lost records is damaged and starts anew; their numbers will count as missing");
+                Book::default()
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Book::default(),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Book::default(),
+            Err(error) => return Err(error),
+        };
+        Ok(Ledger {
+            path,
+            book: Mutex::new(book),
+        })
+    }
+
+    /// The highest number in it, 0 for none: as good as used.
+    pub(super) fn last_seq(&self) -> u64 {
+        let book = self.book();
+        let last = book.ranges.last_key_value();
+        last.map_or(0, |(_, (last, _))| *last)
+    }
+
+    /// Writes down, durably when this returns, that these numbers are lost, and `unnumbered` more
+    /// records. When the disk does not take it, it is known until the process ends.
+    pub(super) fn add(&self, reason: Reason, numbers: &[RangeInclusive<u64>], unnumbered: u64) {
+        let mut book = self.book();
+        let mut records = unnumbered;
+        for range in numbers {
+            records += book.add(reason, range.clone());
+        }
+        if records > 0 {
+            *book.counts.entry(reason).or_default() += records;
+            self.save(&book);
+        }
+    }
+
+    /// The same for numbers of which it is unknown how many were used: they count as one record.
+    pub(super) fn give_up(&self, reason: Reason, numbers: RangeInclusive<u64>) {
+        let mut book = self.book();
+        if book.add(reason, numbers) > 0 {
+            *book.counts.entry(reason).or_default() += 1;
+            self.save(&book);
+        }
+    }
+
+    /// What to tell, with at most `max_ranges` of the oldest ranges.
+    pub(super) fn losses(&self, max_ranges: usize) -> Losses {
+        let book = self.book();
+        let ranges = book.ranges.iter().take(max_ranges);
+        Losses {
+            counts: book.counts.clone(),
+            ranges: ranges
+                .map(|(first, (last, reason))| (*reason, *first..=*last))
+                .collect(),
+        }
+    }
+
+    /// The record with this number tells of these losses.
+    pub(super) fn told(&self, number: u64, losses: &Losses) {
+        if !losses.ranges.is_empty() {
+            let ranges = losses.ranges.iter().map(|(_, range)| range.clone());
+            let mut book = self.book();
+            book.told.insert(number, ranges.collect());
+            // Where nothing arrives for weeks, the latest are enough: each tells the oldest ranges.
+            while book.told.len() > MAX_TOLD {
+                book.told.pop_first();
+            }
+        }
+    }
+
+    /// Whether one of these numbers tells of losses.
+    pub(super) fn tells(&self, numbers: &RangeInclusive<u64>) -> bool {
+        self.book().told.range(numbers.clone()).next().is_some()
+    }
+
+    /// The upstream has these numbers, but for those that are lost: what they told is forgotten.
+    pub(super) fn delivered(&self, numbers: &RangeInclusive<u64>) {
+        let mut book = self.book();
+        let told: Vec<u64> = book.told.range(numbers.clone()).map(|t| *t.0).collect();
+        for number in told {
+            let ranges = book.told.remove(&number).unwrap_or_default();
+            if !book.is_lost(number) {
+                ranges.into_iter().for_each(|range| book.forget(range));
+            }
+        }
+        self.save(&book);
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn save(&self, book: &Book) {
+        if let Err(error) = directory::replace_file(&self.path, &book.write()) {
+            tracing::error!(%error, "the ledger of lost records cannot be written; after a crash these would count as missing");
+        }
+    }
+}
+
+impl Book {
+    /// Adds what of the range is not in yet, and says how many numbers that are.
+    fn add(&mut self, reason: Reason, range: RangeInclusive<u64>) -> u64 {
+        let (mut at, end) = range.into_inner();
+        let mut added = 0;
+        while at <= end {
+            if let Some((_, &(last, _))) = self.ranges.range(..=at).next_back()
+                && last >= at
+            {
+                at = last + 1;
+                continue;
+            }
+            let next = self.ranges.range(at..=end).next();
+            let last = next.map_or(end, |(next, _)| next - 1);
+            added += last - at + 1;
+            self.insert(reason, at, last);
+            at = last + 1;
+        }
+        added
+    }
+
+    /// Inserts a range that overlaps none, joined with its neighbors.
+    fn insert(&mut self, reason: Reason, mut first: u64, mut last: u64) {
+        if let Some((&before, &(end, of))) = self.ranges.range(..first).next_back()
+            && of == reason
+            && end + 1 == first
+        {
+            self.ranges.remove(&before);
+            first = before;
+        }
+        if let Some(&(end, of)) = self.ranges.get(&(last + 1))
+            && of == reason
+        {
+            self.ranges.remove(&(last + 1));
+            last = end;
+        }
+        if self.ranges.len() < MAX_RANGES {
+            self.ranges.insert(first, (last, reason));
+        } else {
+            tracing::error!(
+                first,
+                last,
+                "the ledger of lost records is full; these will count as missing"
+            );
+        }
+    }
+
+    fn forget(&mut self, range: RangeInclusive<u64>) {
+        let (start, end) = range.into_inner();
+        let within: Vec<u64> = self.ranges.range(start..=end).map(|r| *r.0).collect();
+        for first in within {
+            let (last, reason) = self.ranges.remove(&first).expect("it was just there");
+            // It may have grown since.
+            if last > end {
+                self.ranges.insert(end + 1, (last, reason));
+            }
+        }
+        // A neighbor below may have joined with it since.
+        if let Some((&first, &(last, reason))) = self.ranges.range(..start).next_back()
+            && last >= start
+        {
+            self.ranges.insert(first, (start - 1, reason));
+            if last > end {
+                self.ranges.insert(end + 1, (last, reason));
+            }
+        }
+    }
+
+    fn is_lost(&self, number: u64) -> bool {
+        let before = self.ranges.range(..=number).next_back();
+        before.is_some_and(|(_, (last, _))| *last >= number)
+    }
+
+    fn write(&self) -> String {
+        let mut text = String::from("ledger 1\n");
+        for (reason, records) in &self.counts {
+            text.push_str(&format!("count {} {records}\n", reason.word()));
+        }
+        for (first, (last, reason)) in &self.ranges {
+            text.push_str(&format!("range {} {first} {last}\n", reason.word()));
+        }
+        let crc = crc32fast::hash(text.as_bytes());
+        text.push_str(&format!("{crc:08x}\n"));
+        text
+    }
+}
+
+fn parse(text: &str) -> Option<Book> {
+    let at = text.trim_end().rfind('\n')? + 1;
+    let (body, crc) = text.split_at(at);
+    if u32::from_str_radix(crc.trim_end(), 16).ok()? != crc32fast::hash(body.as_bytes()) {
+        return None;
+    }
+    let mut book = Book::default();
+    for line in body.strip_prefix("ledger 1\n")?.lines() {
+        let mut words = line.split(' ');
+        let kind = words.next()?;
+        let word = words.next()?;
+        let reason = Reason::ALL.into_iter().find(|r| r.word() == word)?;
+        let first = words.next()?.parse().ok()?;
+        match kind {
+            "count" => book.counts.insert(reason, first).map(drop),
+            "range" => {
+                let last = words.next()?.parse().ok()?;
+                book.ranges.insert(first, (last, reason)).map(drop)
+            }
+            _ => return None,
+        };
+    }
+    Some(book)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Against a plain set of numbers, with the file read back after every step.
+        #[test]
+        fn is_a_set_of_numbers(
+            steps in proptest::collection::vec((0..3u8, 0..6usize, 1..60u64, 0..9u64), 1..40)
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("ledger");
+            let ledger = Ledger::open(path.clone()).unwrap();
+            let mut model: BTreeMap<u64, Reason> = BTreeMap::new();
+            let mut counts: BTreeMap<Reason, u64> = BTreeMap::new();
+            for (number, (kind, reason, first, more)) in (1000..).zip(steps) {
+                let (reason, range) = (Reason::ALL[reason], first..=first + more);
+                match kind {
+                    0 | 1 => {
+                        ledger.add(reason, std::slice::from_ref(&range), 0);
+                        for n in range {
+                            model.entry(n).or_insert_with(|| {
+                                *counts.entry(reason).or_default() += 1;
+                                reason
+                            });
+                        }
+                    }
+                    _ => {
+                        let losses = ledger.losses(2);
+                        ledger.told(number, &losses);
+                        // What is lost meanwhile is not forgotten with what was told.
+                        ledger.add(reason, std::slice::from_ref(&range), 0);
+                        for n in range {
+                            model.entry(n).or_insert_with(|| {
+                                *counts.entry(reason).or_default() += 1;
+                                reason
+                            });
+                        }
+                        ledger.delivered(&(number..=number));
+                        for n in losses.ranges.into_iter().flat_map(|told| told.1) {
+                            model.remove(&n);
+                        }
+                    }
+                }
+                let read = Ledger::open(path.clone()).unwrap().losses(usize::MAX);
+                prop_assert_eq!(&read, &ledger.losses(usize::MAX));
+                prop_assert_eq!(&read.counts, &counts);
+                let mut seen = BTreeSet::new();
+                for (reason, range) in read.ranges {
+                    for n in range {
+                        prop_assert!(seen.insert(n));
+                        prop_assert_eq!(model.get(&n), Some(&reason));
+                    }
+                }
+                prop_assert_eq!(seen.len(), model.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_upstream_never_got_is_told_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(directory.path().join("ledger")).unwrap();
+        ledger.add(Reason::Size, &[5..=9], 2);
+        ledger.told(20, &ledger.losses(10));
+        ledger.add(Reason::Parked, &[20..=20], 0);
+        ledger.delivered(&(15..=25));
+        let losses = ledger.losses(10);
+        assert_eq!(
+            losses.ranges,
+            [(Reason::Size, 5..=9), (Reason::Parked, 20..=20)],
+            "the record that told of it was itself lost"
+        );
+        assert_eq!(losses.counts[&Reason::Size], 7);
+        ledger.told(21, &losses);
+        ledger.delivered(&(21..=21));
+        assert_eq!(ledger.losses(10).ranges, []);
+        assert_eq!(ledger.losses(10).counts[&Reason::Size], 7);
+    }
+}
