@@ -1,7 +1,8 @@
 //! Writes what a batch adds to the derived tables: every statement takes a minimum, a maximum, a sum, a
 //! set or the latest value, so that order makes no difference.
 
-use rusqlite::{Connection, params};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, ToSql, params, params_from_iter};
 
 use crate::central::materialize::{AgentDelta, Deltas, EntityDelta, MachineDelta, SessionDelta};
 use crate::event::AgentIdentity;
@@ -268,11 +269,17 @@ fn add_machine(
             queue_records,
             queue_bytes,
         ])?;
-    for (first, last) in runs(delta.seqs.iter().copied()) {
-        add_range(connection, scope, id, first, last)?;
+    let machine: [(&str, &dyn ToSql); 3] = [
+        ("tenant", &scope.tenant),
+        ("environment", &scope.environment),
+        ("machine", &id),
+    ];
+    for run in runs(delta.seqs.iter().copied()) {
+        add_run(connection, "machine_ranges", &machine, run)?;
     }
     for (reason, first, last) in &delta.lost {
-        add_loss(connection, scope, id, (reason, *first, *last))?;
+        let key = [&machine[..], &[("reason", reason as &dyn ToSql)]].concat();
+        add_run(connection, "machine_losses", &key, (*first, *last))?;
     }
     for (reason, records) in &delta.lost_counts {
         connection
@@ -329,80 +336,42 @@ fn runs(numbers: impl Iterator<Item = i64>) -> Vec<(i64, i64)> {
     runs
 }
 
-/// Unites a run with those that it meets or touches.
-fn add_range(
+/// Unites a run with those of `table` under `key` that it meets or touches.
+fn add_run(
     connection: &Connection,
-    scope: Scope,
-    machine: &str,
-    first: i64,
-    last: i64,
+    table: &str,
+    key: &[(&str, &dyn ToSql)],
+    (first, last): (i64, i64),
 ) -> rusqlite::Result<()> {
-    let key = params![scope.tenant, scope.environment, machine, first, last];
-    let (first, last) = connection
-        .prepare_cached(
-            "SELECT min(?4, coalesce(min(first), ?4)), max(?5, coalesce(max(last), ?5))
-             FROM machine_ranges
-             WHERE tenant = ?1 AND environment = ?2 AND machine = ?3
-                 AND first <= ?5 + 1 AND last >= ?4 - 1",
-        )?
-        .query_row(key, |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })?;
-    let key = params![scope.tenant, scope.environment, machine, first, last];
-    connection
-        .prepare_cached(
-            "DELETE FROM machine_ranges
-             WHERE tenant = ?1 AND environment = ?2 AND machine = ?3 AND first >= ?4 AND last <= ?5",
-        )?
-        .execute(key)?;
-    connection
-        .prepare_cached("INSERT INTO machine_ranges VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(key)?;
-    Ok(())
-}
-
-/// The same for numbers that were lost for one reason.
-fn add_loss(
-    connection: &Connection,
-    scope: Scope,
-    machine: &str,
-    (reason, first, last): (&str, i64, i64),
-) -> rusqlite::Result<()> {
-    let key = params![
-        scope.tenant,
-        scope.environment,
-        machine,
-        reason,
-        first,
-        last
-    ];
-    let (first, last) = connection
-        .prepare_cached(
-            "SELECT min(?5, coalesce(min(first), ?5)), max(?6, coalesce(max(last), ?6))
-             FROM machine_losses
-             WHERE tenant = ?1 AND environment = ?2 AND machine = ?3 AND reason = ?4
-                 AND first <= ?6 + 1 AND last >= ?5 - 1",
-        )?
-        .query_row(key, |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })?;
-    let key = params![
-        scope.tenant,
-        scope.environment,
-        machine,
-        reason,
-        first,
-        last
+    let names: Vec<&str> = key.iter().map(|(name, _)| *name).collect();
+    let is_same = names.join(" = ? AND ");
+    let marks = "?, ".repeat(key.len());
+    let with = |run: [i64; 2]| -> Vec<ToSqlOutput<'_>> {
+        let key = key.iter().filter_map(|(_, value)| value.to_sql().ok());
+        key.chain(run.map(ToSqlOutput::from)).collect()
+    };
+    let touched = format!(
+        "SELECT min(first), max(last) FROM {table}
+         WHERE {is_same} = ? AND last >= ? AND first <= ?"
+    );
+    let touched: (Option<i64>, Option<i64>) = connection.prepare_cached(&touched)?.query_row(
+        params_from_iter(with([first.saturating_sub(1), last.saturating_add(1)])),
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let run = [
+        touched.0.map_or(first, |start| start.min(first)),
+        touched.1.map_or(last, |end| end.max(last)),
     ];
     connection
-        .prepare_cached(
-            "DELETE FROM machine_losses
-             WHERE tenant = ?1 AND environment = ?2 AND machine = ?3 AND reason = ?4
-                 AND first >= ?5 AND last <= ?6",
-        )?
-        .execute(key)?;
+        .prepare_cached(&format!(
+            "DELETE FROM {table} WHERE {is_same} = ? AND first >= ? AND last <= ?"
+        ))?
+        .execute(params_from_iter(with(run)))?;
     connection
-        .prepare_cached("INSERT INTO machine_losses VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-        .execute(key)?;
+        .prepare_cached(&format!(
+            "INSERT INTO {table} ({}, first, last) VALUES ({marks}?, ?)",
+            names.join(", ")
+        ))?
+        .execute(params_from_iter(with(run)))?;
     Ok(())
 }
