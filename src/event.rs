@@ -12,7 +12,7 @@ mod time;
 
 pub use activity::Activity;
 pub use attributes::Attributes;
-pub use facts::{AgentIdentity, Facts, Heartbeat, MachineFacts};
+pub use facts::{AgentIdentity, Facts, Heartbeat, MachineFacts, event_name};
 pub use identity::{Identifier, RECORD_UID};
 pub use sensitive::is_content;
 pub use time::{Timestamp, TimestampError};

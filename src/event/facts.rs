@@ -168,7 +168,7 @@ impl Facts {
         scope: Option<&InstrumentationScope>,
     ) -> Facts {
         let attributes = Attributes::new(&record.attributes, resource);
-        let name = event_name(record, &attributes);
+        let name = event_name(record).unwrap_or_else(|| "unknown".to_owned());
         let activity = Activity::of_event(&name);
         let agent = (activity != Activity::Machine)
             .then(|| AgentIdentity::read(&attributes))
@@ -231,16 +231,17 @@ impl Facts {
     }
 }
 
-fn event_name(record: &LogRecord, attributes: &Attributes<'_>) -> String {
-    let named = attributes
+/// The short name of the event that a record tells of, without the client's prefix, wherever the
+/// client puts it: in `event.name`, in the field of that name, or in the body.
+pub fn event_name(record: &LogRecord) -> Option<String> {
+    let named = Attributes::new(&record.attributes, &[])
         .text("event.name")
         .or_else(|| Some(record.event_name.clone()).filter(|name| !name.is_empty()))
-        .or_else(|| body_name(record))
-        .unwrap_or_else(|| "unknown".to_owned());
-    NAME_PREFIXES
+        .or_else(|| body_name(record))?;
+    let short = NAME_PREFIXES
         .iter()
-        .find_map(|prefix| named.strip_prefix(prefix))
-        .map_or(named.clone(), str::to_owned)
+        .find_map(|prefix| named.strip_prefix(prefix));
+    Some(short.unwrap_or(&named).to_owned())
 }
 
 /// The event's name from a body such as `claude_code.tool_result`; any other body is no name.

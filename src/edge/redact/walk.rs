@@ -13,7 +13,7 @@ use super::{
     policy::Verdict,
     spans::PLACEHOLDER,
 };
-use crate::event::REDACTION_COUNT;
+use crate::event::{REDACTION_COUNT, event_name};
 use crate::otlp::Request;
 
 /// Of which types the secrets were that [`REDACTION_COUNT`] counts.
@@ -115,7 +115,7 @@ impl Walk<'_> {
     }
 
     fn log_record(&mut self, record: &mut LogRecord) {
-        self.event = event_name(record);
+        self.event = event_name(record).unwrap_or_default();
         self.text(&mut record.severity_text);
         self.text(&mut record.event_name);
         if let Some(body) = &mut record.body {
@@ -290,25 +290,6 @@ impl Walk<'_> {
         let values = hits.by_type().map(|(kind, _)| name(kind)).collect();
         set_attribute(attributes, TYPES, Value::ArrayValue(ArrayValue { values }));
     }
-}
-
-/// The event's name without prefix: from the attribute, the field or the body, wherever the client puts it.
-fn event_name(record: &LogRecord) -> String {
-    let attribute = record
-        .attributes
-        .iter()
-        .find(|attribute| attribute.key == "event.name");
-    let named = attribute
-        .and_then(|attribute| attribute.value.as_ref())
-        .and_then(as_text);
-    let field = Some(record.event_name.as_str()).filter(|name| !name.is_empty());
-    let body = record.body.as_ref().and_then(as_text);
-    let name = named.or(field).or(body).unwrap_or_default();
-    let name = ["claude_code.", "claude_cowork."]
-        .iter()
-        .find_map(|prefix| name.strip_prefix(prefix))
-        .unwrap_or(name);
-    name.chars().take(64).collect()
 }
 
 fn as_text(value: &AnyValue) -> Option<&str> {
