@@ -9,6 +9,7 @@
 pub mod config;
 mod router;
 mod auth;
+mod rate;
 mod ingest;
 pub mod store;
 pub mod materialize;
@@ -30,6 +31,7 @@ use crate::shutdown::Shutdown;
 
 use self::auth::{Claims, TOKEN_LIFETIME_SECONDS, TokenKeys};
 use self::config::Config;
+use self::rate::Rates;
 use self::store::{Environment, Installation, Scope, Store, StoreError};
 
 /// The path below which the integration's OTLP endpoint lies.
@@ -43,6 +45,7 @@ pub struct Central {
     pub public_url: String,
     max_body: usize,
     token_keys: TokenKeys,
+    rates: Rates,
     identifier: Identifier,
 }
 
@@ -61,6 +64,7 @@ impl Central {
             store,
             public_url: public_url.trim_end_matches('/').to_owned(),
             max_body: config.max_body,
+            rates: Rates::new(config.requests_per_second),
             token_keys: TokenKeys::open(&directory.join("signing-keys.json"))?,
             identifier: Identifier::new(key_file(&directory.join("identity.key"))?),
         };

@@ -92,6 +92,7 @@ pub async fn run(
         public_url: None,
         data: options.data.join("central"),
         max_body: MAX_BODY,
+        requests_per_second: central::config::DEFAULT_REQUESTS_PER_SECOND,
     };
     let central = Arc::new(Central::open(&config, central_url.clone()).await?);
     let credentials = credentials(&central, &options.data.join("dev.json")).await?;

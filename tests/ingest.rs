@@ -266,6 +266,38 @@ async fn says_what_is_wrong_with_a_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_above_its_rate_is_told_when_to_come_back_and_others_are_not() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start_with_rate(directory.path(), 1).await;
+    let bearer = central.install().await.authorization_header;
+    let mut refused = None;
+    for _ in 0..100 {
+        let answer = post(&central.url, Some(&bearer), EMPTY).await;
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+    let refused = refused.expect("a hundred requests in a row are more than one a second");
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let other = central.install().await.authorization_header;
+    assert_eq!(
+        post(&central.url, Some(&other), EMPTY).await.status(),
+        StatusCode::OK
+    );
+    // A client that obeys loses nothing.
+    let body = request(&claude_session("ada@example.com", "patient", 3)).to_string();
+    crate::support::eventually("room again", async || {
+        let answer = post(&central.url, Some(&bearer), body.clone()).await;
+        answer.status().is_success().then_some(())
+    })
+    .await;
+    central.api().await.wait_for_events("events", 3).await;
+    central.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_clients_at_once_are_all_stored() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let central = TestCentral::start(directory.path()).await;

@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::{Mistakes, Reader};
+use crate::config::{Mistakes, Reader, Setting};
 
 /// Largest request body that is accepted, before and after inflating, unless configured otherwise.
 const DEFAULT_MAX_BODY: u64 = 64 << 20;
+
+/// Requests a second that one token may send unless configured otherwise: a fleet shares a token, and
+/// comes back all at once after an outage.
+pub const DEFAULT_REQUESTS_PER_SECOND: u32 = 2_000;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
@@ -19,6 +23,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Largest body in bytes, before and after inflating.
     pub max_body: usize,
+    /// Requests a second that one token may send; more are answered with 429.
+    pub requests_per_second: u32,
 }
 
 impl Config {
@@ -35,7 +41,7 @@ impl Config {
         let config = Config {
             address: reader
                 .parsed("listen.address", expected, |value| match value {
-                    crate::config::Setting::Text(text) => text.parse().ok(),
+                    Setting::Text(text) => text.parse().ok(),
                     _ => None,
                 })
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
@@ -46,6 +52,20 @@ impl Config {
             ),
             max_body: usize::try_from(reader.size("listen.max_body").unwrap_or(DEFAULT_MAX_BODY))
                 .unwrap_or(usize::MAX),
+            requests_per_second: reader
+                .parsed(
+                    "ingest.requests_per_second",
+                    "a number from 1 on",
+                    |value| {
+                        match value {
+                            Setting::Integer(number) => u32::try_from(*number).ok(),
+                            Setting::Text(text) => text.parse().ok(),
+                            _ => None,
+                        }
+                        .filter(|number| *number > 0)
+                    },
+                )
+                .unwrap_or(DEFAULT_REQUESTS_PER_SECOND),
         };
         reader.finish()?;
         Ok(config)

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -50,6 +51,9 @@ impl Central {
             return Err(Refusal::method_not_allowed());
         }
         let writer = self.authenticate(&head.headers).await?;
+        self.rates
+            .admit(&writer.token_id, Instant::now())
+            .map_err(Refusal::too_many)?;
         Ok((Exchange::open(target, head)?, writer))
     }
 

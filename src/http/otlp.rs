@@ -4,6 +4,8 @@
 //! Statuses are chosen for clients that lose a batch on most of them (WIRE.md, section 4): 400 only
 //! for a body that is not OTLP at all, 503 with `Retry-After` for whatever may pass later, never 500.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -141,6 +143,16 @@ impl Refusal {
     pub fn unavailable(message: impl Into<String>) -> Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
             .with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
+    }
+
+    /// 429: try again after `wait`, in whole seconds.
+    pub fn too_many(wait: Duration) -> Refusal {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Refusal::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "this token sends more requests than it may; larger batches need fewer",
+        )
+        .with_header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
 
     /// The same with one more header.

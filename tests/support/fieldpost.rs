@@ -37,6 +37,12 @@ pub(crate) struct TestCentral {
 impl TestCentral {
     /// Starts on a free port, with its data in `directory`.
     pub(crate) async fn start(directory: &Path) -> TestCentral {
+        let usual = fieldpost::central::config::DEFAULT_REQUESTS_PER_SECOND;
+        TestCentral::start_with_rate(directory, usual).await
+    }
+
+    /// The same with so many requests a second for each token.
+    pub(crate) async fn start_with_rate(directory: &Path, rate: u32) -> TestCentral {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a free port");
@@ -46,6 +52,7 @@ impl TestCentral {
             public_url: None,
             data: directory.to_owned(),
             max_body: 64 << 20,
+            requests_per_second: rate,
         };
         let url = format!("http://{address}");
         let central = Arc::new(
