@@ -11,7 +11,7 @@ mod activity;
 mod time;
 
 pub use activity::Activity;
-pub use attributes::Attributes;
+pub use attributes::{Attributes, attribute, set_attribute};
 pub use facts::{AgentIdentity, Facts, Heartbeat, MachineFacts, event_name};
 pub use identity::{Identifier, RECORD_UID};
 pub use sensitive::is_content;

@@ -26,19 +26,11 @@ struct Fingerprint {
 }
 
 impl FileWatch {
-    /// Watches the directory of `path`, because a file that is renamed over is another file.
-    ///
-    /// # Errors
-    /// When the directory cannot be watched.
-    pub fn new(path: &Path) -> notify::Result<FileWatch> {
-        FileWatch::of([path])
-    }
-
-    /// The same for several files.
+    /// Watches the directories of `paths`, because a file that is renamed over is another file.
     ///
     /// # Errors
     /// When a directory cannot be watched; the error names it.
-    pub fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> notify::Result<FileWatch> {
+    pub fn new<'a>(paths: impl IntoIterator<Item = &'a Path>) -> notify::Result<FileWatch> {
         let files: Vec<PathBuf> = paths.into_iter().map(Path::to_owned).collect();
         let (sender, events) = watch::channel(());
         let handler = move |event: notify::Result<notify::Event>| {

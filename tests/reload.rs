@@ -22,7 +22,7 @@ fn write(path: &Path, text: &str) {
 async fn a_changed_file_is_noticed_and_its_neighbors_are_not() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("token");
-    let mut watch = FileWatch::new(&file).expect("the directory can be watched");
+    let mut watch = FileWatch::new([file.as_path()]).expect("the directory can be watched");
     write(&file, "one");
     noticed(&mut watch, "a new file").await;
     write(&file, "three");
@@ -56,7 +56,7 @@ async fn a_swapped_symlink_is_noticed() {
     // As orchestrators mount secrets: token -> ..data/token, and ..data is swapped.
     symlink("old", at("..data")).expect("a link");
     symlink("..data/token", at("token")).expect("a link");
-    let mut watch = FileWatch::new(&at("token")).expect("the directory can be watched");
+    let mut watch = FileWatch::new([at("token").as_path()]).expect("the directory can be watched");
     symlink("new", at("..next")).expect("a link");
     fs::rename(at("..next"), at("..data")).expect("it is swapped");
     noticed(&mut watch, "a swapped link").await;

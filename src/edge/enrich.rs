@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
-use crate::event::{EDGE_ID, EDGE_SEQ, EDGE_VERSION, PEER_UID, PROCESS_OWNER};
+use crate::event::{EDGE_ID, EDGE_SEQ, EDGE_VERSION, PEER_UID, PROCESS_OWNER, attribute};
 use crate::otlp::Request;
 
 use super::owner::Owner;
@@ -26,10 +26,8 @@ impl Enricher {
     /// Reads the machine's facts; `fixed` attributes come from the configuration. The edge's own
     /// attributes are added only for an `edge_id`.
     pub(super) fn new(edge_id: Option<&str>, fixed: &BTreeMap<String, String>) -> Enricher {
-        let mut attributes: Vec<KeyValue> = fixed
-            .iter()
-            .map(|(key, value)| attribute(key, value))
-            .collect();
+        let mut attributes: Vec<KeyValue> =
+            fixed.iter().map(|(key, value)| named(key, value)).collect();
         let facts = [
             (EDGE_ID, edge_id.map(str::to_owned)),
             (
@@ -49,7 +47,7 @@ impl Enricher {
         attributes.extend(
             facts
                 .into_iter()
-                .filter_map(|(key, value)| Some(attribute(key, &value?))),
+                .filter_map(|(key, value)| Some(named(key, &value?))),
         );
         Enricher {
             attributes,
@@ -84,14 +82,10 @@ impl Enricher {
 
     fn about(&self, owner: &Owner) -> Vec<KeyValue> {
         let name = owner.name.as_deref();
-        let name = name.map(|name| attribute(PROCESS_OWNER, name));
-        let uid = self.extras.then(|| KeyValue {
-            key: PEER_UID.to_owned(),
-            value: Some(AnyValue {
-                value: Some(Value::IntValue(owner.uid.into())),
-            }),
-            ..KeyValue::default()
-        });
+        let name = name.map(|name| named(PROCESS_OWNER, name));
+        let uid = self
+            .extras
+            .then(|| attribute(PEER_UID, Value::IntValue(owner.uid.into())));
         name.into_iter().chain(uid).collect()
     }
 
@@ -114,14 +108,8 @@ fn remove_own_keys(attributes: &mut Vec<KeyValue>) {
     attributes.retain(|attribute| !OWN_KEYS.contains(&attribute.key.as_str()));
 }
 
-fn attribute(key: &str, value: &str) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue {
-            value: Some(Value::StringValue(value.to_owned())),
-        }),
-        ..KeyValue::default()
-    }
+fn named(key: &str, value: &str) -> KeyValue {
+    attribute(key, Value::StringValue(value.to_owned()))
 }
 
 fn host_name() -> Option<String> {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
+    AnyValue, ArrayValue, InstrumentationScope, any_value::Value,
 };
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
-use crate::event::{HEARTBEAT, LOST, Timestamp};
+use crate::event::{HEARTBEAT, LOST, Timestamp, attribute};
 use crate::otlp::Request;
 use crate::shutdown::Shutdown;
 
@@ -104,13 +104,5 @@ fn heartbeat(queue: &Queue, losses: &Losses, now: Timestamp) -> ExportLogsServic
 fn text(text: &str) -> AnyValue {
     AnyValue {
         value: Some(Value::StringValue(text.to_owned())),
-    }
-}
-
-fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
-        ..KeyValue::default()
     }
 }

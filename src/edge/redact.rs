@@ -30,7 +30,7 @@ use rules::RuleFile;
 pub use rules::RuleError;
 pub use split::split_half;
 
-use crate::event::EDGE_SEQ;
+use crate::event::{EDGE_SEQ, set_attribute};
 use crate::otlp::{Request, Signal};
 
 /// Proof that a request went through redaction: made here and nowhere else.
@@ -87,7 +87,7 @@ impl Redacted {
             .flat_map(|scope| &mut scope.log_records)
             .zip(first_seq..)
         {
-            walk::set_attribute(&mut record.attributes, EDGE_SEQ, walk::int(seq));
+            set_attribute(&mut record.attributes, EDGE_SEQ, walk::int(seq));
         }
     }
 

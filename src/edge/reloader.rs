@@ -61,7 +61,7 @@ impl Reloader {
     ) {
         loop {
             let files = self.files();
-            let mut watch = FileWatch::of(files.iter().map(PathBuf::as_path))
+            let mut watch = FileWatch::new(files.iter().map(PathBuf::as_path))
                 .inspect_err(|error| {
                     tracing::warn!(%error, "the configuration is read again on SIGHUP only");
                 })

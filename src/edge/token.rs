@@ -57,7 +57,7 @@ impl Token {
             .collect();
         let watch = match files.is_empty() {
             true => None,
-            false => Some(FileWatch::of(files).context("cannot watch the folder of the token")?),
+            false => Some(FileWatch::new(files).context("cannot watch the folder of the token")?),
         };
         Ok(Token {
             sources: sources.to_vec(),

@@ -1,4 +1,4 @@
-//! Reads attributes whatever type the client gave them.
+//! Reads attributes whatever type the client gave them, and makes them.
 //!
 //! Clients send numbers as JSON numbers, as decimal strings and as string attributes, and booleans
 //! as `"true"` (WIRE.md, section 1): every reader here coerces.
@@ -95,6 +95,21 @@ impl<'a> Attributes<'a> {
             .map(str::to_owned)
             .collect()
     }
+}
+
+/// An attribute as OTLP has it.
+pub fn attribute(key: &str, value: Value) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    }
+}
+
+/// Sets an attribute; one of that name that is there already gives way.
+pub fn set_attribute(attributes: &mut Vec<KeyValue>, key: &str, value: Value) {
+    attributes.retain(|attribute| attribute.key != key);
+    attributes.push(attribute(key, value));
 }
 
 fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {

@@ -10,9 +10,11 @@ use std::collections::HashMap;
 
 use blake3::Hash;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message;
+
+use super::set_attribute;
 
 /// OpenTelemetry's semantic convention for the identity of a log record.
 pub const RECORD_UID: &str = "log.record.uid";
@@ -68,7 +70,11 @@ impl Identifier {
                     let ordinal = ordinals.entry(content).or_default();
                     let uid = self.hash(&[content.as_bytes(), &ordinal.to_be_bytes()]);
                     *ordinal += 1;
-                    set_uid(record, digits(&uid));
+                    set_attribute(
+                        &mut record.attributes,
+                        RECORD_UID,
+                        Value::StringValue(digits(&uid)),
+                    );
                 }
             }
         }
@@ -113,17 +119,4 @@ fn has_uid(record: &LogRecord) -> bool {
                 Some(Value::StringValue(uid)) if !uid.is_empty() && uid.len() <= MAX_FOREIGN_UID
             )
     })
-}
-
-fn set_uid(record: &mut LogRecord, uid: String) {
-    record
-        .attributes
-        .retain(|attribute| attribute.key != RECORD_UID);
-    record.attributes.push(KeyValue {
-        key: RECORD_UID.to_owned(),
-        value: Some(AnyValue {
-            value: Some(Value::StringValue(uid)),
-        }),
-        ..KeyValue::default()
-    });
 }

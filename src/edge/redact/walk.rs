@@ -13,7 +13,7 @@ use super::{
     policy::Verdict,
     spans::PLACEHOLDER,
 };
-use crate::event::{REDACTION_COUNT, event_name};
+use crate::event::{REDACTION_COUNT, event_name, set_attribute};
 use crate::otlp::Request;
 
 /// Of which types the secrets were that [`REDACTION_COUNT`] counts.
@@ -63,16 +63,6 @@ pub(super) fn request(redactor: &Redactor, mut request: Request) -> Request {
         }
     }
     request
-}
-
-/// Sets an attribute; one of that name that is there already gives way.
-pub(super) fn set_attribute(attributes: &mut Vec<KeyValue>, key: &str, value: Value) {
-    attributes.retain(|attribute| attribute.key != key);
-    attributes.push(KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
-        ..Default::default()
-    });
 }
 
 /// A count as OTLP has it.
