@@ -162,6 +162,25 @@ async fn a_queue_that_refuses_keeps_everything_and_goes_on_when_there_is_room() 
     assert_eq!(drain(&queue, stored).await, [(stored, stored + 1)]);
 }
 
+#[tokio::test]
+async fn a_refusal_leaves_no_hole_however_little_room_there_is() {
+    let directory = TempDir::new().unwrap();
+    let queue = open_within(directory.path(), small(WhenFull::Reject));
+    let mut stored = 0;
+    // Closer and closer to the edge, with bytes that do not compress.
+    for bytes in [100_000, 10_000, 2000, 1000, 500, 250, 120, 60, 30, 15, 1] {
+        while queue
+            .append(redacted(logs(stored..stored + 1, bytes)))
+            .await
+            .is_ok()
+        {
+            stored += 1;
+        }
+        assert_eq!(queue.last_seq(), stored, "at {bytes} bytes");
+        assert_eq!(queue.losses(10).ranges, []);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once_stay_within_the_bounds_too() {
     for when_full in [WhenFull::DropOldest, WhenFull::Reject] {

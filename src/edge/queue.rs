@@ -231,7 +231,8 @@ impl Queue {
             return Err(AppendError::Closed);
         }
         // Refused before it is numbered, an append leaves no hole in the numbers.
-        if inner.shared.refuses(bytes as u64) {
+        let bound = prepare::stored_bound(bytes, records.numbered_records());
+        if inner.shared.refuses(bound) {
             return Err(AppendError::Full);
         }
         let (done, stored) = oneshot::channel();

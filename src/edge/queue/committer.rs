@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     AppendError, StorageError,
-    entry::{PART_MAX_BYTES, Set, from_millis, millis},
+    entry::{PART_MAX_BYTES, SET_BYTES, Set, from_millis, millis},
     info::Totals,
     keeper::Errand,
     ledger::Reason,
@@ -54,10 +54,8 @@ impl Append {
 
     /// What it takes on disk, give or take the headers.
     fn stored_bytes(&self) -> u64 {
-        self.sets
-            .iter()
-            .map(|set| set.frame.len() as u64 + 128)
-            .sum()
+        let bytes = |set: &Set| set.frame.len() as u64 + SET_BYTES;
+        self.sets.iter().map(bytes).sum()
     }
 }
 

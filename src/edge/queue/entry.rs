@@ -25,6 +25,8 @@ use crate::otlp::Signal;
 /// Longest part. With the header it stays below `segment_size / 4 - 128` bytes; above that sled
 /// writes a blob file, which it never syncs.
 pub(super) const PART_MAX_BYTES: usize = 96 << 10;
+/// What a set takes on disk beside its frame, give or take.
+pub(super) const SET_BYTES: u64 = 128;
 const HEADER_BYTES: usize = 46;
 const CRC_OFFSET: usize = 42;
 const VERSION: u8 = 1;

@@ -9,11 +9,13 @@ use std::{
 use prost::Message as _;
 use zstd::bulk::Compressor;
 
-use super::entry::Set;
+use super::entry::{SET_BYTES, Set};
 use crate::{edge::redact::Redacted, otlp::Request};
 
 /// A request longer than this is cut between records, so that a batch can be cut there too.
 const PIECE_PLAIN_BYTES: usize = 1 << 20;
+/// What a record's number adds to it, with all lengths around it that may grow by a byte.
+const NUMBER_BYTES: u64 = 48;
 /// Level 3 makes requests like Claude's 1 to 2 % smaller for up to twice the time.
 const LEVEL: i32 = 1;
 /// Compressors kept while idle, for their memory.
@@ -43,6 +45,17 @@ pub(super) fn plain_bytes(request: &Request) -> usize {
         Request::Metrics(metrics) => metrics.encoded_len(),
         Request::Traces(traces) => traces.encoded_len(),
     }
+}
+
+/// What so many bytes take on disk at most, once their records are numbered and compressed in vain.
+/// Only a long resource, which every piece of a cut request repeats, may take more.
+pub(super) fn stored_bound(plain_bytes: usize, numbers: u64) -> u64 {
+    let numbered = plain_bytes as u64 + numbers * NUMBER_BYTES;
+    // A cut halves the records, so at each depth fewer pieces are cut than a request has such lengths.
+    let depth = u64::from(u64::BITS - numbers.leading_zeros());
+    let pieces = 1 + numbered / PIECE_PLAIN_BYTES as u64 * depth;
+    // What zstd adds to bytes that it cannot compress (`ZSTD_compressBound`), and a set's own.
+    numbered + numbered / 256 + pieces * (64 + SET_BYTES)
 }
 
 /// Numbers the records from `first_seq` on and makes the sets.
