@@ -25,6 +25,7 @@ mod portal;
 mod templates;
 mod dev;
 mod soak;
+mod powercut;
 mod cli;
 mod architecture;
 mod support;

@@ -10,6 +10,7 @@ pub(crate) mod proxy;
 pub(crate) mod process;
 pub(crate) mod records;
 pub(crate) mod queue;
+pub(crate) mod powercut;
 pub(crate) mod clients;
 pub(crate) mod rust_exporter;
 pub(crate) mod model;

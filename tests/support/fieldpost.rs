@@ -184,6 +184,7 @@ pub(crate) fn write_token(file: &Path, token: &str) {
 /// A process of the binary under test, with a port that stays the same over restarts.
 pub(crate) struct Service {
     arguments: Vec<String>,
+    environment: Vec<(&'static str, PathBuf)>,
     health: String,
     child: Child,
 }
@@ -191,6 +192,17 @@ pub(crate) struct Service {
 impl Service {
     /// Runs `fieldpost HALF run` with a configuration file, and waits until it takes requests.
     pub(crate) async fn start(half: &str, directory: &Path, config: &str, port: u16) -> Service {
+        Service::start_in(half, directory, config, port, &[]).await
+    }
+
+    /// The same in an environment that holds these variables.
+    pub(crate) async fn start_in(
+        half: &str,
+        directory: &Path,
+        config: &str,
+        port: u16,
+        environment: &[(&'static str, PathBuf)],
+    ) -> Service {
         let file = directory.join(format!("{half}.toml"));
         fs::write(&file, config).expect("the directory is writable");
         let arguments = vec![
@@ -200,9 +212,11 @@ impl Service {
             file.display().to_string(),
         ];
         let health = format!("http://127.0.0.1:{port}/healthz");
-        let child = spawn(&arguments);
+        let environment = environment.to_vec();
+        let child = spawn(&arguments, &environment);
         let service = Service {
             arguments,
+            environment,
             health,
             child,
         };
@@ -217,7 +231,7 @@ impl Service {
 
     /// Starts again with the same configuration.
     pub(crate) async fn start_again(&mut self) {
-        self.child = spawn(&self.arguments);
+        self.child = spawn(&self.arguments, &self.environment);
         self.wait_until_ready().await;
     }
 
@@ -289,9 +303,10 @@ impl Pair {
     }
 }
 
-fn spawn(arguments: &[String]) -> Child {
+fn spawn(arguments: &[String], environment: &[(&'static str, PathBuf)]) -> Child {
     command()
         .args(arguments)
+        .envs(environment.iter().cloned())
         .spawn()
         .expect("the binary starts")
 }
