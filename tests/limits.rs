@@ -11,11 +11,11 @@ use fieldpost::edge::queue::{AppendError, BatchLimits, Limits, Queue, Reason, Wh
 use tempfile::TempDir;
 
 use crate::support::eventually;
-use crate::support::fieldpost::{TestCentral, TestEdge, client, edge_config, folder};
+use crate::support::fieldpost::{TestCentral, TestEdge, edge_config, folder};
+use crate::support::flood::post_until;
 use crate::support::queue::{
     append, drain, logs, next, open, open_within, read, redacted, segments,
 };
-use crate::support::records::{claude_session, request};
 use crate::support::upstream::Upstream;
 
 /// Records of 100 kB fit into this 20 times; a segment takes two or three.
@@ -302,50 +302,6 @@ async fn an_empty_segment_is_not_ended_however_old_it_is() {
     assert_eq!(drain(&queue, 1).await, [(1, 2)]);
 }
 
-/// Answers to requests of one session each, posted one after the other until `enough`.
-async fn post_until(
-    edge: &TestEdge,
-    mut enough: impl FnMut(usize, u16) -> bool,
-) -> Vec<(String, u16)> {
-    let mut answers = Vec::new();
-    for n in 0.. {
-        let session = format!("session-{n}");
-        let mut records = claude_session("ada@example.com", &session, 20);
-        for (i, record) in records.iter_mut().enumerate() {
-            let words = words(n * 100 + i as u64, 2000);
-            record.attributes.insert("prompt".into(), words.into());
-        }
-        let answer = client()
-            .post(edge.logs())
-            .header("content-type", "application/json")
-            .body(request(&records).to_string())
-            .send()
-            .await
-            .expect("the edge answers");
-        let status = answer.status().as_u16();
-        answers.push((session, status));
-        if enough(answers.len(), status) {
-            break;
-        }
-    }
-    answers
-}
-
-/// So many short words that do not compress well, and are no secrets.
-fn words(seed: u64, count: usize) -> String {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut text = String::new();
-    for _ in 0..count {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let letters = state.to_le_bytes().map(|byte| char::from(b'a' + byte % 26));
-        text.extend(&letters[..4]);
-        text.push(' ');
-    }
-    text
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_that_rejects_answers_503_and_delivers_what_it_acknowledged() {
     let up = Arc::new(AtomicBool::new(false));
@@ -362,7 +318,7 @@ async fn an_edge_that_rejects_answers_503_and_delivers_what_it_acknowledged() {
     );
     let edge = TestEdge::start_with(directory.path(), &config).await;
     let mut refusals = 0;
-    let answers = post_until(&edge, |_, status| {
+    let answers = post_until(&edge.logs(), "session", |_, status| {
         refusals += usize::from(status == 503);
         refusals == 3
     })
@@ -396,7 +352,7 @@ async fn the_service_shows_what_a_full_queue_dropped_and_that_nothing_else_is_mi
     };
     // Nobody listens there.
     let edge = TestEdge::start_with(directory.path(), &small("http://127.0.0.1:9/v1/logs")).await;
-    let answers = post_until(&edge, |answers, _| answers == 14).await;
+    let answers = post_until(&edge.logs(), "session", |answers, _| answers == 14).await;
     assert!(
         answers.iter().all(|(_, status)| *status == 200),
         "{answers:?}"

@@ -12,6 +12,7 @@ mod lenient;
 mod redaction;
 mod queue;
 mod limits;
+mod disk_full;
 mod parked;
 mod forwarder;
 mod upstream;

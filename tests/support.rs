@@ -9,6 +9,8 @@ pub(crate) mod tls;
 pub(crate) mod proxy;
 pub(crate) mod process;
 pub(crate) mod records;
+pub(crate) mod flood;
+pub(crate) mod disk;
 pub(crate) mod queue;
 pub(crate) mod powercut;
 pub(crate) mod clients;

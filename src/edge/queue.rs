@@ -23,6 +23,7 @@
 //! state.db/                   a small sled database: the cursor
 //! ages                        how old the segments are
 //! ledger                      numbers of lost records, and why
+//! ballast                     space that is given back to open the queue on a full disk
 //! parked.db/                  segments with records that no upstream will take
 //! *.bad/                      damaged segments, put aside; *.trash/ is being deleted
 //! ```
@@ -58,8 +59,9 @@
 //!   The oldest segment goes whole, even with damage in it; but not the last, and none of which a
 //!   batch is handed out, for that may be with the upstream already: then the next oldest goes.
 //!   Or else the append is refused. Segments whose time is up go the same way (`queue/limits.rs`).
-//! * *the disk is full, or fails*: the append is refused, the segment is left, and the next append
-//!   begins a new one. Reading goes on.
+//! * *the disk is full, or fails*: the segment is left. On a full disk the oldest segments give way
+//!   where they may, and the append is tried again; or else it is refused, and the next one begins
+//!   a new segment. Reading goes on.
 //! * *a segment does not open*: sled's `*.generating` files go before every opening; after
 //!   damage its `conf` goes, then its `snap.*`, which sled makes anew; then the segment is put
 //!   aside.
@@ -161,6 +163,16 @@ pub struct Depth {
 impl Queue {
     /// Opens the queue in `directory`, making it if need be. Blocks on the disk.
     pub fn open(directory: &Path, limits: Limits) -> Result<Queue, OpenError> {
+        match Queue::try_open(directory, limits.clone()) {
+            Err(error) if error.is_full_disk() && directory::drop_ballast(directory) => {
+                tracing::warn!(path = %directory.display(), "the queue's disk is full");
+                Queue::try_open(directory, limits)
+            }
+            settled => settled.inspect(|_| directory::take_ballast(directory)),
+        }
+    }
+
+    fn try_open(directory: &Path, limits: Limits) -> Result<Queue, OpenError> {
         let lock = Arc::new(directory::claim(directory)?);
         let failed = |error| OpenError::storage(directory, error);
         let ledger = Ledger::open(directory.join("ledger"))

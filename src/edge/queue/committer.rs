@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    AppendError, StorageError,
+    AppendError, StorageError, directory,
     entry::{PART_MAX_BYTES, SET_BYTES, Set, from_millis, millis},
     info::Totals,
     keeper::Errand,
@@ -145,10 +145,9 @@ impl Writer {
         self.drop_what_is_old();
         turn.appends = self.admit(turn.appends);
         if !turn.appends.is_empty() {
-            let result = self.commit(&turn.appends);
+            let result = self.commit_or_make_room(&turn.appends);
             if let Err(error) = &result {
                 tracing::error!(%error, appends = turn.appends.len(), "the queue cannot store records");
-                self.abandon();
             }
             for append in turn.appends {
                 if result.is_err() {
@@ -256,13 +255,19 @@ impl Writer {
             );
         }
         self.shared.given_back(dropped.bytes);
-        // The space is free when this returns. Only a keeper that has stopped does not answer; the
-        // next start then finds the segment.
+        self.wait_for_keeper();
+        // On a full disk there may have been no room for it before.
+        ledger.save_what_is_unsaved();
+        true
+    }
+
+    /// When this returns, the space of full segments' reserves and of deleted segments is free. Only a
+    /// keeper that has stopped does not answer; the next start then does its work.
+    fn wait_for_keeper(&self) {
         let (done, deleted) = oneshot::channel();
         if self.keeper.send(Errand::Drained(done)).is_ok() {
             let _ = deleted.blocking_recv();
         }
-        true
     }
 
     /// How long the queue has been open, over all restarts.
@@ -273,6 +278,36 @@ impl Writer {
     fn save_ages(&mut self) {
         let (now, segments) = (self.now(), self.shared.backlog().segments());
         self.ages.save(&self.shared.root, now, &segments);
+    }
+
+    /// Where the disk is full, waits for what is being given back; then, if old records give way, the
+    /// oldest go until the new ones fit: others may fill the disk faster than its space is measured.
+    fn commit_or_make_room(&mut self, appends: &[Append]) -> Result<(), StorageError> {
+        let mut waited = false;
+        let mut result = self.commit(appends);
+        while let Err(error) = &result {
+            self.abandon();
+            if !error.is_full_disk() {
+                break;
+            }
+            if !waited {
+                self.wait_for_keeper();
+                waited = true;
+            } else if !self.drop_for_the_disk() {
+                break;
+            }
+            result = self.commit(appends);
+        }
+        result
+    }
+
+    /// Drops the oldest segment, and more until the disk has its floor again, where that is allowed.
+    fn drop_for_the_disk(&self) -> bool {
+        self.shared.measure_space();
+        let drops = self.shared.limits.when_full == WhenFull::DropOldest;
+        let dropped = drops && self.drop_oldest(Reason::Disk, |_| true);
+        while dropped && self.shared.lacking() > 0 && self.drop_oldest(Reason::Disk, |_| true) {}
+        dropped
     }
 
     fn commit(&mut self, appends: &[Append]) -> Result<(), StorageError> {
@@ -351,6 +386,7 @@ impl Writer {
             unsynced_since: None,
             begun: self.now(),
         });
+        directory::take_ballast(root);
         // The segment before may have waited for this one to be deleted.
         let _ = self.keeper.send(Errand::Tidy);
         Ok(())

@@ -12,6 +12,9 @@ const FORMAT: &str = "1";
 pub(super) const SEGMENT: &str = "sled";
 pub(super) const QUARANTINED: &str = "bad";
 const TRASH: &str = "trash";
+const BALLAST: &str = "ballast";
+/// Opening a queue writes: snapshots of sled's, what segments hold. So does the ledger.
+const BALLAST_BYTES: u64 = 4 << 20;
 
 /// Makes the directory if need be, and takes it for this process until the returned file is closed.
 pub(super) fn claim(root: &Path) -> Result<File, OpenError> {
@@ -110,6 +113,41 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// Keeps disk space for a file that is still to be written, without making it longer.
+#[cfg(target_os = "linux")]
+pub(super) fn set_aside(file: &File, bytes: u64) -> io::Result<()> {
+    use rustix::{fs::FallocateFlags, io::Errno};
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
+        // Not every file system can; a full disk then shows later.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Only Linux is asked.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn set_aside(_: &File, _: u64) -> io::Result<()> {
+    Ok(())
+}
+
+/// Takes disk space that [`drop_ballast`] gives back, where it is not taken yet and there is enough.
+pub(super) fn take_ballast(root: &Path) {
+    let path = root.join(BALLAST);
+    if path.exists() {
+        return;
+    }
+    let taken = File::create(&path).and_then(|file| set_aside(&file, BALLAST_BYTES));
+    if let Err(error) = taken {
+        let _ = fs::remove_file(&path);
+        tracing::debug!(%error, "there is no space for the queue's ballast now");
+    }
+}
+
+/// Gives back the space that was kept for when the disk is full. Whether there was any.
+pub(super) fn drop_ballast(root: &Path) -> bool {
+    fs::remove_file(root.join(BALLAST)).is_ok()
 }
 
 /// Makes a directory, for its owner alone: what is queued is not for other users of the machine.

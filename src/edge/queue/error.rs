@@ -79,6 +79,21 @@ impl OpenError {
             other => Self::io(path, io::Error::other(other)),
         }
     }
+
+    pub(super) fn is_full_disk(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_full_disk(source))
+    }
+}
+
+impl StorageError {
+    /// There is no space on the disk, or none for this account.
+    pub(super) fn is_full_disk(&self) -> bool {
+        matches!(self, Self::Io(error) if is_full_disk(error))
+    }
+}
+
+fn is_full_disk(error: &io::Error) -> bool {
+    [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind())
 }
 
 impl From<io::Error> for StorageError {

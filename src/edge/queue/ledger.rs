@@ -18,8 +18,11 @@ use std::{
     collections::BTreeMap,
     fs, io,
     ops::RangeInclusive,
-    path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::directory;
@@ -84,6 +87,8 @@ pub struct Losses {
 pub(super) struct Ledger {
     path: PathBuf,
     book: Mutex<Book>,
+    /// The disk did not take it.
+    is_unsaved: AtomicBool,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -110,6 +115,7 @@ impl Ledger {
         Ok(Ledger {
             path,
             book: Mutex::new(book),
+            is_unsaved: AtomicBool::new(false),
         })
     }
 
@@ -190,8 +196,21 @@ impl Ledger {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tries again what the disk did not take.
+    pub(super) fn save_what_is_unsaved(&self) {
+        if self.is_unsaved.load(Ordering::Relaxed) {
+            self.save(&self.book());
+        }
+    }
+
     fn save(&self, book: &Book) {
-        if let Err(error) = directory::replace_file(&self.path, &book.write()) {
+        let text = book.write();
+        let mut saved = directory::replace_file(&self.path, &text);
+        if saved.is_err() && directory::drop_ballast(self.path.parent().unwrap_or(Path::new("."))) {
+            saved = directory::replace_file(&self.path, &text);
+        }
+        self.is_unsaved.store(saved.is_err(), Ordering::Relaxed);
+        if let Err(error) = saved {
             tracing::error!(%error, "the ledger of lost records cannot be written; after a crash these would count as missing");
         }
     }

@@ -25,7 +25,6 @@ const SLED_SEGMENT_BYTES: usize = 512 << 10;
 const CACHE_BYTES: u64 = 1 << 20;
 /// Set aside on disk for a new segment of the queue, so that a full disk shows when a segment
 /// begins and not in the middle of one.
-#[cfg(target_os = "linux")]
 const RESERVE_BYTES: u64 = 14 << 20;
 /// How long sled's own threads may still hold the file of a database that was just closed.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -74,7 +73,7 @@ impl Segment {
         let db = guarded(|| configuration(path, SLED_SEGMENT_BYTES).open())?;
         let data = open_data(path)?;
         if reserve == Reserve::Yes {
-            set_aside(&data)?;
+            directory::set_aside(&data, RESERVE_BYTES)?;
         }
         let segment = Segment {
             path: path.to_owned(),
@@ -180,12 +179,13 @@ impl Segment {
         Ok(totals)
     }
 
-    /// Writes down what the segment holds and gives the disk what it did not need. Nothing is
+    /// Gives the disk what the segment did not need and writes down what it holds. Nothing is
     /// inserted afterwards.
     pub(super) fn seal(&self, totals: Totals) -> Result<(), StorageError> {
-        Info::Sealed(totals).write(&self.path)?;
+        // The space first: on a full disk the other needs some.
         let length = self.data.metadata()?.len();
-        Ok(self.data.set_len(length)?)
+        self.data.set_len(length)?;
+        Ok(Info::Sealed(totals).write(&self.path)?)
     }
 }
 
@@ -304,21 +304,6 @@ fn remove_files(path: &Path, doomed: impl Fn(&str) -> bool) -> io::Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
-    Ok(())
-}
-
-#[cfg(target_os = "linux")]
-fn set_aside(data: &File) -> io::Result<()> {
-    use rustix::{fs::FallocateFlags, io::Errno};
-    match rustix::fs::fallocate(data, FallocateFlags::KEEP_SIZE, 0, RESERVE_BYTES) {
-        // Not every file system can; a full disk then shows later.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
-        result => Ok(result?),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn set_aside(_: &File) -> io::Result<()> {
     Ok(())
 }
 

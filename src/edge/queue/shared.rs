@@ -66,6 +66,11 @@ impl Shared {
         space.lacking(&self.root, self.limits.min_free)
     }
 
+    /// What is known of the disk's free space is wrong.
+    pub(super) fn measure_space(&self) {
+        *self.space.lock().unwrap_or_else(PoisonError::into_inner) = Space::default();
+    }
+
     /// So much will be free soon.
     pub(super) fn given_back(&self, bytes: u64) {
         let mut space = self.space.lock().unwrap_or_else(PoisonError::into_inner);
