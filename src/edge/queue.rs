@@ -102,6 +102,7 @@ mod keeper;
 mod parked;
 mod recovery;
 mod segment;
+mod salvage;
 mod info;
 mod directory;
 mod shared;

@@ -12,10 +12,12 @@
 //! |     26 |     8 | appended at, milliseconds since 1970                           |
 //! |     34 |     4 | bytes of the set before compression                            |
 //! |     38 |     4 | bytes of the set's frame                                       |
-//! |     42 |     4 | CRC32 of the entry's number, the fields above, and the part    |
-//! |     46 |       | the part                                                       |
+//! |     42 |     8 | the entry's number                                             |
+//! |     50 |     4 | CRC32 of the fields above, and the part                        |
+//! |     54 |       | the part                                                       |
 //!
-//! Integers are big endian.
+//! Integers are big endian. An entry says where it belongs, so that it is found out when it turns up
+//! under another number, and found again in a file that no database can read any more.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -27,8 +29,9 @@ use crate::otlp::Signal;
 pub(super) const PART_MAX_BYTES: usize = 96 << 10;
 /// What a set takes on disk beside its frame, give or take.
 pub(super) const SET_BYTES: u64 = 128;
-const HEADER_BYTES: usize = 46;
-const CRC_OFFSET: usize = 42;
+const HEADER_BYTES: usize = 54;
+const NUMBER_OFFSET: usize = 42;
+const CRC_OFFSET: usize = 50;
 const VERSION: u8 = 1;
 
 /// One request on its way into the queue: the entries that are appended and delivered together.
@@ -101,8 +104,9 @@ impl Set {
         value.extend_from_slice(&millis(self.appended_at).to_be_bytes());
         value.extend_from_slice(&self.plain_bytes.to_be_bytes());
         value.extend_from_slice(&(self.frame.len() as u32).to_be_bytes());
+        value.extend_from_slice(&entry.to_be_bytes());
         let part = &self.frame[from..to];
-        let crc = checksum(entry, value, part);
+        let crc = checksum(value, part);
         value.extend_from_slice(&crc.to_be_bytes());
         value.extend_from_slice(part);
     }
@@ -112,7 +116,10 @@ impl Set {
 pub(super) fn decode(entry: u64, value: &[u8]) -> Result<(Header, &[u8]), Damaged> {
     let (head, part) = value.split_at_checked(HEADER_BYTES).ok_or(Damaged)?;
     let crc = u32::from_be_bytes(field(head, CRC_OFFSET));
-    if head[0] != VERSION || checksum(entry, &head[..CRC_OFFSET], part) != crc {
+    if head[0] != VERSION || checksum(&head[..CRC_OFFSET], part) != crc {
+        return Err(Damaged);
+    }
+    if u64::from_be_bytes(field(head, NUMBER_OFFSET)) != entry {
         return Err(Damaged);
     }
     let header = Header {
@@ -132,6 +139,25 @@ pub(super) fn decode(entry: u64, value: &[u8]) -> Result<(Header, &[u8]), Damage
     Ok((header, part))
 }
 
+/// The whole entry that begins here, if one does, among other bytes; and its number.
+pub(super) fn find(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let head = bytes.get(..HEADER_BYTES)?;
+    if head[0] != VERSION || signal_of(head[1]).is_none() {
+        return None;
+    }
+    let part = usize::from(u16::from_be_bytes(field(head, 2)));
+    let parts = usize::from(u16::from_be_bytes(field(head, 4)));
+    let frame = u32::from_be_bytes(field(head, 38)) as usize;
+    if part >= parts || parts != frame.div_ceil(PART_MAX_BYTES).max(1) {
+        return None;
+    }
+    let length = (frame - part * PART_MAX_BYTES).min(PART_MAX_BYTES);
+    let value = bytes.get(..HEADER_BYTES + length)?;
+    let entry = u64::from_be_bytes(field(head, NUMBER_OFFSET));
+    decode(entry, value).ok()?;
+    Some((entry, value))
+}
+
 pub(super) fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -143,10 +169,8 @@ pub(super) fn from_millis(millis: u64) -> SystemTime {
         .unwrap_or(UNIX_EPOCH)
 }
 
-/// The number is part of the sum, so a value that turns up under another number is found out.
-fn checksum(entry: u64, fields: &[u8], part: &[u8]) -> u32 {
+fn checksum(fields: &[u8], part: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&entry.to_be_bytes());
     hasher.update(fields);
     hasher.update(part);
     hasher.finalize()

@@ -17,6 +17,7 @@ use super::{
     StorageError, directory,
     entry::{self, Header, millis},
     info::{Info, Totals},
+    salvage::Salvaged,
 };
 
 /// At most this many entries in one tree: sled rewrites a tree's page once it has 10 changes.
@@ -88,9 +89,23 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Opens a segment, repairing what can be repaired. [`StorageError::Damaged`] means that
-    /// nothing helped; after [`StorageError::Io`] the segment is as good as before.
+    /// Opens a segment, repairing what can be repaired: what sled does not find any more is put back,
+    /// as far as it is undamaged. [`StorageError::Damaged`] means that nothing helped; after
+    /// [`StorageError::Io`] the segment is as good as before.
     pub(super) fn open(path: &Path) -> Result<Segment, StorageError> {
+        let salvaged = Salvaged::read(&path.join("db"))?;
+        let mut segment = match Self::open_as_it_is(path) {
+            Err(StorageError::Damaged(damage)) if !salvaged.is_empty() => {
+                tracing::warn!(path = %path.display(), %damage, "a segment of the queue is made anew from what is undamaged in it");
+                Self::make_anew(path)?
+            }
+            settled => settled?,
+        };
+        segment.put_back(&salvaged)?;
+        Ok(segment)
+    }
+
+    fn open_as_it_is(path: &Path) -> Result<Segment, StorageError> {
         let db = open_repairing(path, SLED_SEGMENT_BYTES)?;
         let data = open_data(path)?;
         let names = guarded(|| Ok(db.tree_names()))?;
@@ -101,6 +116,42 @@ impl Segment {
             data,
             trees: Some(trees),
         })
+    }
+
+    /// An empty segment in place of one that nothing opens; what is known of that one stays known.
+    fn make_anew(path: &Path) -> Result<Segment, StorageError> {
+        let root = path.parent().unwrap_or(Path::new("."));
+        let info = Info::read(path);
+        directory::remove_directory(path)?;
+        let mut segment = Self::create_at(path, root, 0, Reserve::No)?;
+        if let Some(info) = info {
+            info.write(path)?;
+        }
+        segment.trees = Some(HashSet::new());
+        Ok(segment)
+    }
+
+    fn put_back(&mut self, salvaged: &Salvaged) -> Result<(), StorageError> {
+        let mut count = 0;
+        for (entry, value) in salvaged.entries() {
+            if matches!(self.get(entry), Ok(Some(found)) if found == value) {
+                continue;
+            }
+            match self.insert(entry, value) {
+                Ok(()) => count += 1,
+                // It stays lost, and counts so when it is read.
+                Err(StorageError::Damaged(_)) => continue,
+                Err(error) => return Err(error),
+            }
+            if let Some(trees) = &mut self.trees {
+                trees.insert(entry / TREE_ENTRIES);
+            }
+        }
+        if count > 0 {
+            self.sync()?;
+            tracing::warn!(path = %self.path.display(), entries = count, "put back what a damaged segment of the queue held behind the damage");
+        }
+        Ok(())
     }
 
     /// Adds an entry; durable after the next [`Segment::sync`].
