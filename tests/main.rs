@@ -11,6 +11,7 @@ mod receiver;
 mod lenient;
 mod redaction;
 mod queue;
+mod damage;
 mod limits;
 mod disk_full;
 mod parked;

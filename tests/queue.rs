@@ -2,7 +2,13 @@
 //!
 //! A copy of the directory stands for a crash: it is what a process killed at that moment leaves.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use fieldpost::{
     edge::queue::{
@@ -11,7 +17,7 @@ use fieldpost::{
     },
     otlp::{Request, Signal},
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, sample::Index};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -235,107 +241,6 @@ async fn a_second_process_is_refused_until_the_first_has_closed() {
 }
 
 #[tokio::test]
-async fn a_damaged_state_means_delivery_again_and_no_loss() {
-    let directory = TempDir::new().unwrap();
-    let queue = open(directory.path());
-    append(&queue, 0..5, 100).await;
-    queue.remove(next(&queue).await).await.unwrap();
-    append(&queue, 5..10, 100).await;
-    queue.close().await;
-
-    let whole = copy(directory.path());
-    let queue = open(whole.path());
-    assert_eq!(
-        read(&next(&queue).await)[0],
-        (5, 6),
-        "settled records stay settled"
-    );
-    let database = directory.path().join("state.db/db");
-    let length = fs::metadata(&database).unwrap().len() as usize;
-    fs::write(&database, vec![0x5a; length]).unwrap();
-    fs::write(directory.path().join("state.db/conf"), "no").unwrap();
-    let queue = open(directory.path());
-    assert_eq!(
-        read(&next(&queue).await),
-        (0..10).map(|id| (id, id + 1)).collect::<Vec<_>>()
-    );
-    append(&queue, 10..11, 100).await;
-    assert_eq!(queue.last_seq(), 11);
-}
-
-#[tokio::test]
-async fn a_flipped_byte_costs_what_it_hit() {
-    let directory = TempDir::new().unwrap();
-    let queue = open(directory.path());
-    for id in 0..20 {
-        append(&queue, id..id + 1, 1_000_000).await;
-    }
-    let crashed = copy(directory.path());
-    queue.close().await;
-    let mut lost_any = false;
-    for source in [directory.path(), crashed.path()] {
-        let length = fs::metadata(segments(source)[1].join("db")).unwrap().len();
-        for place in 0..8 {
-            let damaged = copy(source);
-            let segments = segments(damaged.path());
-            assert_eq!(segments.len(), 3);
-            flip(&segments[1].join("db"), length * place / 8 + 1234);
-            let queue = open(damaged.path());
-            append(&queue, 20..21, 10).await;
-            let read = drain(&queue, 20).await;
-            let ids: Vec<u64> = read.iter().map(|record| record.0).collect();
-            assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
-            assert!(read.iter().all(|(id, seq)| *seq == id + 1), "{read:?}");
-            let lost: Vec<u64> = (0..21).filter(|id| !ids.contains(id)).collect();
-            assert!(lost.len() <= 1, "only what was hit: {lost:?}");
-            assert!(lost.iter().all(|id| (9..18).contains(id)), "{lost:?}");
-            assert_eq!(queue.depth().damaged > 0, !lost.is_empty(), "{lost:?}");
-            let told: Vec<u64> = queue
-                .losses(usize::MAX)
-                .ranges
-                .into_iter()
-                .inspect(|(reason, _)| assert_eq!(*reason, Reason::Damaged))
-                .flat_map(|(_, numbers)| numbers)
-                .collect();
-            let numbers: Vec<u64> = lost.iter().map(|id| id + 1).collect();
-            assert_eq!(told, numbers, "exactly what was lost");
-            assert_eq!(queue.depth().records, 0);
-            lost_any |= !lost.is_empty();
-        }
-    }
-    assert!(lost_any, "no flip hit anything");
-}
-
-#[tokio::test]
-async fn what_sled_can_do_without_is_repaired_and_what_not_is_put_aside() {
-    let directory = TempDir::new().unwrap();
-    let queue = open(directory.path());
-    append(&queue, 0..5, 100).await;
-    queue.close().await;
-    for (file, contents) in [
-        ("conf", &b"\0\0\0\0"[..]),
-        ("snap.0000000000000000", b"half a snapshot"),
-        ("snap.0000000000000001.generating", b"half a snapshot"),
-        ("info", b"nonsense"),
-    ] {
-        let damaged = copy(directory.path());
-        fs::write(segments(damaged.path())[0].join(file), contents).unwrap();
-        let queue = open(damaged.path());
-        assert_eq!(read(&next(&queue).await).len(), 5, "{file}");
-        assert_eq!(queue.depth().damaged, 0, "{file}");
-        append(&queue, 5..6, 10).await;
-        assert_eq!(queue.last_seq(), 6, "{file}");
-    }
-    let segment = segments(directory.path()).remove(0);
-    fs::write(segment.join("db"), vec![0x5a; 600_000]).unwrap();
-    let queue = open(directory.path());
-    append(&queue, 5..6, 10).await;
-    assert_eq!(read(&next(&queue).await), [(5, 6)]);
-    assert_eq!(queue.depth().damaged, 1);
-    assert_eq!(queue.losses(10).ranges, [(Reason::Damaged, 1..=5)]);
-}
-
-#[tokio::test]
 async fn a_drained_queue_gives_the_disk_back_and_goes_on_counting() {
     let directory = TempDir::new().unwrap();
     let queue = open(directory.path());
@@ -478,8 +383,17 @@ async fn parked_records_are_listed_survive_and_are_bounded() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { records: u64, bytes: usize },
-    Deliver { limit: usize },
+    Append {
+        records: u64,
+        bytes: usize,
+    },
+    Deliver {
+        limit: usize,
+    },
+    /// The upstream refuses what it is given.
+    Park {
+        limit: usize,
+    },
     GiveBack,
     Reopen,
     Crash,
@@ -494,6 +408,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => small,
         3 => large,
         6 => (1..40usize).prop_map(|limit| Step::Deliver { limit }),
+        1 => (1..10usize).prop_map(|limit| Step::Park { limit }),
         1 => Just(Step::GiveBack),
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
@@ -520,14 +435,20 @@ proptest! {
 
     /// The model: record `n` of all that were appended has the id `n` and the number `n + 1`. Both
     /// delivery and a full queue take from the front; so what waits is always the end of the list.
+    /// At the end a byte may be flipped somewhere.
     #[test]
-    fn behaves_like_a_list(steps in steps(), limits in limits()) {
+    fn behaves_like_a_list(
+        steps in steps(),
+        limits in limits(),
+        damage in proptest::option::of((any::<Index>(), any::<Index>())),
+    ) {
         Runtime::new().unwrap().block_on(async {
             let mut directory = TempDir::new().unwrap();
             let mut queue = open_within(directory.path(), limits.clone());
             let drops = limits.when_full == WhenFull::DropOldest;
             let (mut appended, mut gone, mut largest) = (0, 0, 0);
-            let mut lost = BTreeSet::new();
+            let mut lost = BTreeMap::new();
+            let mut parked = 0;
             for step in steps {
                 match step {
                     Step::Append { records, bytes } => {
@@ -536,20 +457,14 @@ proptest! {
                             Ok(_) => appended += records,
                             Err(AppendError::Full) => {
                                 assert!(!drops, "a queue that drops the oldest refuses nobody");
-                                let wanted = before.bytes + records * (bytes as u64 * 101 / 100 + 100) + 1000;
-                                assert!(disk_bytes(directory.path()) + wanted > limits.max_bytes);
+                                let wanted = records * (bytes as u64 * 101 / 100 + 100) + 1000;
+                                assert!(data_bytes(directory.path()) + wanted > limits.max_bytes);
                                 assert_eq!(queue.depth(), before);
                             }
                             Err(error) => panic!("{error}"),
                         }
                         let dropped = appended - gone - queue.depth().records;
-                        lost.extend(gone + 1..=gone + dropped);
-                        let told = queue.losses(usize::MAX);
-                        let told: Vec<u64> = told.ranges.into_iter().flat_map(|(reason, numbers)| {
-                            assert_eq!(reason, Reason::Size);
-                            numbers
-                        }).collect();
-                        assert_eq!(told, lost.iter().copied().collect::<Vec<_>>());
+                        lose(&mut lost, gone + 1..=gone + dropped, Reason::Size);
                         assert!(drops || dropped == 0, "{dropped} records are gone");
                         gone += dropped;
                         // The last segment stays, and is as long as its last set.
@@ -567,7 +482,18 @@ proptest! {
                         gone = end;
                     }
                     Step::GiveBack if gone < appended => drop(next(&queue).await),
-                    Step::Deliver { .. } | Step::GiveBack => {}
+                    Step::Park { limit } if gone < appended => {
+                        let limits = BatchLimits { records: limit, ..BatchLimits::default() };
+                        let batch = queue.next_batch(limits).await.unwrap();
+                        let request = batch.decode().unwrap();
+                        let end = gone + request.record_count() as u64;
+                        queue.park(Parked { reason: "refused".into(), status: None, request }).await.unwrap();
+                        queue.remove(batch).await.unwrap();
+                        lose(&mut lost, gone + 1..=end, Reason::Parked);
+                        parked += end - gone;
+                        gone = end;
+                    }
+                    Step::Deliver { .. } | Step::Park { .. } | Step::GiveBack => {}
                     Step::Reopen => {
                         queue.close().await;
                         queue = open_within(directory.path(), limits.clone());
@@ -585,12 +511,51 @@ proptest! {
                 assert_eq!(queue.depth().records, appended - gone);
                 assert_eq!(queue.depth().damaged, 0);
                 assert_eq!(queue.last_seq(), appended);
+                assert_eq!(told(&queue), lost);
             }
-            if gone < appended {
-                let rest = drain(&queue, appended - 1).await;
-                assert_eq!(rest, (gone..appended).map(|id| (id, id + 1)).collect::<Vec<_>>());
+            let list = queue.parked().await.unwrap();
+            let listed: u64 = list.items.iter().map(|item| item.records).sum();
+            assert_eq!(listed + list.dropped_records, parked);
+            queue.close().await;
+            if let Some((segment, place)) = damage {
+                let segments = segments(directory.path());
+                if !segments.is_empty() {
+                    let file = segments[segment.index(segments.len())].join("db");
+                    flip(&file, place.index(fs::metadata(&file).unwrap().len() as usize) as u64);
+                }
             }
+            let queue = open(directory.path());
+            append(&queue, appended..appended + 1, 10).await;
+            let mut rest = drain(&queue, appended).await;
+            assert_eq!(rest.pop(), Some((appended, appended + 1)));
+            for id in (gone..appended).filter(|id| !rest.contains(&(*id, id + 1))) {
+                lose(&mut lost, id + 1..=id + 1, Reason::Damaged);
+            }
+            assert_eq!(told(&queue), lost, "exactly what is missing");
+            assert!(rest.is_sorted());
+            assert!(damage.is_some() || rest.len() as u64 == appended - gone);
             assert_eq!(blobs(directory.path()), Vec::<PathBuf>::new());
         });
     }
+}
+
+/// A number is lost once, for the first reason.
+fn lose(lost: &mut BTreeMap<u64, Reason>, numbers: RangeInclusive<u64>, reason: Reason) {
+    for number in numbers {
+        lost.entry(number).or_insert(reason);
+    }
+}
+
+/// Bytes of the segments' files.
+fn data_bytes(directory: &Path) -> u64 {
+    let length = |segment: &PathBuf| fs::metadata(segment.join("db")).unwrap().len();
+    segments(directory).iter().map(length).sum()
+}
+
+/// The numbers that the ledger has, and why.
+fn told(queue: &Queue) -> BTreeMap<u64, Reason> {
+    let ranges = queue.losses(usize::MAX).ranges.into_iter();
+    ranges
+        .flat_map(|(reason, numbers)| numbers.map(move |number| (number, reason)))
+        .collect()
 }

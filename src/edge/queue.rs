@@ -178,14 +178,18 @@ impl Queue {
         let failed = |error| OpenError::storage(directory, error);
         let ledger = Ledger::open(directory.join("ledger"))
             .map_err(|error| OpenError::io(&directory.join("ledger"), error))?;
-        let recovered = recovery::recover(directory, |numbers| {
+        let mut recovered = recovery::recover(directory).map_err(failed)?;
+        let (state, saved) = State::open(directory.join("state.db")).map_err(failed)?;
+        let mut cursor = recovery::find_gaps(directory, &mut recovered, saved, |numbers| {
+            ledger.add(Reason::Damaged, &[numbers], 0);
+        });
+        for numbers in recovered.given_up {
             ledger.give_up(Reason::Damaged, numbers);
-        })
-        .map_err(failed)?;
-        let (state, cursor, saved_seq) = State::open(directory.join("state.db")).map_err(failed)?;
-        let last_seq = recovered.last_seq.max(saved_seq);
-        // A number in the ledger is used, even when no record has it.
-        let last_seq = last_seq.max(ledger.last_seq());
+        }
+        // A number in the ledger is used, even when no record has it. All up to here are accounted for.
+        let last_seq = recovered.last_seq.max(ledger.last_seq());
+        let segments = &mut recovered.segments;
+        recovery::account_up_to(directory, segments, &mut cursor, last_seq);
         let next_entry = recovered.next_entry.max(cursor.next).max(1);
         let backlog = Backlog::new(recovered.segments, cursor, recovered.damaged);
         let shared = Shared::new(directory.to_owned(), limits, ledger, backlog, last_seq);

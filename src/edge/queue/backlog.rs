@@ -32,6 +32,8 @@ pub(super) struct Cursor {
     /// The segment of that entry, and what of it is settled.
     pub(super) segment: u64,
     pub(super) settled: Weight,
+    /// The highest record number before that entry.
+    pub(super) last_seq: u64,
 }
 
 /// A range of entries that was handed out.
@@ -41,6 +43,8 @@ struct Flight {
     settled: bool,
     weight: Weight,
     oldest: SystemTime,
+    /// The highest record number up to its end; 0 where it is unknown.
+    last_seq: u64,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +54,8 @@ pub(super) struct Backlog {
     /// Settled whole, to be deleted.
     drained: Vec<u64>,
     cursor: u64,
+    /// The highest record number before the cursor.
+    cursor_seq: u64,
     read_from: u64,
     in_flight: BTreeMap<u64, Flight>,
     /// Handed out and given back.
@@ -70,6 +76,7 @@ impl Backlog {
     pub(super) fn new(segments: Vec<(u64, Totals)>, saved: Cursor, damaged: u64) -> Self {
         let mut backlog = Self {
             cursor: saved.next,
+            cursor_seq: saved.last_seq,
             read_from: saved.next,
             damaged,
             ..Self::default()
@@ -97,6 +104,7 @@ impl Backlog {
 
     pub(super) fn begin_segment(&mut self, first: u64, last_seq: u64) {
         let totals = Totals {
+            before: last_seq,
             last_seq,
             end: first,
             ..Totals::default()
@@ -134,13 +142,20 @@ impl Backlog {
     }
 
     /// A range was read and is handed out.
-    pub(super) fn hand_out(&mut self, range: &Range<u64>, weight: Weight, oldest: SystemTime) {
+    pub(super) fn hand_out(
+        &mut self,
+        range: &Range<u64>,
+        weight: Weight,
+        oldest: SystemTime,
+        last_seq: u64,
+    ) {
         self.take(range);
         let flight = Flight {
             end: range.end,
             settled: false,
             weight,
             oldest,
+            last_seq,
         };
         self.in_flight.insert(range.start, flight);
         self.unread_since = (!self.is_all_read()).then_some(oldest);
@@ -155,6 +170,7 @@ impl Backlog {
             settled: true,
             weight: Weight::default(),
             oldest: SystemTime::UNIX_EPOCH,
+            last_seq: 0,
         };
         self.in_flight.insert(range.start, flight);
         self.advance();
@@ -196,22 +212,21 @@ impl Backlog {
         self.segments.iter().map(|part| part.totals.bytes).sum()
     }
 
+    /// The segment before this one, and what it holds.
+    pub(super) fn before(&self, first: u64) -> Option<(u64, Totals)> {
+        let part = self.segments.iter().rfind(|part| part.first < first)?;
+        Some((part.first, part.totals))
+    }
+
     /// The first entries of all segments.
     pub(super) fn segments(&self) -> Vec<u64> {
         self.segments.iter().map(|part| part.first).collect()
     }
 
-    /// The highest record number before a segment, as far as known, and the highest in it.
+    /// The highest record number before a segment, and the highest up to its end.
     pub(super) fn numbers_of(&self, first: u64) -> (u64, u64) {
-        let Some(at) = self.segments.iter().position(|part| part.first == first) else {
-            return (0, 0);
-        };
-        let totals = self.segments[at].totals;
-        let before = match at.checked_sub(1) {
-            Some(before) => self.segments[before].totals.last_seq,
-            None => totals.last_seq.saturating_sub(totals.records),
-        };
-        (before, totals.last_seq)
+        let part = self.segments.iter().find(|part| part.first == first);
+        part.map_or((0, 0), |part| (part.totals.before, part.totals.last_seq))
     }
 
     /// The entries of a segment that are not settled.
@@ -250,6 +265,11 @@ impl Backlog {
         let Part {
             totals, settled, ..
         } = self.segments.remove(at)?;
+        // Its numbers are accounted for.
+        match at.checked_sub(1) {
+            Some(before) => self.segments[before].totals.last_seq = totals.last_seq,
+            None => self.cursor_seq = self.cursor_seq.max(totals.last_seq),
+        }
         let mut records = totals.records.saturating_sub(settled.records);
         let mut kept = BTreeMap::new();
         for (start, flight) in std::mem::take(&mut self.in_flight) {
@@ -304,6 +324,7 @@ impl Backlog {
             next: self.cursor,
             segment: head.map_or(0, |part| part.first),
             settled: head.map_or(Weight::default(), |part| part.settled),
+            last_seq: self.cursor_seq,
         }
     }
 
@@ -350,6 +371,7 @@ impl Backlog {
         loop {
             while self.segments.len() > 1 && self.segments[0].totals.end <= self.cursor {
                 let done = self.segments.pop_front().expect("there are two at least");
+                self.cursor_seq = self.cursor_seq.max(done.totals.last_seq);
                 self.drained.push(done.first);
             }
             let Some(head) = self.segments.front_mut() else {
@@ -364,6 +386,7 @@ impl Backlog {
             }
             let flight = flight.remove();
             self.cursor = flight.end;
+            self.cursor_seq = self.cursor_seq.max(flight.last_seq);
             head.settled.records += flight.weight.records;
             head.settled.bytes += flight.weight.bytes;
         }

@@ -18,6 +18,7 @@ use super::{
     ledger::Reason,
     limits::{Ages, WhenFull},
     reader::Reader,
+    recovery,
     segment::{Reserve, Segment, TREE_ENTRIES, stored_bytes},
     shared::Shared,
 };
@@ -29,6 +30,9 @@ const SEGMENT_TREES: u64 = 512;
 /// A segment that is settled whole and holds this much makes room for a new one.
 pub(super) const DRAINED_BYTES: u64 = 4 << 20;
 const COMMIT_MAX_BYTES: usize = 4 << 20;
+/// Which numbers are stored is written down this often, so that a crash with damage to the end of a segment does
+/// not go unnoticed.
+const NOTE_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) enum Command {
     Append(Append),
@@ -103,6 +107,8 @@ pub(super) struct Writer {
     last_seq: u64,
     value: Vec<u8>,
     ages: Ages,
+    /// When the keeper was last told of stored records.
+    noted: Instant,
     /// When the queue was opened, and how long it had been open before.
     opened: (Instant, Duration),
 }
@@ -137,6 +143,7 @@ impl Writer {
             last_seq,
             value,
             ages,
+            noted: Instant::now(),
             opened: (Instant::now(), open_before),
         }
     }
@@ -243,10 +250,17 @@ impl Writer {
                 ledger.add(Reason::Damaged, &[after + 1..=up_to], 0);
             }
         }
-        let Some(dropped) = self.shared.backlog().drop_segment(first) else {
+        let (dropped, before) = {
+            let mut backlog = self.shared.backlog();
+            (backlog.drop_segment(first), backlog.before(first))
+        };
+        let Some(dropped) = dropped else {
             return false;
         };
         drop(reader);
+        if let Some((before, totals)) = before {
+            recovery::note(&self.shared.root, before, totals);
+        }
         if dropped.records > 0 {
             tracing::warn!(
                 records = dropped.records,
@@ -361,6 +375,11 @@ impl Writer {
         };
         active.segment.sync()?;
         self.shared.backlog().committed(active.totals, since);
+        self.shared.stored(active.totals.last_seq);
+        if self.noted.elapsed() >= NOTE_EVERY {
+            self.noted = Instant::now();
+            let _ = self.keeper.send(Errand::Stored);
+        }
         self.shared.readable.notify_waiters();
         Ok(())
     }
@@ -373,6 +392,7 @@ impl Writer {
         let segment = Arc::new(Segment::create(root, first, self.last_seq, Reserve::Yes)?);
         self.next_entry = first;
         let totals = Totals {
+            before: self.last_seq,
             last_seq: self.last_seq,
             end: first,
             ..Totals::default()
@@ -415,6 +435,8 @@ impl Writer {
 
     /// After an error sled refuses everything; what was acknowledged reads well once opened anew.
     fn abandon(&mut self) {
+        // What was not synced counts for nothing.
+        self.last_seq = self.shared.stored_seq();
         if let Some(active) = self.active.take() {
             self.ages.seal(active.first, self.now());
             self.shared.end_live(active.first);

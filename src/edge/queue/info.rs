@@ -1,9 +1,9 @@
 //! `info` in each segment's directory: what is known of the segment without opening it.
 //!
-//! One line: `segment 1 open <last_seq>` from its making on, and from its sealing on
-//! `segment 1 sealed <last_seq> <end> <records> <bytes> <oldest>`, each followed by the CRC32 of
-//! what stands before it. `last_seq` is the highest record number before the segment while it is
-//! open, and including the segment once it is sealed; `end` is the number after its last entry.
+//! One line: `segment 1 open <before>` from its making on, and from its sealing on
+//! `segment 1 sealed <before> <last_seq> <end> <records> <bytes> <oldest>`, each followed by the
+//! CRC32 of what stands before it. `before` is the highest record number before the segment,
+//! `last_seq` that up to its end; `end` is the number after its last entry.
 //! A file that is missing or damaged costs nothing but a scan of the segment.
 
 use std::{fs, io, path::Path};
@@ -12,13 +12,16 @@ use super::directory;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Info {
-    Open { last_seq: u64 },
+    Open { before: u64 },
     Sealed(Totals),
 }
 
 /// What a segment holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Totals {
+    /// The highest record number before the segment.
+    pub(super) before: u64,
+    /// The highest that is stored up to its end, or known to be lost up to there.
     pub(super) last_seq: u64,
     pub(super) end: u64,
     pub(super) records: u64,
@@ -31,16 +34,17 @@ pub(super) struct Totals {
 impl Info {
     pub(super) fn write(&self, segment: &Path) -> io::Result<()> {
         let line = match self {
-            Info::Open { last_seq } => format!("segment 1 open {last_seq}"),
+            Info::Open { before } => format!("segment 1 open {before}"),
             Info::Sealed(t) => {
                 let Totals {
+                    before,
                     last_seq,
                     end,
                     records,
                     bytes,
                     oldest,
                 } = t;
-                format!("segment 1 sealed {last_seq} {end} {records} {bytes} {oldest}")
+                format!("segment 1 sealed {before} {last_seq} {end} {records} {bytes} {oldest}")
             }
         };
         let crc = crc32fast::hash(line.as_bytes());
@@ -64,14 +68,17 @@ fn parse(text: &str) -> Option<Info> {
         .collect::<Result<_, _>>()
         .ok()?;
     match (kind, numbers[..].as_ref()) {
-        ("open", &[last_seq]) => Some(Info::Open { last_seq }),
-        ("sealed", &[last_seq, end, records, bytes, oldest]) => Some(Info::Sealed(Totals {
-            last_seq,
-            end,
-            records,
-            bytes,
-            oldest,
-        })),
+        ("open", &[before]) => Some(Info::Open { before }),
+        ("sealed", &[before, last_seq, end, records, bytes, oldest]) => {
+            Some(Info::Sealed(Totals {
+                before,
+                last_seq,
+                end,
+                records,
+                bytes,
+                oldest,
+            }))
+        }
         _ => None,
     }
 }
@@ -84,13 +91,14 @@ mod tests {
     fn reads_back_what_was_written_and_refuses_a_changed_digit() {
         let directory = tempfile::tempdir().unwrap();
         let totals = Totals {
+            before: 1,
             last_seq: 5,
             end: 9,
             records: 4,
             bytes: 700,
             oldest: 1,
         };
-        for info in [Info::Open { last_seq: 3 }, Info::Sealed(totals)] {
+        for info in [Info::Open { before: 3 }, Info::Sealed(totals)] {
             info.write(directory.path()).unwrap();
             assert_eq!(Info::read(directory.path()), Some(info));
         }

@@ -33,6 +33,8 @@ const KEY: &str = "cursor";
 pub(super) enum Errand {
     /// A batch was settled.
     Settled,
+    /// Records were stored, and it is a while since this was written down.
+    Stored,
     /// Save now and delete what is drained; then tell.
     Drained(oneshot::Sender<()>),
     /// Write down what a full segment holds, and close it.
@@ -46,7 +48,15 @@ pub(super) enum Errand {
     Close,
 }
 
-/// `state.db`: the position, and the highest record number stored.
+/// What `state.db` says.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Saved {
+    pub(super) cursor: Cursor,
+    /// The highest record number stored by then.
+    pub(super) last_seq: u64,
+}
+
+/// `state.db`.
 pub(super) struct State {
     path: PathBuf,
     cell: Option<Cell>,
@@ -55,38 +65,35 @@ pub(super) struct State {
 impl State {
     /// Opens the state and reads it. When it is damaged, it starts anew, and what the segments
     /// still hold is delivered again.
-    pub(super) fn open(path: PathBuf) -> Result<(State, Cursor, u64), StorageError> {
+    /// It is `None` for a new queue, too.
+    pub(super) fn open(path: PathBuf) -> Result<(State, Option<Saved>), StorageError> {
         let read = Cell::open(&path).and_then(|cell| Ok((cell.get(KEY)?, cell)));
         let (saved, cell) = match read {
-            Ok((None, cell)) => (Some((Cursor::default(), 0)), cell),
-            Ok((Some(value), cell)) => (decode(&value), cell),
+            Ok((None, cell)) => (None, cell),
+            Ok((Some(value), cell)) => {
+                let saved = decode(&value);
+                if saved.is_none() {
+                    tracing::warn!(path = %path.display(), "the queue's position is unreadable; records will be delivered again");
+                }
+                (saved, cell)
+            }
             Err(StorageError::Damaged(damage)) => {
                 tracing::warn!(path = %path.display(), %damage, "the queue's position is lost; records will be delivered again");
                 directory::remove_directory(&path)?;
-                (Some((Cursor::default(), 0)), Cell::open(&path)?)
+                (None, Cell::open(&path)?)
             }
             Err(error) => return Err(error),
         };
-        let (cursor, last_seq) = saved.unwrap_or_else(|| {
-            tracing::warn!(path = %path.display(), "the queue's position is unreadable; records will be delivered again");
-            Default::default()
-        });
-        Ok((
-            State {
-                path,
-                cell: Some(cell),
-            },
-            cursor,
-            last_seq,
-        ))
+        let cell = Some(cell);
+        Ok((State { path, cell }, saved))
     }
 
-    fn save(&mut self, cursor: Cursor, last_seq: u64) -> Result<(), StorageError> {
+    fn save(&mut self, saved: Saved) -> Result<(), StorageError> {
         let cell = match self.cell.take() {
             Some(cell) => cell,
             None => Cell::open(&self.path)?,
         };
-        cell.set(KEY, &encode(cursor, last_seq))?;
+        cell.set(KEY, &encode(saved))?;
         // After an error it stays away: sled refuses everything until opened anew.
         self.cell = Some(cell);
         Ok(())
@@ -117,11 +124,18 @@ impl Keeper {
             };
             if matches!(errand, Errand::Settled | Errand::Drained(_)) {
                 unsaved += 1;
+            }
+            if matches!(
+                errand,
+                Errand::Settled | Errand::Drained(_) | Errand::Stored
+            ) {
                 due.get_or_insert_with(|| Instant::now() + SAVE_WITHIN);
             }
             let urgent = unsaved == SAVE_EVERY;
             let late = due.is_some_and(|due| due <= Instant::now());
-            let asked = matches!(errand, Errand::Drained(_) | Errand::Close);
+            // A segment goes only once it is written down that nothing in it is missing.
+            let deletes = self.shared.backlog().has_drained();
+            let asked = deletes || matches!(errand, Errand::Drained(_) | Errand::Close);
             if asked || urgent || late {
                 if self.save() {
                     unsaved = 0;
@@ -131,7 +145,7 @@ impl Keeper {
                 }
             }
             match errand {
-                Errand::Settled => {}
+                Errand::Settled | Errand::Stored => {}
                 Errand::Seal {
                     first,
                     segment,
@@ -155,8 +169,10 @@ impl Keeper {
     }
 
     fn save(&mut self) -> bool {
-        let cursor = self.shared.backlog().cursor();
-        let saved = self.state.save(cursor, self.shared.last_seq());
+        let saved = self.state.save(Saved {
+            cursor: self.shared.backlog().cursor(),
+            last_seq: self.shared.stored_seq(),
+        });
         if let Err(error) = &saved {
             tracing::warn!(%error, "the queue's position cannot be saved; a crash now would deliver records again");
         }
@@ -186,18 +202,16 @@ impl Keeper {
     }
 }
 
-fn encode(cursor: Cursor, last_seq: u64) -> Vec<u8> {
+fn encode(Saved { cursor, last_seq }: Saved) -> Vec<u8> {
     let Weight { records, bytes } = cursor.settled;
-    let numbers = [cursor.next, cursor.segment, records, bytes, last_seq];
-    let mut value: Vec<u8> = numbers
-        .iter()
-        .flat_map(|number| number.to_be_bytes())
-        .collect();
+    let of_cursor = [cursor.next, cursor.segment, records, bytes, cursor.last_seq];
+    let numbers = of_cursor.into_iter().chain([last_seq]);
+    let mut value: Vec<u8> = numbers.flat_map(|number| number.to_be_bytes()).collect();
     value.extend_from_slice(&crc32fast::hash(&value).to_be_bytes());
     value
 }
 
-fn decode(value: &[u8]) -> Option<(Cursor, u64)> {
+fn decode(value: &[u8]) -> Option<Saved> {
     let (numbers, crc) = value.split_last_chunk()?;
     if crc32fast::hash(numbers) != u32::from_be_bytes(*crc) {
         return None;
@@ -213,6 +227,8 @@ fn decode(value: &[u8]) -> Option<(Cursor, u64)> {
             records: numbers.next()?,
             bytes: numbers.next()?,
         },
+        last_seq: numbers.next()?,
     };
-    Some((cursor, numbers.next()?))
+    let last_seq = numbers.next()?;
+    Some(Saved { cursor, last_seq })
 }

@@ -200,7 +200,7 @@ impl ParkedStore {
 impl Opened {
     fn open(root: &Path) -> Result<Opened, StorageError> {
         directory::make_private(root)?;
-        let recovered = recovery::recover(root, |_| {})?;
+        let recovered = recovery::recover(root)?;
         let mut removed = read_removed(root)?;
         let mut known = BTreeSet::new();
         let mut segments = VecDeque::new();

@@ -40,6 +40,8 @@ struct Sets {
     stored_bytes: u64,
     frames: Vec<u8>,
     oldest: SystemTime,
+    /// The highest record number up to their end.
+    last_seq: u64,
 }
 
 impl Reader {
@@ -166,7 +168,7 @@ impl Reader {
         };
         self.shared
             .backlog()
-            .hand_out(&sets.entries, weight, sets.oldest);
+            .hand_out(&sets.entries, weight, sets.oldest, sets.last_seq);
         Batch {
             shared: Arc::clone(&self.shared),
             entries: sets.entries,
@@ -281,6 +283,7 @@ impl Sets {
             stored_bytes: 0,
             frames: Vec::new(),
             oldest: header.appended_at,
+            last_seq: 0,
         }
     }
 
@@ -293,6 +296,7 @@ impl Sets {
 
     fn add(&mut self, header: &Header, next: u64, stored_bytes: u64, frame: &[u8]) {
         self.entries.end = next;
+        self.last_seq = header.last_seq;
         self.numbers.extend(header.numbers());
         self.records += header.records as usize;
         self.plain_bytes += header.plain_bytes as usize;

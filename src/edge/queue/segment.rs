@@ -51,14 +51,14 @@ impl Segment {
     pub(super) fn create(
         root: &Path,
         first: u64,
-        last_seq: u64,
+        before: u64,
         reserve: Reserve,
     ) -> Result<Segment, StorageError> {
         let path = directory::segment_path(root, first);
         if path.exists() {
             return Err(io::Error::from(io::ErrorKind::AlreadyExists).into());
         }
-        Self::create_at(&path, root, last_seq, reserve).inspect_err(|_| {
+        Self::create_at(&path, root, before, reserve).inspect_err(|_| {
             // Nothing was stored in it; left behind, it would only be found empty.
             let _ = directory::remove_directory(&path);
         })
@@ -67,7 +67,7 @@ impl Segment {
     fn create_at(
         path: &Path,
         root: &Path,
-        last_seq: u64,
+        before: u64,
         reserve: Reserve,
     ) -> Result<Segment, StorageError> {
         directory::make_private(path)?;
@@ -84,7 +84,7 @@ impl Segment {
         };
         segment.sync()?;
         File::open(path.join("conf"))?.sync_all()?;
-        Info::Open { last_seq }.write(path)?;
+        Info::Open { before }.write(path)?;
         directory::sync_directory(root)?;
         Ok(segment)
     }
@@ -186,12 +186,13 @@ impl Segment {
     pub(super) fn scan(
         &self,
         first: u64,
-        last_seq: u64,
+        before: u64,
         mut each: impl FnMut(u64, &Header, &[u8]),
     ) -> Result<Totals, StorageError> {
         let mut incomplete = None;
         let mut totals = Totals {
-            last_seq,
+            before,
+            last_seq: before,
             end: first,
             ..Totals::default()
         };

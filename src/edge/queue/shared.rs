@@ -32,6 +32,7 @@ pub(super) struct Shared {
     pub(super) readable: Notify,
     closing: AtomicBool,
     next_seq: AtomicU64,
+    stored_seq: AtomicU64,
 }
 
 impl Shared {
@@ -52,6 +53,7 @@ impl Shared {
             readable: Notify::new(),
             closing: AtomicBool::new(false),
             next_seq: AtomicU64::new(last_seq + 1),
+            stored_seq: AtomicU64::new(last_seq),
         }
     }
 
@@ -135,6 +137,16 @@ impl Shared {
 
     pub(super) fn last_seq(&self) -> u64 {
         self.next_seq.load(Ordering::Relaxed) - 1
+    }
+
+    /// The highest record number that is durable.
+    pub(super) fn stored_seq(&self) -> u64 {
+        self.stored_seq.load(Ordering::Relaxed)
+    }
+
+    /// All records up to this number are durable, or refused.
+    pub(super) fn stored(&self, last_seq: u64) {
+        self.stored_seq.store(last_seq, Ordering::Relaxed);
     }
 
     pub(super) fn is_closing(&self) -> bool {

@@ -1,0 +1,238 @@
+//! Damage on disk: only what was hit is lost, the ledger says exactly what, and the queue opens and goes on.
+
+use std::fs;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use fieldpost::edge::queue::{BatchLimits, Queue, Reason};
+use tempfile::TempDir;
+
+use crate::support::queue::{append, copy, drain, flip, next, open, read, segments};
+
+/// Numbers that the ledger says are damaged, and how many it counts.
+fn damaged(queue: &Queue) -> (Vec<RangeInclusive<u64>>, u64) {
+    let losses = queue.losses(usize::MAX);
+    let ranges = losses.ranges.into_iter().map(|(reason, numbers)| {
+        assert_eq!(reason, Reason::Damaged);
+        numbers
+    });
+    let count = losses.counts.get(&Reason::Damaged).copied();
+    (ranges.collect(), count.unwrap_or(0))
+}
+
+/// A closed queue of 30 records of 1 MB in four segments, all of them waiting.
+async fn four_segments() -> TempDir {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    for id in 0..30 {
+        append(&queue, id..id + 1, 1_000_000).await;
+    }
+    queue.close().await;
+    assert_eq!(segments(directory.path()).len(), 4);
+    directory
+}
+
+/// What comes out of a queue, once one more record was appended.
+async fn rest(directory: &Path) -> (Vec<u64>, Queue) {
+    let queue = open(directory);
+    append(&queue, 1000..1001, 10).await;
+    let rest = drain(&queue, 1000).await;
+    (rest.into_iter().map(|(_, number)| number).collect(), queue)
+}
+
+#[tokio::test]
+async fn a_deleted_segment_is_noticed_and_its_numbers_are_told_once() {
+    let whole = four_segments().await;
+    let (all, queue) = rest(copy(whole.path()).path()).await;
+    assert_eq!((all.len(), damaged(&queue)), (31, (vec![], 0)));
+    for deleted in 0..4 {
+        let directory = copy(whole.path());
+        fs::remove_dir_all(&segments(directory.path())[deleted]).unwrap();
+        // Found at one start, not found anew at the next.
+        for _ in 0..2 {
+            let queue = open(directory.path());
+            let (ranges, count) = damaged(&queue);
+            let [range] = &ranges[..] else {
+                panic!("{ranges:?}")
+            };
+            assert_eq!(count, range.end() - range.start() + 1);
+            queue.close().await;
+        }
+        let (numbers, queue) = rest(directory.path()).await;
+        let (ranges, _) = damaged(&queue);
+        let lost: Vec<u64> = (1..=31).filter(|n| !numbers.contains(n)).collect();
+        assert_eq!(
+            lost,
+            ranges[0].clone().collect::<Vec<_>>(),
+            "segment {deleted}"
+        );
+        assert_eq!(queue.depth().records, 0);
+    }
+}
+
+#[tokio::test]
+async fn settled_records_do_not_count_as_lost_with_their_segment() {
+    let directory = four_segments().await;
+    let queue = open(directory.path());
+    let three = BatchLimits {
+        records: 3,
+        ..BatchLimits::default()
+    };
+    let batch = queue.next_batch(three).await.unwrap();
+    queue.remove(batch).await.unwrap();
+    queue.close().await;
+    fs::remove_dir_all(&segments(directory.path())[0]).unwrap();
+    let (numbers, queue) = rest(directory.path()).await;
+    let lost: Vec<u64> = (4..=31).filter(|n| !numbers.contains(n)).collect();
+    let (ranges, _) = damaged(&queue);
+    assert_eq!(lost, ranges[0].clone().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_end_of_a_segment_that_was_being_written_is_missed() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    for id in 0..8 {
+        append(&queue, id..id + 1, 500_000).await;
+    }
+    queue.close().await;
+    // As if it had not been closed; half of it is gone.
+    let segment = segments(directory.path()).remove(0);
+    fs::remove_file(segment.join("info")).unwrap();
+    let file = fs::File::options()
+        .write(true)
+        .open(segment.join("db"))
+        .unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let (numbers, queue) = rest(directory.path()).await;
+    assert!((3..=6).contains(&numbers.len()), "{numbers:?}");
+    let lost: Vec<u64> = (1..=9).filter(|n| !numbers.contains(n)).collect();
+    let (ranges, count) = damaged(&queue);
+    assert_eq!(lost, ranges[0].clone().collect::<Vec<_>>());
+    assert_eq!(count, lost.len() as u64);
+}
+
+#[tokio::test]
+async fn numbers_that_went_for_another_reason_are_not_found_missing_later() {
+    let directory = TempDir::new().unwrap();
+    let limits = fieldpost::edge::queue::Limits {
+        max_bytes: 16 << 20,
+        ..Default::default()
+    };
+    let queue = crate::support::queue::open_within(directory.path(), limits);
+    append(&queue, 0..1, 1_000_000).await;
+    // On its way, it pins the oldest segment; the next oldest go.
+    let pinned = next(&queue).await;
+    for id in 1..40 {
+        append(&queue, id..id + 1, 1_000_000).await;
+    }
+    let counts = queue.losses(usize::MAX).counts;
+    assert!(counts[&Reason::Size] > 10, "{counts:?}");
+    drop(pinned);
+    queue.close().await;
+    // The ledger has been told, and has forgotten.
+    fs::remove_file(directory.path().join("ledger")).unwrap();
+    let queue = open(directory.path());
+    assert_eq!(damaged(&queue), (vec![], 0));
+}
+
+#[tokio::test]
+async fn a_damaged_state_means_delivery_again_and_no_loss() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    append(&queue, 0..5, 100).await;
+    queue.remove(next(&queue).await).await.unwrap();
+    append(&queue, 5..10, 100).await;
+    queue.close().await;
+
+    let whole = copy(directory.path());
+    let queue = open(whole.path());
+    assert_eq!(
+        read(&next(&queue).await)[0],
+        (5, 6),
+        "settled records stay settled"
+    );
+    let database = directory.path().join("state.db/db");
+    let length = fs::metadata(&database).unwrap().len() as usize;
+    fs::write(&database, vec![0x5a; length]).unwrap();
+    fs::write(directory.path().join("state.db/conf"), "no").unwrap();
+    let queue = open(directory.path());
+    assert_eq!(
+        read(&next(&queue).await),
+        (0..10).map(|id| (id, id + 1)).collect::<Vec<_>>()
+    );
+    append(&queue, 10..11, 100).await;
+    assert_eq!(queue.last_seq(), 11);
+}
+
+#[tokio::test]
+async fn a_flipped_byte_costs_what_it_hit() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    for id in 0..20 {
+        append(&queue, id..id + 1, 1_000_000).await;
+    }
+    let crashed = copy(directory.path());
+    queue.close().await;
+    let mut lost_any = false;
+    for source in [directory.path(), crashed.path()] {
+        let length = fs::metadata(segments(source)[1].join("db")).unwrap().len();
+        for place in 0..8 {
+            let damaged = copy(source);
+            let segments = segments(damaged.path());
+            assert_eq!(segments.len(), 3);
+            flip(&segments[1].join("db"), length * place / 8 + 1234);
+            let queue = open(damaged.path());
+            append(&queue, 20..21, 10).await;
+            let read = drain(&queue, 20).await;
+            let ids: Vec<u64> = read.iter().map(|record| record.0).collect();
+            assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+            assert!(read.iter().all(|(id, seq)| *seq == id + 1), "{read:?}");
+            let lost: Vec<u64> = (0..21).filter(|id| !ids.contains(id)).collect();
+            assert!(lost.len() <= 1, "only what was hit: {lost:?}");
+            assert!(lost.iter().all(|id| (9..18).contains(id)), "{lost:?}");
+            assert_eq!(queue.depth().damaged > 0, !lost.is_empty(), "{lost:?}");
+            let told: Vec<u64> = queue
+                .losses(usize::MAX)
+                .ranges
+                .into_iter()
+                .inspect(|(reason, _)| assert_eq!(*reason, Reason::Damaged))
+                .flat_map(|(_, numbers)| numbers)
+                .collect();
+            let numbers: Vec<u64> = lost.iter().map(|id| id + 1).collect();
+            assert_eq!(told, numbers, "exactly what was lost");
+            assert_eq!(queue.depth().records, 0);
+            lost_any |= !lost.is_empty();
+        }
+    }
+    assert!(lost_any, "no flip hit anything");
+}
+
+#[tokio::test]
+async fn what_sled_can_do_without_is_repaired_and_what_not_is_put_aside() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    append(&queue, 0..5, 100).await;
+    queue.close().await;
+    for (file, contents) in [
+        ("conf", &b"\0\0\0\0"[..]),
+        ("snap.0000000000000000", b"half a snapshot"),
+        ("snap.0000000000000001.generating", b"half a snapshot"),
+        ("info", b"nonsense"),
+    ] {
+        let damaged = copy(directory.path());
+        fs::write(segments(damaged.path())[0].join(file), contents).unwrap();
+        let queue = open(damaged.path());
+        assert_eq!(read(&next(&queue).await).len(), 5, "{file}");
+        assert_eq!(queue.depth().damaged, 0, "{file}");
+        append(&queue, 5..6, 10).await;
+        assert_eq!(queue.last_seq(), 6, "{file}");
+    }
+    let segment = segments(directory.path()).remove(0);
+    fs::write(segment.join("db"), vec![0x5a; 600_000]).unwrap();
+    let queue = open(directory.path());
+    append(&queue, 5..6, 10).await;
+    assert_eq!(read(&next(&queue).await), [(5, 6)]);
+    assert_eq!(queue.depth().damaged, 1);
+    assert_eq!(queue.losses(10).ranges, [(Reason::Damaged, 1..=5)]);
+}
