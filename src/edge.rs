@@ -13,6 +13,7 @@ mod owner;
 mod enrich;
 pub mod redact;
 pub mod queue;
+pub mod link;
 mod forwarder;
 mod upstream;
 pub mod verdict;
@@ -39,6 +40,7 @@ pub use self::reloader::Source;
 use self::config::Config;
 use self::enrich::Enricher;
 use self::forwarder::Forwarder;
+use self::link::Link;
 use self::owner::Connection;
 use self::pipeline::{Pipeline, Steps};
 use self::queue::Queue;
@@ -47,6 +49,13 @@ use self::redact::Redactor;
 use self::reloader::Reloader;
 use self::state::State;
 use self::upstream::Upstream;
+
+/// What a running edge tells of itself, for whoever looks inside. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Gauges {
+    /// The way upstream.
+    pub link: Link,
+}
 
 /// Opens the configured addresses.
 ///
@@ -85,16 +94,18 @@ pub async fn run(
     listeners: Vec<TcpListener>,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    run_reloading(config, None, listeners, shutdown).await
+    run_reloading(config, None, Gauges::default(), listeners, shutdown).await
 }
 
-/// The same, with a configuration that is read again from `source` when it changes, and on SIGHUP.
+/// The same, with a configuration that is read again from `source` when it changes, and on SIGHUP,
+/// and with `gauges` to look at meanwhile.
 ///
 /// # Errors
 /// As [`run`]. A configuration that becomes bad later is no error: the last good one stays.
 pub async fn run_reloading(
     config: Config,
     source: Option<Source>,
+    gauges: Gauges,
     listeners: Vec<TcpListener>,
     mut shutdown: Shutdown,
 ) -> anyhow::Result<()> {
@@ -105,7 +116,12 @@ pub async fn run_reloading(
     let pipeline = Arc::new(Pipeline::new(state.identifier(), steps));
     let upstream = Upstream::new(&config.upstream)?;
     let replacement = Arc::new(Slot::default());
-    let forwarder = Forwarder::new(queue.clone(), upstream, Arc::clone(&replacement));
+    let forwarder = Forwarder::new(
+        queue.clone(),
+        upstream,
+        Arc::clone(&replacement),
+        gauges.link,
+    );
     let door = Arc::new(Swap::new(Door::new(&config)?));
     let receiver = receiver::router(Arc::clone(&door), Arc::clone(&pipeline), queue.clone());
     tracing::info!(

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use fieldpost::config::{Mistakes, read_file};
-use fieldpost::edge::Source;
 use fieldpost::edge::config::{Config, default_file};
+use fieldpost::edge::{Gauges, Source};
 use serde_json::json;
 
 #[derive(Subcommand)]
@@ -45,7 +45,8 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
             };
             super::serve(async |shutdown| {
                 let listeners = fieldpost::edge::listen(&config).await?;
-                fieldpost::edge::run_reloading(config, Some(source), listeners, shutdown).await
+                let (source, gauges) = (Some(source), Gauges::default());
+                fieldpost::edge::run_reloading(config, source, gauges, listeners, shutdown).await
             })
         }
         Command::CheckConfig(arguments) => check_config(&arguments),

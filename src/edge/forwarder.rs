@@ -14,11 +14,12 @@ use crate::otlp::{Request, Signal};
 use crate::reload::Slot;
 use crate::shutdown::Shutdown;
 
+use super::link::Link;
 use super::queue::{Batch, BatchLimits, Parked, Queue};
 use super::redact::split_half;
 use super::retry::Waits;
 use super::upstream::{Answer, Upstream};
-use super::verdict::{Outcome, Verdict};
+use super::verdict::Verdict;
 
 /// Time that what is queued gets at shutdown.
 const LAST_TRY: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ pub(super) struct Forwarder {
     /// The upstream of a newer configuration.
     replacement: Arc<Slot<Upstream>>,
     waits: Waits,
-    trouble: Option<String>,
+    link: Link,
     /// The token was asked for again since the upstream last took something.
     token_was_renewed: bool,
 }
@@ -64,13 +65,14 @@ impl Forwarder {
         queue: Queue,
         upstream: Upstream,
         replacement: Arc<Slot<Upstream>>,
+        link: Link,
     ) -> Forwarder {
         Forwarder {
             queue,
             upstream,
             replacement,
             waits: Waits::new(),
-            trouble: None,
+            link,
             token_was_renewed: false,
         }
     }
@@ -93,6 +95,7 @@ impl Forwarder {
         while let Some(batch) = self.next_batch(&mut shutdown).await {
             match self.deliver(&batch, &mut shutdown).await {
                 Delivery::Settled => {
+                    self.link.count(|counters| counters.batches += 1);
                     if let Err(error) = self.queue.remove(batch).await {
                         tracing::error!(%error, "a delivered batch stays in the queue and will be sent again");
                     }
@@ -130,25 +133,31 @@ impl Forwarder {
             match verdict {
                 Verdict::Remove => self.note_success(piece, batch, answer).await,
                 Verdict::Retry { after } => {
-                    self.note_trouble(&answer.reason);
                     pieces.push_front(piece);
                     let wait = after.unwrap_or_else(|| self.waits.next());
+                    self.link.count(|counters| counters.retries += 1);
+                    let now = SystemTime::now();
+                    let is_new = self.link.retrying(&answer.reason, now + wait, now);
+                    self.note_trouble(&answer.reason, is_new);
                     if !self.pause(wait, shutdown).await {
                         return Delivery::Interrupted;
                     }
                 }
                 Verdict::Hold => {
                     pieces.push_front(piece);
+                    self.link.count(|counters| counters.retries += 1);
                     if self.renew_token().await {
                         continue;
                     }
-                    self.note_trouble(&format!("token refused, {}", answer.reason));
+                    let reason = format!("the upstream refuses the token, {}", answer.reason);
+                    self.note_hold(answer.outcome.status(), &reason);
                     if !self.hold(shutdown).await {
                         return Delivery::Interrupted;
                     }
                 }
                 Verdict::Split => match split_half(piece.take_apart(batch)) {
                     Ok((first, second)) => {
+                        self.link.count(|counters| counters.split += 1);
                         pieces.push_front(Piece::Apart(second));
                         pieces.push_front(Piece::Apart(first));
                     }
@@ -177,10 +186,13 @@ impl Forwarder {
             if let Some(upstream) = self.replacement.take() {
                 self.replace(upstream);
             }
-            if let Some(answer) = self.upstream.post(signal, frames.clone()).await {
-                return Some(answer);
+            self.link.sent(frames.len());
+            let answer = self.upstream.post(signal, frames.clone()).await;
+            self.link.answered();
+            if answer.is_some() {
+                return answer;
             }
-            self.note_trouble("there is no token");
+            self.note_hold(None, "there is no token");
             if !self.hold(shutdown).await {
                 return None;
             }
@@ -202,6 +214,7 @@ impl Forwarder {
         let time_is_up = tokio::time::sleep(self.upstream.token.hold());
         tokio::select! {
             () = self.upstream.token.changed() => {}
+            () = self.link.woken() => {}
             () = time_is_up => {}
             upstream = self.replacement.next() => {
                 self.replace(upstream);
@@ -217,6 +230,7 @@ impl Forwarder {
     async fn pause(&mut self, wait: Duration, shutdown: &mut Shutdown) -> bool {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
+            () = self.link.woken() => {}
             upstream = self.replacement.next() => self.replace(upstream),
             () = shutdown.requested() => return false,
         }
@@ -230,9 +244,20 @@ impl Forwarder {
     }
 
     async fn note_success(&mut self, piece: Piece, batch: &Batch, answer: Answer) {
+        let records = match &piece {
+            Piece::Stored(_) => batch.record_count(),
+            Piece::Apart(request) => request.record_count(),
+        };
+        let rejected = answer
+            .partial
+            .as_ref()
+            .map_or(0, |partial| partial.rejected);
+        let rejected = usize::try_from(rejected).unwrap_or(usize::MAX);
+        let taken = records.saturating_sub(rejected);
+        self.link.delivered(taken, SystemTime::now());
         self.waits.reset();
         self.token_was_renewed = false;
-        if self.trouble.take().is_some() {
+        if self.link.delivering() {
             tracing::info!("the upstream takes records again");
         }
         if let Some(partial) = &answer.partial {
@@ -247,24 +272,25 @@ impl Forwarder {
         }
     }
 
+    fn note_hold(&self, status: Option<u16>, reason: &str) {
+        let is_new = self.link.holding(status, reason, SystemTime::now());
+        self.note_trouble(reason, is_new);
+    }
+
     /// Says once what is wrong, not at every try.
-    fn note_trouble(&mut self, reason: &str) {
-        if self.trouble.as_deref() != Some(reason) {
+    fn note_trouble(&self, reason: &str, is_new: bool) {
+        if is_new {
             let waiting = self.queue.depth().records;
             tracing::warn!(
                 reason,
                 waiting,
                 "records wait on disk: the upstream does not take them"
             );
-            self.trouble = Some(reason.to_owned());
         }
     }
 
     async fn park(&self, request: Request, answer: &Answer) {
-        let status = match &answer.outcome {
-            Outcome::Answer { status, .. } => Some(*status),
-            Outcome::NoAnswer => None,
-        };
+        let status = answer.outcome.status();
         tracing::warn!(
             reason = answer.reason,
             "the upstream refuses a record; it is parked"
@@ -273,6 +299,8 @@ impl Forwarder {
     }
 
     async fn park_for(&self, request: Request, reason: String, status: Option<u16>) {
+        let records = request.record_count() as u64;
+        self.link.count(|counters| counters.parked += records);
         if let Err(error) = self
             .queue
             .park(Parked {
