@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::event::{Identifier, Timestamp};
-use crate::http::{Limits, serve};
+use crate::http::{Limits, Tcp, serve};
 use crate::secret::{Secret, key_file, private_directory, random_digits};
 use crate::shutdown::Shutdown;
 
@@ -136,7 +136,7 @@ pub async fn run(central: Arc<Central>, listener: TcpListener, shutdown: Shutdow
     tracing::info!(url = central.public_url, "central started");
     let store = central.store.clone();
     serve(
-        listener,
+        Tcp::new(listener, |_, _| ()),
         router::router(central),
         Limits::default(),
         shutdown,

@@ -185,7 +185,9 @@ fn edge_config(
     let token = Secret::new(header.strip_prefix("Bearer ").unwrap_or(header));
     secret::write_file(&token_file, token.expose())
         .with_context(|| format!("cannot write {}", token_file.display()))?;
+    let queue = directory.join("queue");
     Ok(edge::config::Config {
+        control: edge::config::Control::beside(&queue),
         listen: edge::config::Listen {
             addresses: vec![address],
             ..edge::config::Listen::default()
@@ -202,7 +204,7 @@ fn edge_config(
             extras: true,
         },
         queue: edge::config::Queue {
-            directory: directory.join("queue"),
+            directory: queue,
             limits: edge::queue::Limits::default(),
         },
         enrich: Default::default(),

@@ -3,7 +3,8 @@
 //! ```text
 //! receiver -> pipeline (identity, enrich, redact) -> queue <- forwarder (batch, verdict, retry, token)
 //! ```
-//! Receiver and forwarder meet only in the queue.
+//! Receiver and forwarder meet only in the queue. Whoever wants to know how it goes looks [`inside`],
+//! through the [`control`] socket or at `/metrics`.
 
 pub mod config;
 mod receiver;
@@ -21,9 +22,18 @@ mod retry;
 mod token;
 mod heartbeat;
 mod state;
+mod settings;
 mod reloader;
+mod counts;
+mod inside;
+pub mod status;
+mod metrics;
+mod plain;
+mod tail;
+pub mod control;
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -31,7 +41,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::http::serve_connections;
+use crate::http::{Tcp, serve_connections};
 use crate::reload::{Slot, Swap};
 use crate::shutdown::{Shutdown, channel};
 
@@ -40,6 +50,7 @@ pub use self::reloader::Source;
 use self::config::Config;
 use self::enrich::Enricher;
 use self::forwarder::Forwarder;
+use self::inside::{Fixed, Inside};
 use self::link::Link;
 use self::owner::Connection;
 use self::pipeline::{Pipeline, Steps};
@@ -47,6 +58,7 @@ use self::queue::Queue;
 use self::receiver::Door;
 use self::redact::Redactor;
 use self::reloader::Reloader;
+use self::settings::Settings;
 use self::state::State;
 use self::upstream::Upstream;
 
@@ -114,16 +126,29 @@ pub async fn run_reloading(
     let extras = config.upstream.extras;
     let steps = steps(&config, &state.edge_id)?;
     let pipeline = Arc::new(Pipeline::new(state.identifier(), steps));
-    let upstream = Upstream::new(&config.upstream)?;
+    let upstream = Upstream::new(&config.upstream, &gauges.link)?;
     let replacement = Arc::new(Slot::default());
     let forwarder = Forwarder::new(
         queue.clone(),
         upstream,
         Arc::clone(&replacement),
-        gauges.link,
+        gauges.link.clone(),
     );
+    let settings = Settings::new(&config, source.as_ref().map(|source| source.path.clone()));
+    let fixed = Fixed {
+        edge_id: state.edge_id.clone(),
+        listening: addresses(&listeners)?,
+        directory: config.queue.directory.clone(),
+        extras,
+    };
+    let inside = Inside::new(fixed, queue.clone(), gauges.link, settings.clone());
+    let inside = Arc::new(inside);
     let door = Arc::new(Swap::new(Door::new(&config)?));
-    let receiver = receiver::router(Arc::clone(&door), Arc::clone(&pipeline), queue.clone());
+    let receiver = receiver::router(
+        Arc::clone(&door),
+        Arc::clone(&pipeline),
+        Arc::clone(&inside),
+    );
     tracing::info!(
         edge = state.edge_id,
         upstream = config.upstream.endpoint,
@@ -133,6 +158,12 @@ pub async fn run_reloading(
     // The forwarder and the heartbeat stop after the receiver, so that the last records get their try.
     let (stop_sending, sending) = channel();
     let (limits_sender, limits) = watch::channel(receiver::limits(&config.listen));
+    let control = tokio::spawn(control::run(
+        config.control.clone(),
+        Arc::clone(&inside),
+        Arc::clone(&pipeline),
+        sending.clone(),
+    ));
     if let Some(source) = source {
         let reloader = Reloader {
             source,
@@ -142,21 +173,27 @@ pub async fn run_reloading(
             door,
             limits: limits_sender,
             upstream: replacement,
+            link: inside.link.clone(),
+            settings,
         };
         tokio::spawn(reloader.run(sending.clone()));
     }
     let mut receivers = JoinSet::new();
     for listener in listeners {
         receivers.spawn(serve_connections(
-            listener,
+            Tcp::new(listener, |peer, local| {
+                Arc::new(Connection::new(peer, local))
+            }),
             receiver.clone(),
             limits.clone(),
-            |peer, local| Arc::new(Connection::new(peer, local)),
             shutdown.clone(),
         ));
     }
     let mut forwarder = tokio::spawn(forwarder.run(sending.clone()));
-    let heartbeat = extras.then(|| tokio::spawn(heartbeat::run(pipeline, queue.clone(), sending)));
+    let heartbeat = extras.then(|| tokio::spawn(heartbeat::run(pipeline, inside, sending)));
+    if !extras {
+        queue.count_losses_only();
+    }
 
     tokio::select! {
         () = shutdown.requested() => {}
@@ -172,9 +209,15 @@ pub async fn run_reloading(
         heartbeat.await.context("the heartbeat failed")?;
     }
     forwarder.await.context("the forwarder failed")?;
+    control.await.context("the control socket failed")?;
     queue.close().await;
     tracing::info!("edge stopped");
     Ok(())
+}
+
+fn addresses(listeners: &[TcpListener]) -> anyhow::Result<Vec<SocketAddr>> {
+    let addresses = listeners.iter().map(TcpListener::local_addr);
+    Ok(addresses.collect::<std::io::Result<_>>()?)
 }
 
 /// What `config` says about records.

@@ -15,6 +15,7 @@ pub mod event;
 pub mod otlp;
 pub mod http;
 pub mod config;
+pub mod words;
 #[cfg(feature = "edge")]
 pub mod reload;
 pub mod secret;

@@ -16,6 +16,7 @@ mod parked;
 mod forwarder;
 mod upstream;
 mod owner;
+mod inside;
 mod hot_reload;
 mod reload;
 mod ingest;

@@ -1,5 +1,7 @@
 //! The edge's configuration: one TOML file, every key with a default but the upstream's endpoint.
 
+mod control;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +14,8 @@ use crate::secret::Secret;
 
 use super::queue::{Limits, WhenFull};
 use super::redact::RedactConfig;
+
+pub use control::{Control, queue_directory};
 
 /// More connections than this are no limit.
 const MAX_CONNECTIONS: usize = 1 << 20;
@@ -31,6 +35,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// `[queue]`
     pub queue: Queue,
+    /// `[control]`
+    pub control: Control,
     /// `[enrich.attributes]`: fixed resource attributes.
     pub enrich: BTreeMap<String, String>,
     /// `[redact]`
@@ -112,6 +118,19 @@ pub enum TokenSource {
     Command(Vec<String>),
 }
 
+impl TokenSource {
+    /// How a person knows it.
+    pub fn words(&self) -> String {
+        match self {
+            TokenSource::File(path) => path.display().to_string(),
+            TokenSource::Command(command) => format!(
+                "upstream.token_command: {}",
+                command.first().map_or("", String::as_str)
+            ),
+        }
+    }
+}
+
 /// Two PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
@@ -168,11 +187,10 @@ impl Config {
             extras: reader.flag("upstream.extras").unwrap_or(true),
         };
         let queue = Queue {
-            directory: reader
-                .text("queue.directory")
-                .map_or_else(default_queue_directory, PathBuf::from),
+            directory: control::read_queue_directory(&mut reader),
             limits: queue_limits(&mut reader),
         };
+        let control = Control::read(&mut reader, &queue.directory);
         let redact = RedactConfig {
             secrets: reader.flag("redact.secrets").unwrap_or(true),
         };
@@ -182,6 +200,7 @@ impl Config {
             listen,
             upstream,
             queue,
+            control,
             enrich,
             redact,
         })
@@ -217,10 +236,6 @@ fn queue_limits(reader: &mut Reader<'_>) -> Limits {
         min_free: reader.size("queue.min_free").unwrap_or(default.min_free),
         when_full: when_full.unwrap_or(default.when_full),
     }
-}
-
-fn default_queue_directory() -> PathBuf {
-    PathBuf::from("/var/lib/fieldpost/queue")
 }
 
 fn listen(reader: &mut Reader<'_>) -> Listen {

@@ -27,6 +27,17 @@ pub struct Status {
     pub in_flight: usize,
     /// What was done since the start.
     pub counters: Counters,
+    /// The token as it was last read.
+    pub token: TokenFacts,
+}
+
+/// What is known of the token, which is not the token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// When it expires, if it says so.
+    pub expires: Option<SystemTime>,
+    /// Why there is none, although one is configured.
+    pub problem: Option<String>,
 }
 
 /// Whether records get through.
@@ -155,6 +166,11 @@ impl Link {
             reason: reason.to_owned(),
         };
         is_new
+    }
+
+    /// The token was read.
+    pub(super) fn token(&self, token: TokenFacts) {
+        self.write().token = token;
     }
 
     /// Changes the counters.

@@ -70,7 +70,11 @@ use std::{
     fs::File,
     io,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, SystemTime},
 };
@@ -84,6 +88,7 @@ use crate::{edge::redact::Redacted, otlp::Request};
 
 pub use batch::{Batch, BatchLimits, DecodeError};
 pub use error::{AppendError, OpenError, StorageError};
+pub use inspect::{IdleQueue, SegmentCheck, SegmentSummary};
 pub use ledger::{Losses, Reason};
 pub use limits::{Limits, WhenFull};
 pub use parked::{Parked, ParkedList, ParkedSummary};
@@ -99,6 +104,7 @@ mod backlog;
 mod keeper;
 mod parked;
 mod recovery;
+mod inspect;
 mod segment;
 mod info;
 mod directory;
@@ -137,6 +143,8 @@ struct Inner {
     errands: mpsc::Sender<Errand>,
     waiting: Arc<Semaphore>,
     running: AsyncMutex<Option<Running>>,
+    /// Bytes of the request that was refused last for want of room, 0 when a later one was taken.
+    wanting: AtomicU64,
 }
 
 struct Running {
@@ -212,6 +220,7 @@ impl Queue {
                 keeper,
                 lock,
             })),
+            wanting: AtomicU64::new(0),
         })))
     }
 
@@ -232,6 +241,7 @@ impl Queue {
         }
         // Refused before it is numbered, an append leaves no hole in the numbers.
         if inner.shared.refuses(bytes as u64) {
+            inner.wanting.store(bytes as u64, Ordering::Relaxed);
             return Err(AppendError::Full);
         }
         let (done, stored) = oneshot::channel();
@@ -270,6 +280,11 @@ impl Queue {
             }
             Err(error) => Err(error.into()),
         };
+        match &result {
+            Ok(_) => inner.wanting.store(0, Ordering::Relaxed),
+            Err(AppendError::Full) => inner.wanting.store(bytes as u64, Ordering::Relaxed),
+            Err(_) => {}
+        }
         match result {
             Err(AppendError::Storage(StorageError::Stopped)) if inner.shared.is_closing() => {
                 Err(AppendError::Closed)
@@ -414,6 +429,16 @@ impl Queue {
     /// the disk once its segment holds nothing else.
     pub async fn drop_parked(&self, id: u64) -> Result<bool, StorageError> {
         self.with_parked(move |store| store.remove(id)).await
+    }
+
+    /// How many requests are parked, and how many records are in them.
+    pub async fn parked_totals(&self) -> Result<(u64, u64), StorageError> {
+        self.with_parked(ParkedStore::totals).await
+    }
+
+    /// Losses are from now on only counted, by reason: for an upstream that nobody tells of them.
+    pub fn count_losses_only(&self) {
+        self.0.shared.ledger.count_only();
     }
 
     /// How much waits.

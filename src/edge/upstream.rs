@@ -14,6 +14,7 @@ use crate::otlp::{Encoding, Signal};
 use crate::secret;
 
 use super::config::{self, ClientCertificate};
+use super::link::Link;
 use super::token::{Header, Token};
 use super::verdict::Outcome;
 
@@ -41,11 +42,11 @@ pub(super) struct Answer {
 }
 
 impl Upstream {
-    /// Reads the certificates that `config` names.
+    /// Reads the certificates that `config` names. `link` is told of the token.
     ///
     /// # Errors
     /// When one cannot be used, or the token's folder cannot be watched.
-    pub(super) fn new(config: &config::Upstream) -> anyhow::Result<Upstream> {
+    pub(super) fn new(config: &config::Upstream, link: &Link) -> anyhow::Result<Upstream> {
         let mut builder = crate::http::client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(config.timeout)
@@ -68,7 +69,7 @@ impl Upstream {
             client: builder.build().context("cannot set up the way upstream")?,
             endpoint: config.endpoint.clone(),
             compression: config.compression,
-            token: Token::new(&config.token)?,
+            token: Token::new(&config.token, link.clone())?,
         })
     }
 

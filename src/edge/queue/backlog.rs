@@ -7,7 +7,8 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Depth, entry::from_millis, info::Totals};
+use super::{Depth, SegmentSummary, entry::from_millis, info::Totals};
+use crate::event::Timestamp;
 
 /// Entries of one segment are consecutive; between segments numbers may be missing.
 #[derive(Debug)]
@@ -199,6 +200,28 @@ impl Backlog {
     /// The first entries of all segments.
     pub(super) fn segments(&self) -> Vec<u64> {
         self.segments.iter().map(|part| part.first).collect()
+    }
+
+    /// What every segment holds.
+    pub(super) fn summaries(&self) -> Vec<SegmentSummary> {
+        let summary = |part: &Part| SegmentSummary {
+            first: part.first,
+            end: part.totals.end,
+            settled: self.cursor.clamp(part.first, part.totals.end),
+            records: part.totals.records,
+            bytes: part.totals.bytes,
+            last_seq: part.totals.last_seq,
+            oldest: (part.totals.oldest > 0)
+                .then(|| Timestamp::from(from_millis(part.totals.oldest))),
+            is_open: false,
+        };
+        self.segments.iter().map(summary).collect()
+    }
+
+    /// The first entry that is not settled, and the one after the last.
+    pub(super) fn position(&self) -> (u64, u64) {
+        let end = self.segments.back().map_or(0, |last| last.totals.end);
+        (self.cursor, end)
     }
 
     /// The highest record number before a segment, as far as known, and the highest in it.
