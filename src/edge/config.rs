@@ -10,7 +10,7 @@ use crate::otlp::Signal;
 use crate::otlp::compression::Coding;
 use crate::secret::Secret;
 
-use super::queue::{Limits, WhenFull};
+use super::queue::{BatchLimits, Limits, WhenFull};
 use super::redact::RedactConfig;
 
 /// More connections than this are no limit.
@@ -21,6 +21,13 @@ const MIN_QUEUE_BYTES: u64 = 1 << 20;
 
 /// Shortest `queue.max_age`.
 const MIN_QUEUE_AGE: Duration = Duration::from_secs(1);
+
+/// Largest `upstream.batch_bytes`: four batches are in memory at once.
+const MAX_BATCH_BYTES: usize = 64 << 20;
+
+/// Clients that write one record after the other fill a batch in this time, and nobody who looks at
+/// the portal waits for it.
+const DEFAULT_BATCH_AGE: Duration = Duration::from_millis(100);
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
@@ -91,6 +98,10 @@ pub struct Upstream {
     pub compression: Coding,
     /// Time for one request.
     pub timeout: Duration,
+    /// Where batches are cut. Records wait for others until the oldest has this age.
+    pub batch: BatchLimits,
+    /// Longest wait between two tries.
+    pub max_retry_wait: Duration,
     /// File with the certificates (PEM) of authorities that are trusted besides the system's.
     pub ca_file: Option<PathBuf>,
     /// The certificate by which the edge shows who it is.
@@ -121,6 +132,28 @@ pub struct ClientCertificate {
     pub key: PathBuf,
 }
 
+impl Upstream {
+    /// The usual way to `endpoint`, which asks for no token.
+    pub fn to(endpoint: String) -> Upstream {
+        Upstream {
+            endpoint,
+            token: Vec::new(),
+            compression: Coding::Zstd,
+            timeout: Duration::from_secs(60),
+            batch: BatchLimits {
+                age: DEFAULT_BATCH_AGE,
+                ..BatchLimits::default()
+            },
+            max_retry_wait: Duration::from_secs(300),
+            ca_file: None,
+            client_certificate: None,
+            proxy: None,
+            signals: Signal::ALL.to_vec(),
+            extras: true,
+        }
+    }
+}
+
 /// Where records wait.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Queue {
@@ -141,32 +174,7 @@ impl Config {
     ) -> Result<Config, Mistakes> {
         let mut reader = Reader::parse(text, variable);
         let listen = listen(&mut reader);
-        let upstream = Upstream {
-            endpoint: endpoint(&mut reader),
-            token: token_sources(&mut reader, variable),
-            compression: reader
-                .parsed(
-                    "upstream.compression",
-                    "\"zstd\", \"gzip\" or \"none\"",
-                    coding,
-                )
-                .unwrap_or(Coding::Zstd),
-            timeout: reader
-                .duration("upstream.timeout")
-                .unwrap_or(Duration::from_secs(60)),
-            ca_file: reader.text("upstream.ca_file").map(PathBuf::from),
-            client_certificate: client_certificate(&mut reader),
-            proxy: reader.parsed(
-                "upstream.proxy",
-                "the URL of a proxy, such as \"http://proxy.example.com:3128\"",
-                |value| match value {
-                    Setting::Text(text) => is_http_url(text).then(|| Secret::new(text)),
-                    _ => None,
-                },
-            ),
-            signals: signals(&mut reader),
-            extras: reader.flag("upstream.extras").unwrap_or(true),
-        };
+        let upstream = upstream(&mut reader, variable);
         let queue = Queue {
             directory: reader
                 .text("queue.directory")
@@ -216,6 +224,59 @@ fn queue_limits(reader: &mut Reader<'_>) -> Limits {
         max_age: max_age.unwrap_or(default.max_age),
         min_free: reader.size("queue.min_free").unwrap_or(default.min_free),
         when_full: when_full.unwrap_or(default.when_full),
+    }
+}
+
+fn upstream(reader: &mut Reader<'_>, variable: &dyn Fn(&str) -> Option<String>) -> Upstream {
+    let default = Upstream::to(endpoint(reader));
+    Upstream {
+        token: token_sources(reader, variable),
+        compression: reader
+            .parsed(
+                "upstream.compression",
+                "\"zstd\", \"gzip\" or \"none\"",
+                coding,
+            )
+            .unwrap_or(default.compression),
+        timeout: reader
+            .duration("upstream.timeout")
+            .unwrap_or(default.timeout),
+        batch: batch_limits(reader, default.batch),
+        max_retry_wait: reader
+            .duration("upstream.max_retry_wait")
+            .unwrap_or(default.max_retry_wait),
+        ca_file: reader.text("upstream.ca_file").map(PathBuf::from),
+        client_certificate: client_certificate(reader),
+        proxy: reader.parsed(
+            "upstream.proxy",
+            "the URL of a proxy, such as \"http://proxy.example.com:3128\"",
+            |value| match value {
+                Setting::Text(text) => is_http_url(text).then(|| Secret::new(text)),
+                _ => None,
+            },
+        ),
+        signals: signals(reader).unwrap_or(default.signals),
+        extras: reader.flag("upstream.extras").unwrap_or(default.extras),
+        endpoint: default.endpoint,
+    }
+}
+
+fn batch_limits(reader: &mut Reader<'_>, default: BatchLimits) -> BatchLimits {
+    let bytes = reader.parsed(
+        "upstream.batch_bytes",
+        "a size such as \"4MiB\", from 1B to 64MiB",
+        |value| {
+            let bytes = usize::try_from(value.size()?).ok()?;
+            (1..=MAX_BATCH_BYTES).contains(&bytes).then_some(bytes)
+        },
+    );
+    let bytes = bytes.unwrap_or(default.plain_bytes);
+    BatchLimits {
+        records: count(reader, "upstream.batch_records").unwrap_or(default.records),
+        plain_bytes: bytes,
+        // Bytes that do not compress become more by a little.
+        frame_bytes: bytes.max(default.frame_bytes),
+        age: reader.duration("upstream.batch_age").unwrap_or(default.age),
     }
 }
 
@@ -353,14 +414,14 @@ fn client_certificate(reader: &mut Reader<'_>) -> Option<ClientCertificate> {
     }
 }
 
-fn signals(reader: &mut Reader<'_>) -> Vec<Signal> {
+fn signals(reader: &mut Reader<'_>) -> Option<Vec<Signal>> {
     let expected = "a list of \"logs\", \"metrics\" and \"traces\"";
     let signal = |word: &str| {
         Signal::ALL
             .into_iter()
             .find(|signal| signal.word() == word.trim())
     };
-    let configured = reader.parsed("upstream.signals", expected, |value| match value {
+    reader.parsed("upstream.signals", expected, |value| match value {
         Setting::List(items) => items
             .iter()
             .map(|item| match item {
@@ -370,8 +431,7 @@ fn signals(reader: &mut Reader<'_>) -> Vec<Signal> {
             .collect::<Option<Vec<Signal>>>(),
         Setting::Text(joined) => joined.split(',').map(signal).collect(),
         _ => None,
-    });
-    configured.unwrap_or_else(|| Signal::ALL.to_vec())
+    })
 }
 
 fn coding(value: &Setting) -> Option<Coding> {

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::api::Api;
 use super::eventually;
+use super::records::{Record, request};
 
 /// The binary under test.
 pub(crate) fn command() -> Command {
@@ -113,6 +114,7 @@ impl TestCentral {
 /// An edge within the test.
 pub(crate) struct TestEdge {
     pub(crate) address: SocketAddr,
+    pub(crate) gauges: edge::Gauges,
     trigger: Trigger,
     server: JoinHandle<anyhow::Result<()>>,
 }
@@ -130,10 +132,14 @@ impl TestEdge {
         let address = listeners[0].local_addr().expect("a bound address");
         let (trigger, shutdown) = shutdown::channel();
         let listeners = std::mem::take(&mut listeners);
-        let server = tokio::spawn(edge::run(config, listeners, shutdown));
+        let gauges = edge::Gauges::default();
+        let shown = gauges.clone();
+        let run = edge::run_reloading(config, None, shown, listeners, shutdown);
+        let server = tokio::spawn(run);
         assert!(directory.exists());
         TestEdge {
             address,
+            gauges,
             trigger,
             server,
         }
@@ -142,6 +148,23 @@ impl TestEdge {
     /// The endpoint for logs.
     pub(crate) fn logs(&self) -> String {
         format!("http://{}/v1/logs", self.address)
+    }
+
+    /// How things stand with the way upstream.
+    pub(crate) fn link(&self) -> edge::link::Status {
+        self.gauges.link.status()
+    }
+
+    /// Posts records as Claude does; they must be taken.
+    pub(crate) async fn post(&self, records: &[Record]) {
+        let answer = client()
+            .post(self.logs())
+            .header("content-type", "application/json")
+            .body(request(records).to_string())
+            .send()
+            .await
+            .expect("the edge answers");
+        assert_eq!(answer.status(), 200);
     }
 
     /// Stops as on a signal.
@@ -208,6 +231,15 @@ impl Service {
         };
         service.wait_until_ready().await;
         service
+    }
+
+    /// Asks it to stop, as a supervisor does, and waits for the end.
+    pub(crate) async fn terminate(&mut self) {
+        let pid = self.child.id().expect("the process is running").to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
+        assert!(sent.expect("kill runs").success());
+        let status = self.child.wait().await.expect("the process ends");
+        assert!(status.success(), "it was asked to stop: {status}");
     }
 
     /// Kills with -9 and waits until the process is gone.
