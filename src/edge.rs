@@ -8,6 +8,8 @@
 pub mod config;
 mod receiver;
 mod guard;
+mod quota;
+pub mod intake;
 mod pipeline;
 mod owner;
 mod enrich;
@@ -40,6 +42,7 @@ pub use self::reloader::Source;
 use self::config::Config;
 use self::enrich::Enricher;
 use self::forwarder::Forwarder;
+use self::intake::Intake;
 use self::link::Link;
 use self::owner::Connection;
 use self::pipeline::{Pipeline, Steps};
@@ -55,6 +58,8 @@ use self::upstream::Upstream;
 pub struct Gauges {
     /// The way upstream.
     pub link: Link,
+    /// What was not taken.
+    pub intake: Intake,
 }
 
 /// Opens the configured addresses.
@@ -123,7 +128,12 @@ pub async fn run_reloading(
         gauges.link,
     );
     let door = Arc::new(Swap::new(Door::new(&config)?));
-    let receiver = receiver::router(Arc::clone(&door), Arc::clone(&pipeline), queue.clone());
+    let receiver = receiver::router(
+        Arc::clone(&door),
+        Arc::clone(&pipeline),
+        queue.clone(),
+        gauges.intake,
+    );
     tracing::info!(
         edge = state.edge_id,
         upstream = config.upstream.endpoint,

@@ -18,6 +18,7 @@ pub mod config;
 #[cfg(feature = "edge")]
 pub mod reload;
 pub mod secret;
+pub mod rate;
 pub mod shutdown;
 pub mod logging;
 #[cfg(feature = "edge")]

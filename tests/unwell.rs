@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
@@ -17,6 +17,7 @@ use crate::support::eventually;
 use crate::support::fieldpost::{
     Service, TestCentral, TestEdge, client, edge_config, folder, free_port, write_token,
 };
+use crate::support::random::Random;
 use crate::support::records::{claude_session, request};
 use crate::support::relay::{Fate, Relay};
 use crate::support::tls::{Authority, TlsListener};
@@ -184,7 +185,7 @@ async fn an_upstream_that_hangs_is_given_up_and_said_to_have_taken_too_long() {
     let upstream = Upstream::judging(move |_| {
         // Its head comes, and its body never does.
         let first = hangs.swap(false, Ordering::Relaxed);
-        first.then(|| hanging())
+        first.then(hanging)
     })
     .await;
     let directory = tempfile::tempdir().expect("a directory");
@@ -373,28 +374,5 @@ async fn a_termination_offline_and_in_the_middle_of_a_request_loses_nothing_and_
         let times = wait_for_records(&well, 12).await;
         assert!(times.values().all(|times| *times == 1));
         edge.terminate().await;
-    }
-}
-
-/// Numbers without a pattern, the same in every run.
-struct Random(AtomicU64);
-
-impl Random {
-    fn new(seed: u64) -> Random {
-        Random(AtomicU64::new(seed))
-    }
-
-    fn next(&self) -> u64 {
-        let step = |state: u64| {
-            state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407)
-        };
-        let before = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
-                Some(step(state))
-            });
-        step(before.expect("always some")) >> 33
     }
 }

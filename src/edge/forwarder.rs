@@ -10,6 +10,7 @@
 //! until it gets through.
 
 mod flight;
+mod obstacle;
 mod rest;
 
 use std::collections::VecDeque;
@@ -18,7 +19,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::otlp::Request;
 use crate::reload::Slot;
@@ -31,6 +31,7 @@ use super::upstream::{Answer, Upstream};
 use super::verdict::Verdict;
 
 use self::flight::Flight;
+use self::obstacle::Obstacle;
 use self::rest::Rest;
 
 /// Most requests on their way at once.
@@ -69,18 +70,6 @@ struct Sent {
     flight: u64,
     generation: u64,
     answer: Answer,
-}
-
-/// Why nothing is sent.
-enum Obstacle {
-    /// It may pass by itself.
-    Unwell {
-        until: Instant,
-        /// The upstream said how long.
-        is_asked_for: bool,
-    },
-    /// The token is refused, with this status, or there is none.
-    Token { status: Option<u16>, reason: String },
 }
 
 type Reading = Pin<Box<dyn Future<Output = Option<Batch>> + Send>>;
@@ -222,11 +211,7 @@ impl Forwarder {
                 continue;
             };
             let Some(post) = self.upstream.prepare(flight.batch.signal()).await else {
-                let reason = "there is no token".to_owned();
-                self.obstacle = Some(Obstacle::Token {
-                    status: None,
-                    reason,
-                });
+                self.obstacle = Some(Obstacle::no_token());
                 return;
             };
             flight.is_sending = true;
@@ -253,13 +238,7 @@ impl Forwarder {
             // It is sent again, to the one in force.
             _ if sent.generation != self.generation => {}
             Verdict::Retry { after } => self.note_unwell(after, &sent.answer.reason),
-            Verdict::Hold => {
-                self.link.count(|counters| counters.retries += 1);
-                self.obstacle = Some(Obstacle::Token {
-                    status: sent.answer.outcome.status(),
-                    reason: format!("the upstream refuses the token, {}", sent.answer.reason),
-                });
-            }
+            Verdict::Hold => self.note_refused_token(&sent.answer),
             Verdict::Split => match self.flights[at].split() {
                 Ok(()) => self.link.count(|counters| counters.split += 1),
                 Err(request) => self.park_refused(request, &sent.answer).await,
@@ -296,115 +275,6 @@ impl Forwarder {
             let reason = format!("{} rejected: {}", partial.rejected, partial.message);
             self.park(request, reason, answer.outcome.status()).await;
         }
-    }
-
-    /// The upstream takes records, unless another request has just shown that it does not.
-    fn note_way_is_open(&mut self) {
-        if self.obstacle.is_some() {
-            return;
-        }
-        self.is_probing = false;
-        self.waits.reset();
-        self.token_was_renewed = false;
-        if self.link.delivering() {
-            tracing::info!("the upstream takes records again");
-        }
-    }
-
-    fn note_unwell(&mut self, after: Option<Duration>, reason: &str) {
-        self.link.count(|counters| counters.retries += 1);
-        let wait = match (&self.obstacle, after) {
-            (_, Some(after)) => after,
-            (None, None) => self.waits.next(),
-            // Several were on their way: the waits grow once.
-            (Some(_), None) => return,
-        };
-        let until = Instant::now() + wait;
-        match &self.obstacle {
-            Some(Obstacle::Token { .. }) => return,
-            Some(Obstacle::Unwell { until: before, .. }) if *before >= until => return,
-            _ => {}
-        }
-        self.obstacle = Some(Obstacle::Unwell {
-            until,
-            is_asked_for: after.is_some(),
-        });
-        let now = SystemTime::now();
-        let is_new = self.link.retrying(reason, now + wait, now);
-        self.note_trouble(reason, is_new);
-    }
-
-    /// Says once what is wrong, not at every try.
-    fn note_trouble(&self, reason: &str, is_new: bool) {
-        if is_new {
-            let waiting = self.queue.depth().records;
-            tracing::warn!(
-                reason,
-                waiting,
-                "records wait on disk: the upstream does not take them"
-            );
-        }
-    }
-
-    /// Waits until it is worth while to try again. False when shutdown came first.
-    async fn overcome(&mut self, shutdown: &mut Shutdown) -> bool {
-        self.is_probing = true;
-        match self.obstacle.take() {
-            None => true,
-            Some(Obstacle::Unwell {
-                until,
-                is_asked_for,
-            }) => {
-                let wait = until.saturating_duration_since(Instant::now());
-                self.pause(wait, is_asked_for, false, shutdown).await
-            }
-            Some(Obstacle::Token { status, reason }) => {
-                if status.is_some() && self.renew_token().await {
-                    return true;
-                }
-                let is_new = self.link.holding(status, &reason, SystemTime::now());
-                self.note_trouble(&reason, is_new);
-                let generation = self.generation;
-                let wait = self.upstream.token.hold();
-                if !self.pause(wait, false, true, shutdown).await {
-                    return false;
-                }
-                if generation == self.generation {
-                    self.upstream.token.read().await;
-                }
-                true
-            }
-        }
-    }
-
-    /// Asks for another token at once, the first time that one is refused: it may have expired. True
-    /// when there is one.
-    async fn renew_token(&mut self) -> bool {
-        if self.token_was_renewed {
-            return false;
-        }
-        self.token_was_renewed = true;
-        self.upstream.token.read().await
-    }
-
-    /// Waits, though not on behalf of an upstream that is replaced, nor when somebody asks for a try,
-    /// nor, if `for_token`, beyond a change of the token. False when shutdown came first.
-    async fn pause(
-        &mut self,
-        wait: Duration,
-        is_asked_for: bool,
-        for_token: bool,
-        shutdown: &mut Shutdown,
-    ) -> bool {
-        let woken = self.link.woken();
-        tokio::select! {
-            () = self.rest.rest(wait, is_asked_for, &mut self.waits) => {}
-            () = woken => {}
-            () = self.upstream.token.changed(), if for_token => {}
-            upstream = self.replacement.next() => self.replace(upstream),
-            () = shutdown.requested() => return false,
-        }
-        true
     }
 
     fn replace(&mut self, upstream: Upstream) {

@@ -221,7 +221,7 @@ impl Queue {
     pub async fn append(&self, records: Redacted) -> Result<u64, AppendError> {
         let inner = &self.0;
         let bytes = prepare::plain_bytes(records.request());
-        if bytes > APPEND_MAX_BYTES {
+        if bytes > APPEND_MAX_BYTES || inner.shared.never_holds(bytes as u64) {
             return Err(AppendError::TooLarge(bytes));
         }
         let permits = bytes.clamp(1, WAITING_MAX_BYTES) as u32;

@@ -4,7 +4,7 @@
 //! before its request is answered with 200.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -22,13 +22,16 @@ use crate::reload::Swap;
 
 use super::config::{Config, Listen};
 use super::guard::Guard;
-use super::owner::Connection;
+use super::intake::Intake;
+use super::owner::{Connection, Owner};
 use super::pipeline::Pipeline;
 use super::queue::{AppendError, Queue};
+use super::quota::Quota;
 
 /// What is let in.
 pub(super) struct Door {
     guard: Guard,
+    quota: Quota,
     body: BodyLimits,
     signals: Vec<Signal>,
 }
@@ -41,6 +44,7 @@ impl Door {
     pub(super) fn new(config: &Config) -> anyhow::Result<Door> {
         Ok(Door {
             guard: Guard::new(&config.listen)?,
+            quota: Quota::new(&config.listen),
             body: BodyLimits {
                 bytes: config.listen.max_body,
                 time: config.listen.body_timeout,
@@ -74,19 +78,23 @@ pub(super) fn limits(config: &Listen) -> Limits {
 
 struct Receiver {
     door: Arc<Swap<Door>>,
-    /// Records of signals that are switched off.
-    discarded: AtomicU64,
     pipeline: Arc<Pipeline>,
     queue: Queue,
+    intake: Intake,
 }
 
 /// The routes of the localhost endpoint.
-pub(super) fn router(door: Arc<Swap<Door>>, pipeline: Arc<Pipeline>, queue: Queue) -> Router {
+pub(super) fn router(
+    door: Arc<Swap<Door>>,
+    pipeline: Arc<Pipeline>,
+    queue: Queue,
+    intake: Intake,
+) -> Router {
     let receiver = Receiver {
         door,
-        discarded: AtomicU64::new(0),
         pipeline,
         queue,
+        intake,
     };
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -113,9 +121,8 @@ async fn receive(
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        let records = self.discarded.load(Ordering::Relaxed);
-        if records > 0 {
-            tracing::info!(records, "were discarded, as upstream.signals says");
+        for (signal, records) in self.intake.untaken().discarded {
+            tracing::info!(%signal, records, "were discarded, as upstream.signals says");
         }
     }
 }
@@ -129,15 +136,24 @@ impl Receiver {
         connection: &Connection,
         body: Body,
     ) -> Response {
+        let owner = connection.owner().await;
+        let uid = owner.map(|owner| owner.uid);
+        if let Err(wait) = door.quota.admit(uid, Instant::now()) {
+            discard_body(body).await;
+            return exchange.refuse(self.refuse_account(uid, wait));
+        }
         let decoded = match exchange.read(body, door.body).await {
             Ok(decoded) => decoded,
             Err(refusal) => return refusal.into_response(),
         };
+        let records = decoded.request.record_count() + decoded.rejected;
+        door.quota
+            .charge(uid, records, decoded.bytes, Instant::now());
         let signal = decoded.request.signal();
         if !door.signals.contains(&signal) {
             self.discard(&decoded.request);
         } else if decoded.request.record_count() > 0
-            && let Err(refusal) = self.append(decoded.request, connection).await
+            && let Err(refusal) = self.append(decoded.request, owner).await
         {
             return exchange.refuse(refusal);
         }
@@ -147,8 +163,7 @@ impl Receiver {
     /// A client whose signal nobody wants is told that all is well: it would only send it again.
     fn discard(&self, request: &otlp::Request) {
         let records = request.record_count() as u64;
-        let before = self.discarded.fetch_add(records, Ordering::Relaxed);
-        if before == 0 {
+        if self.intake.discarded(request.signal(), records) {
             tracing::info!(
                 signal = %request.signal(),
                 records,
@@ -157,9 +172,22 @@ impl Receiver {
         }
     }
 
-    async fn append(&self, request: otlp::Request, connection: &Connection) -> Result<(), Refusal> {
+    fn refuse_account(&self, uid: Option<u32>, wait: Duration) -> Refusal {
+        if self.intake.over_quota(uid) {
+            tracing::warn!(
+                uid,
+                "an account sends more than listen.records_per_second or listen.bytes_per_second; \
+                 it is told to wait, from now on silently"
+            );
+        }
+        let message = "this account sends more than listen.records_per_second and \
+                       listen.bytes_per_second let it";
+        Refusal::too_many(wait, message)
+    }
+
+    async fn append(&self, request: otlp::Request, owner: Option<&Owner>) -> Result<(), Refusal> {
         let pipeline = Arc::clone(&self.pipeline);
-        let owner = connection.owner().await.cloned();
+        let owner = owner.cloned();
         let processing =
             tokio::task::spawn_blocking(move || pipeline.process_from(request, owner.as_ref()));
         // Whatever goes wrong while redacting, nothing unredacted goes on from here.
@@ -172,6 +200,11 @@ impl Receiver {
             AppendError::Full => {
                 tracing::warn!("a request was refused: the queue is full");
                 Refusal::unavailable("the queue is full until the upstream takes records")
+            }
+            // It can never fit: a client that is told so does not send it again and again.
+            AppendError::TooLarge(_) => {
+                tracing::warn!(%error, "a request was refused");
+                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
             }
             error => {
                 tracing::error!(%error, "a request was refused: it could not be written to the queue");

@@ -297,6 +297,16 @@ pub(crate) struct Pair {
 impl Pair {
     /// Starts both with their data in `directory`.
     pub(crate) async fn start(directory: &Path) -> Pair {
+        Pair::start_through(directory, async |endpoint| endpoint, "").await
+    }
+
+    /// The same with something between them: `lead` is told where records shall go, and says where the
+    /// edge sends them; `more` is configuration of the edge's upstream.
+    pub(crate) async fn start_through(
+        directory: &Path,
+        lead: impl AsyncFnOnce(String) -> String,
+        more: &str,
+    ) -> Pair {
         let central_folder = folder(directory, "central");
         let edge_folder = folder(directory, "edge");
         let (central_port, edge_port) = (free_port(), free_port());
@@ -309,7 +319,9 @@ impl Pair {
         let key = central.run(&["api-key"]).await;
         let text = |key: &str| installation[key].as_str().expect("a text").to_owned();
         let token = text("authorizationHeader");
-        let config = edge_config(&edge_folder, &text("endpoint"), Some(&token), edge_port);
+        let endpoint = lead(text("endpoint")).await;
+        let config = edge_config(&edge_folder, &endpoint, Some(&token), edge_port);
+        let config = format!("{config}{more}");
         let edge = Service::start("edge", &edge_folder, &config, edge_port).await;
         let api = Api::new(&format!("http://127.0.0.1:{central_port}"), key.trim());
         Pair {

@@ -116,9 +116,14 @@ async fn relay(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byte
     }
     // Whether the sender waits for it or not, the request arrives.
     let sent = tokio::spawn(request.send()).await.expect("no panic");
-    let answer = sent.expect("the service answers");
+    let Ok(answer) = sent else {
+        // The service is down.
+        return StatusCode::BAD_GATEWAY.into_response();
+    };
     let status = answer.status();
-    let bytes = answer.bytes().await.expect("a body");
+    let Ok(bytes) = answer.bytes().await else {
+        return StatusCode::BAD_GATEWAY.into_response();
+    };
     if status.is_success() {
         let mut arrived = shared.arrived.lock().expect("no handler panics");
         for uid in uids {

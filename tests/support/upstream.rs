@@ -155,7 +155,9 @@ pub(crate) fn broken_off() -> Response {
 }
 
 /// The empty rest of a body, which ends well or badly.
-struct Rest(Option<Pin<Box<dyn Future<Output = Result<(), &'static str>> + Send>>>);
+struct Rest(Option<End>);
+
+type End = Pin<Box<dyn Future<Output = Result<(), &'static str>> + Send>>;
 
 impl hyper::body::Body for Rest {
     type Data = Bytes;
