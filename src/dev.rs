@@ -5,7 +5,6 @@ mod sample;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -13,8 +12,6 @@ use tokio::net::TcpListener;
 
 use crate::central::{self, Central};
 use crate::edge;
-use crate::otlp::Signal;
-use crate::otlp::compression::Coding;
 use crate::secret::{self, Secret};
 use crate::shutdown::{self, Shutdown};
 
@@ -193,15 +190,8 @@ fn edge_config(
             ..edge::config::Listen::default()
         },
         upstream: edge::config::Upstream {
-            endpoint: addresses.central_otlp.clone(),
             token: vec![edge::config::TokenSource::File(token_file)],
-            compression: Coding::Zstd,
-            timeout: Duration::from_secs(60),
-            ca_file: None,
-            client_certificate: None,
-            proxy: None,
-            signals: Signal::ALL.to_vec(),
-            extras: true,
+            ..edge::config::Upstream::to(addresses.central_otlp.clone())
         },
         queue: edge::config::Queue {
             directory: queue,

@@ -9,6 +9,8 @@
 pub mod config;
 mod receiver;
 mod guard;
+mod quota;
+pub mod intake;
 mod pipeline;
 mod owner;
 mod enrich;
@@ -24,7 +26,6 @@ mod heartbeat;
 mod state;
 mod settings;
 mod reloader;
-mod counts;
 mod inside;
 pub mod status;
 mod metrics;
@@ -51,6 +52,7 @@ use self::config::Config;
 use self::enrich::Enricher;
 use self::forwarder::Forwarder;
 use self::inside::{Fixed, Inside};
+use self::intake::Intake;
 use self::link::Link;
 use self::owner::Connection;
 use self::pipeline::{Pipeline, Steps};
@@ -67,6 +69,8 @@ use self::upstream::Upstream;
 pub struct Gauges {
     /// The way upstream.
     pub link: Link,
+    /// What was not taken.
+    pub intake: Intake,
 }
 
 /// Opens the configured addresses.
@@ -141,7 +145,7 @@ pub async fn run_reloading(
         directory: config.queue.directory.clone(),
         extras,
     };
-    let inside = Inside::new(fixed, queue.clone(), gauges.link, settings.clone());
+    let inside = Inside::new(fixed, queue.clone(), gauges, settings.clone());
     let inside = Arc::new(inside);
     let door = Arc::new(Swap::new(Door::new(&config)?));
     let receiver = receiver::router(

@@ -19,6 +19,7 @@ pub mod words;
 #[cfg(feature = "edge")]
 pub mod reload;
 pub mod secret;
+pub mod rate;
 pub mod shutdown;
 pub mod logging;
 #[cfg(feature = "edge")]

@@ -14,6 +14,8 @@ mod queue;
 mod limits;
 mod parked;
 mod forwarder;
+mod unwell;
+mod flights;
 mod upstream;
 mod owner;
 mod inside;

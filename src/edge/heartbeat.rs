@@ -41,7 +41,7 @@ pub(super) async fn run(pipeline: Arc<Pipeline>, inside: Arc<Inside>, mut shutdo
         let record = Request::Logs(heartbeat(queue, &losses, Timestamp::now()));
         let appended = queue.append(pipeline.process(record)).await;
         inside
-            .counts
+            .intake
             .appended(Signal::Logs, 1, appended.as_ref().err());
         match appended {
             Ok(number) => queue.told(number, &losses),

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use crate::event::Timestamp;
 
-use super::counts::{Counts, Numbers};
+use super::Gauges;
+use super::intake::{Intake, Numbers};
 use super::link::{self, Link};
 use super::queue::{AppendError, Losses, Queue};
 use super::settings::Settings;
@@ -26,7 +27,7 @@ pub(super) struct Inside {
     /// What was lost before the start.
     lost_before: Losses,
     pub(super) queue: Queue,
-    pub(super) counts: Counts,
+    pub(super) intake: Intake,
     pub(super) tail: Tail,
     pub(super) link: Link,
     pub(super) settings: Settings,
@@ -42,7 +43,7 @@ pub(super) struct Fixed {
 }
 
 impl Inside {
-    pub(super) fn new(fixed: Fixed, queue: Queue, link: Link, settings: Settings) -> Inside {
+    pub(super) fn new(fixed: Fixed, queue: Queue, gauges: Gauges, settings: Settings) -> Inside {
         Inside {
             edge_id: fixed.edge_id,
             started: Timestamp::now(),
@@ -51,16 +52,16 @@ impl Inside {
             extras: fixed.extras,
             lost_before: queue.losses(0),
             queue,
-            counts: Counts::default(),
+            intake: gauges.intake,
             tail: Tail::new(),
-            link,
+            link: gauges.link,
             settings,
         }
     }
 
     /// Why the queue takes no records, and since when if that is known; `None` when it takes them.
     pub(super) fn not_ready(&self) -> Option<(String, Option<Timestamp>)> {
-        let trouble = self.counts.snapshot().trouble;
+        let trouble = self.intake.numbers().trouble;
         if let Err(error) = self.queue.takes_records() {
             return Some((error.to_string(), trouble.map(|trouble| trouble.0)));
         }
@@ -74,7 +75,7 @@ impl Inside {
         let depth = self.queue.depth();
         let losses = self.queue.losses(0);
         let settings = self.settings.snapshot();
-        let numbers = self.counts.snapshot();
+        let numbers = self.intake.numbers();
         let (not_ready, not_ready_since) = match self.not_ready() {
             Some((reason, since)) => (Some(reason), since),
             None => (None, None),
@@ -111,7 +112,8 @@ impl Inside {
             requests: requests(&numbers),
             refused: refused(&numbers),
             stored: by_word(numbers.stored),
-            discarded: by_word(numbers.discarded),
+            discarded: by_word(numbers.untaken.discarded),
+            over_quota: by_account(numbers.untaken.over_quota),
             configuration: Configuration {
                 file: settings.file,
                 in_force_since: settings.since,
@@ -200,6 +202,14 @@ fn by_word(counts: BTreeMap<crate::otlp::Signal, u64>) -> BTreeMap<String, u64> 
     counts
         .map(|(signal, count)| (signal.word().to_owned(), count))
         .collect()
+}
+
+fn by_account(requests: BTreeMap<Option<u32>, u64>) -> BTreeMap<String, u64> {
+    let requests = requests.into_iter().map(|(uid, count)| {
+        let account = uid.map_or("unknown".to_owned(), |uid| format!("uid {uid}"));
+        (account, count)
+    });
+    requests.collect()
 }
 
 fn words(words: &[&str]) -> Vec<String> {

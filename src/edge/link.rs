@@ -102,17 +102,16 @@ impl Link {
         self.0.wake.notified()
     }
 
-    /// A request of so many bytes is on its way.
-    pub(super) fn sent(&self, bytes: usize) {
-        let mut status = self.write();
-        status.in_flight += 1;
-        status.counters.bytes += bytes as u64;
+    /// A request is on its way.
+    pub(super) fn sent(&self) {
+        self.write().in_flight += 1;
     }
 
-    /// A request is answered, or given up.
-    pub(super) fn answered(&self) {
+    /// A request with a body of so many bytes is answered, or given up.
+    pub(super) fn answered(&self, bytes: usize) {
         let mut status = self.write();
         status.in_flight = status.in_flight.saturating_sub(1);
+        status.counters.bytes += bytes as u64;
     }
 
     /// The upstream took so many records.
@@ -224,10 +223,10 @@ mod tests {
     fn what_is_done_is_counted_and_every_clone_shows_it() {
         let link = Link::default();
         let reader = link.clone();
-        link.sent(100);
-        link.sent(50);
+        link.sent();
+        link.sent();
         assert_eq!(reader.status().in_flight, 2);
-        link.answered();
+        link.answered(150);
         link.delivered(7, at(5));
         link.count(|counters| counters.split += 1);
         let status = reader.status();

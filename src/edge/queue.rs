@@ -230,7 +230,7 @@ impl Queue {
     pub async fn append(&self, records: Redacted) -> Result<u64, AppendError> {
         let inner = &self.0;
         let bytes = prepare::plain_bytes(records.request());
-        if bytes > APPEND_MAX_BYTES {
+        if bytes > APPEND_MAX_BYTES || inner.shared.never_holds(bytes as u64) {
             return Err(AppendError::TooLarge(bytes));
         }
         let permits = bytes.clamp(1, WAITING_MAX_BYTES) as u32;
@@ -293,15 +293,30 @@ impl Queue {
         }
     }
 
-    /// The next records, in order, once there are any; `None` once the queue is closed. Each call
+    /// The next records, in order, once there are any and, if they fill no batch, the oldest has the
+    /// age that `limits` say; `None` once the queue is closed. Each call
     /// goes on after the last; what was handed out stays stored until [`Queue::remove`].
     pub async fn next_batch(&self, limits: BatchLimits) -> Option<Batch> {
         let shared = &self.0.shared;
+        let mut unripe_since = None;
         loop {
             let mut readable = std::pin::pin!(shared.readable.notified());
             readable.as_mut().enable();
             if shared.is_closing() {
                 return None;
+            }
+            let ripens_in = shared.backlog().ripens_in(limits, SystemTime::now());
+            if let Some(wait) = ripens_in {
+                // Whatever the clock on the wall does meanwhile, nothing waits for longer.
+                let since: time::Instant = *unripe_since.get_or_insert_with(time::Instant::now);
+                let ripe = since + limits.age;
+                if time::Instant::now() < ripe {
+                    tokio::select! {
+                        () = time::sleep_until(ripe.min(time::Instant::now() + wait)) => {}
+                        () = readable => {}
+                    }
+                    continue;
+                }
             }
             if shared.backlog().next_to_read().is_some() {
                 let reader = Arc::clone(&self.0.reader);

@@ -4,6 +4,7 @@
 //! before its request is answered with 200. `/healthz`, `/readyz` and `/metrics` say how the edge is.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -23,13 +24,15 @@ use super::config::{Config, Listen};
 use super::guard::Guard;
 use super::inside::Inside;
 use super::metrics;
-use super::owner::Connection;
+use super::owner::{Connection, Owner};
 use super::pipeline::Pipeline;
 use super::queue::AppendError;
+use super::quota::Quota;
 
 /// What is let in.
 pub(super) struct Door {
     guard: Guard,
+    quota: Quota,
     body: BodyLimits,
     signals: Vec<Signal>,
 }
@@ -42,6 +45,7 @@ impl Door {
     pub(super) fn new(config: &Config) -> anyhow::Result<Door> {
         Ok(Door {
             guard: Guard::new(&config.listen)?,
+            quota: Quota::new(&config.listen),
             body: BodyLimits {
                 bytes: config.listen.max_body,
                 time: config.listen.body_timeout,
@@ -135,9 +139,17 @@ async fn receive(
             (None, refusal.into_response())
         }
     };
-    let counts = &receiver.inside.counts;
-    counts.answered(signal, response.status().as_u16());
+    let intake = &receiver.inside.intake;
+    intake.answered(signal, response.status().as_u16());
     response
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        for (signal, records) in self.inside.intake.untaken().discarded {
+            tracing::info!(%signal, records, "were discarded, as upstream.signals says");
+        }
+    }
 }
 
 impl Receiver {
@@ -149,15 +161,24 @@ impl Receiver {
         connection: &Connection,
         body: Body,
     ) -> (Option<Signal>, Response) {
+        let owner = connection.owner().await;
+        let uid = owner.map(|owner| owner.uid);
+        if let Err(wait) = door.quota.admit(uid, Instant::now()) {
+            discard_body(body).await;
+            return (None, exchange.refuse(self.refuse_account(uid, wait)));
+        }
         let decoded = match exchange.read(body, door.body).await {
             Ok(decoded) => decoded,
             Err(refusal) => return (None, refusal.into_response()),
         };
+        let records = decoded.request.record_count() + decoded.rejected;
+        door.quota
+            .charge(uid, records, decoded.bytes, Instant::now());
         let signal = decoded.request.signal();
         if !door.signals.contains(&signal) {
             self.discard(&decoded.request);
         } else if decoded.request.record_count() > 0
-            && let Err(refusal) = self.append(decoded.request, connection).await
+            && let Err(refusal) = self.append(decoded.request, owner).await
         {
             return (Some(signal), exchange.refuse(refusal));
         }
@@ -168,7 +189,7 @@ impl Receiver {
     /// A client whose signal nobody wants is told that all is well: it would only send it again.
     fn discard(&self, request: &otlp::Request) {
         let (signal, records) = (request.signal(), request.record_count() as u64);
-        if self.inside.counts.discarded(signal, records) {
+        if self.inside.intake.discarded(signal, records) {
             tracing::info!(
                 %signal,
                 records,
@@ -177,9 +198,22 @@ impl Receiver {
         }
     }
 
-    async fn append(&self, request: otlp::Request, connection: &Connection) -> Result<(), Refusal> {
+    fn refuse_account(&self, uid: Option<u32>, wait: Duration) -> Refusal {
+        if self.inside.intake.over_quota(uid) {
+            tracing::warn!(
+                uid,
+                "an account sends more than listen.records_per_second or listen.bytes_per_second; \
+                 it is told to wait, from now on silently"
+            );
+        }
+        let message = "this account sends more than listen.records_per_second and \
+                       listen.bytes_per_second let it";
+        Refusal::too_many(wait, message)
+    }
+
+    async fn append(&self, request: otlp::Request, owner: Option<&Owner>) -> Result<(), Refusal> {
         let pipeline = Arc::clone(&self.pipeline);
-        let owner = connection.owner().await.cloned();
+        let owner = owner.cloned();
         let tail = self.inside.tail.clone();
         let processing = tokio::task::spawn_blocking(move || {
             let redacted = pipeline.process_from(request, owner.as_ref());
@@ -192,8 +226,8 @@ impl Receiver {
         })?;
         let (signal, records) = (redacted.signal(), redacted.record_count() as u64);
         let appended = self.inside.queue.append(redacted).await;
-        let counts = &self.inside.counts;
-        counts.appended(signal, records, appended.as_ref().err());
+        let intake = &self.inside.intake;
+        intake.appended(signal, records, appended.as_ref().err());
         if appended.is_ok() {
             self.inside.tail.show(lines);
         }
@@ -201,6 +235,11 @@ impl Receiver {
             AppendError::Full => {
                 tracing::warn!("a request was refused: the queue is full");
                 Refusal::unavailable("the queue is full until the upstream takes records")
+            }
+            // It can never fit: a client that is told so does not send it again and again.
+            AppendError::TooLarge(_) => {
+                tracing::warn!(%error, "a request was refused");
+                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
             }
             error => {
                 tracing::error!(%error, "a request was refused: it could not be written to the queue");

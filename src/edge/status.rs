@@ -50,6 +50,8 @@ pub struct Status {
     pub discarded: BTreeMap<String, u64>,
     /// Requests that were refused, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// Requests of accounts above their quota, by account; they are among those refused.
+    pub over_quota: BTreeMap<String, u64>,
     /// The configuration.
     pub configuration: Configuration,
 }

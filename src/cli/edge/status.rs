@@ -60,6 +60,9 @@ fn text(status: &Status) -> String {
         line("discarded", discarded + ", as upstream.signals says");
     }
     line("refused", by(&status.refused, |reason| reason));
+    if !status.over_quota.is_empty() {
+        line("over quota", by(&status.over_quota, |account| account));
+    }
     line("configuration", configuration(status));
     text
 }

@@ -4,10 +4,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Range,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
-use super::{Depth, SegmentSummary, entry::from_millis, info::Totals};
+use super::{BatchLimits, Depth, SegmentSummary, entry::from_millis, info::Totals};
 use crate::event::Timestamp;
 
 /// Entries of one segment are consecutive; between segments numbers may be missing.
@@ -132,6 +132,24 @@ impl Backlog {
             .iter()
             .find(|part| part.has_after(self.read_from))?;
         Some((part.first, self.read_from.max(part.first)..part.totals.end))
+    }
+
+    /// How long what can be read may still wait for more to come; `None` when it makes a full batch,
+    /// or one that is old enough.
+    pub(super) fn ripens_in(&self, limits: BatchLimits, now: SystemTime) -> Option<Duration> {
+        let since = self.unread_since.filter(|_| self.returned.is_empty())?;
+        // A clock that was set back makes no record younger than new.
+        let age = now.duration_since(since).unwrap_or_default();
+        let left = limits.age.checked_sub(age).filter(|left| !left.is_zero())?;
+        let waiting = self.depth();
+        let flights = self.in_flight.values();
+        let taken = flights.fold(Weight::default(), |sum, flight| Weight {
+            records: sum.records + flight.weight.records,
+            bytes: sum.bytes + flight.weight.bytes,
+        });
+        let is_full = waiting.records.saturating_sub(taken.records) >= limits.records as u64
+            || waiting.bytes.saturating_sub(taken.bytes) >= limits.frame_bytes as u64;
+        (!is_full).then_some(left)
     }
 
     /// A range was read and is handed out.
