@@ -580,6 +580,13 @@ proptest! {
                                 assert!(disk_bytes(directory.path()) + wanted > limits.max_bytes);
                                 assert_eq!(queue.depth(), before);
                             }
+                            Err(AppendError::TooLarge(bytes)) => {
+                                assert!(!drops, "a queue that drops the oldest refuses nobody");
+                                // An eighth is a segment, of which half may stay when it is settled.
+                                let holds = limits.max_bytes - limits.max_bytes / 16;
+                                assert!(bytes as u64 > holds - holds / 50, "{bytes} bytes fit");
+                                assert_eq!(queue.depth(), before);
+                            }
                             Err(error) => panic!("{error}"),
                         }
                         let dropped = appended - gone - queue.depth().records;

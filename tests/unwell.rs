@@ -228,29 +228,38 @@ async fn an_answer_that_breaks_off_may_have_said_anything_so_the_batch_goes_agai
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_certificate_is_named_in_plain_words() {
-    let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
-    let ca_file = authority.write(directory.path());
-    for (name, knows_authority, expected) in [
+    let directory = tempfile::tempdir().expect("a directory");
+    for (name, authority, knows_authority, expected) in [
         (
             "localhost",
+            Authority::new(),
             false,
             "does not trust who signed the upstream's certificate",
         ),
         (
             "other.example.com",
+            Authority::new(),
             true,
             "shows a certificate for another name",
         ),
+        (
+            "localhost",
+            Authority::new().late(),
+            true,
+            "certificate has expired, or this machine's clock is wrong",
+        ),
     ] {
+        let folder = tempfile::tempdir_in(directory.path()).expect("a directory");
+        let folder = folder.path();
+        let ca_file = authority.write(folder);
         let listener = TlsListener::bind(name, &authority, None).await;
         let base = format!("https://localhost:{}", listener.address().port());
         let upstream = Upstream::on(listener, base, |_| None);
-        let folder = folder(directory.path(), name);
-        let mut config = quick(&folder, &upstream.endpoint, None);
+        let mut config = quick(folder, &upstream.endpoint, None);
         if knows_authority {
             config.push_str(&format!("ca_file = \"{}\"\n", ca_file.display()));
         }
-        let edge = TestEdge::start_with(&folder, &config).await;
+        let edge = TestEdge::start_with(folder, &config).await;
         post(&edge, "certificates", 2).await;
         let State::Retrying { reason, .. } = wait_for_trouble(&edge).await else {
             panic!("{:?}", edge.link())

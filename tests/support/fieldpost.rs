@@ -17,8 +17,8 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::api::Api;
-use super::eventually;
 use super::records::{Record, request};
+use super::{PATIENCE, eventually};
 
 /// The binary under test.
 pub(crate) fn command() -> Command {
@@ -238,7 +238,8 @@ impl Service {
         let pid = self.child.id().expect("the process is running").to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
         assert!(sent.expect("kill runs").success());
-        let status = self.child.wait().await.expect("the process ends");
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let status = ended.expect("its time is bounded").expect("it ends");
         assert!(status.success(), "it was asked to stop: {status}");
     }
 

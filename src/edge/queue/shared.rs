@@ -84,7 +84,8 @@ impl Shared {
     /// Whether so many bytes would be refused even if all that waits were delivered.
     pub(super) fn never_holds(&self, bytes: u64) -> bool {
         let most = self.limits.max_bytes.saturating_sub(self.drained_bytes());
-        self.limits.when_full == WhenFull::Reject && bytes > most
+        // What does not compress becomes more by its headers.
+        self.limits.when_full == WhenFull::Reject && bytes > most - most / 100
     }
 
     /// A last segment that is settled whole and holds this much makes room for a new one.
