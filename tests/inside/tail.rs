@@ -8,7 +8,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 
 use super::{Edge, bulky};
-use crate::support::fieldpost::command;
+use crate::support::eventually;
+use crate::support::fieldpost::{TestEdge, command};
 use crate::support::records::{claude_session, request};
 use crate::support::upstream::Upstream;
 
@@ -105,4 +106,17 @@ async fn a_slow_reader_slows_nobody_and_is_told_what_it_missed() {
     assert_eq!(shown + skipped, REQUESTS, "each is shown or counted");
     assert!(skipped > 0, "all of {REQUESTS} fit into the buffers");
     assert!(shown >= 512, "what the buffer holds is shown: {shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_does_not_keep_the_edge_from_stopping() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let upstream = Upstream::start().await;
+    let edge = TestEdge::start(directory.path(), &upstream.endpoint, None).await;
+    let socket = directory.path().join("edge.sock");
+    let client = Client::new(socket.clone());
+    let mut lines = eventually("the socket", async || client.lines("/tail").await.ok()).await;
+    edge.stop().await;
+    assert_eq!(lines.next().await.expect("a whole answer"), None);
+    assert!(!socket.exists(), "it goes with the edge");
 }

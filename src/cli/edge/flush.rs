@@ -16,6 +16,9 @@ use super::socket::Socket;
 /// Time between two looks at the queue.
 const INTERVAL: Duration = Duration::from_millis(200);
 
+/// Time after which the upstream is tried once more.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
 #[derive(Args)]
 pub(in crate::cli) struct Arguments {
     /// How long to wait, such as 30s or 5m.
@@ -37,6 +40,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let client = arguments.socket.client()?;
     let deadline = Instant::now() + arguments.timeout;
     let flush: Flush = client.post("/flush").await?;
+    let mut tried = Instant::now();
     loop {
         let status: Status = client.get("/status").await?;
         let is_over = status.queue.next_entry >= flush.until;
@@ -47,6 +51,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         let trouble = status.problems.first().map_or("", String::as_str);
         progress(&format!("{} {trouble}", status.waiting()));
         tokio::time::sleep(INTERVAL).await;
+        if tried.elapsed() >= TRY_AGAIN {
+            let _: Flush = client.post("/flush").await?;
+            tried = Instant::now();
+        }
     }
 }
 

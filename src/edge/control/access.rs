@@ -31,6 +31,11 @@ pub(super) struct Operators {
 
 impl Operators {
     pub(super) fn new(group: Option<String>) -> Operators {
+        if let Some(group) = &group
+            && uzers::get_group_by_name(group).is_none()
+        {
+            tracing::warn!(group, "control.group names no group of this machine");
+        }
         Operators {
             own: uzers::get_effective_uid(),
             group,
