@@ -3,7 +3,7 @@
 //! ```text
 //! receiver -> pipeline (identity, enrich, redact) -> queue <- forwarder (batch, verdict, retry, token)
 //! ```
-//! Receiver and forwarder meet only in the queue. Whoever wants to know how it goes looks [`inside`],
+//! Receiver and forwarder meet only in the queue. Whoever wants to know how it goes looks `inside`,
 //! through the [`control`] socket or at `/metrics`.
 
 pub mod config;

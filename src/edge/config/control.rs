@@ -33,7 +33,7 @@ impl Control {
         }
     }
 
-    /// The same as [`Config::parse`] finds it, from a text with any mistakes: the running edge has
+    /// The same as [`Config::parse`](super::Config::parse) finds it, from a text with any mistakes: the running edge has
     /// something to say about them.
     pub fn find(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Control {
         let mut reader = Reader::parse(text, variable);
