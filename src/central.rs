@@ -9,7 +9,6 @@
 pub mod config;
 mod router;
 mod auth;
-mod rate;
 mod ingest;
 pub mod store;
 pub mod materialize;
@@ -25,13 +24,13 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::event::{Identifier, Timestamp};
-use crate::http::{Limits, serve};
+use crate::http::{Limits, Tcp, serve};
+use crate::rate::Rates;
 use crate::secret::{Secret, key_file, private_directory, random_digits};
 use crate::shutdown::Shutdown;
 
 use self::auth::{Claims, TOKEN_LIFETIME_SECONDS, TokenKeys};
 use self::config::Config;
-use self::rate::Rates;
 use self::store::{Environment, Installation, Scope, Store, StoreError};
 
 /// The path below which the integration's OTLP endpoint lies.
@@ -45,7 +44,8 @@ pub struct Central {
     pub public_url: String,
     max_body: usize,
     token_keys: TokenKeys,
-    rates: Rates,
+    /// Requests of each token, by its id.
+    rates: Rates<String>,
     identifier: Identifier,
 }
 
@@ -64,7 +64,7 @@ impl Central {
             store,
             public_url: public_url.trim_end_matches('/').to_owned(),
             max_body: config.max_body,
-            rates: Rates::new(config.requests_per_second),
+            rates: Rates::new(u64::from(config.requests_per_second)),
             token_keys: TokenKeys::open(&directory.join("signing-keys.json"))?,
             identifier: Identifier::new(key_file(&directory.join("identity.key"))?),
         };
@@ -136,7 +136,7 @@ pub async fn run(central: Arc<Central>, listener: TcpListener, shutdown: Shutdow
     tracing::info!(url = central.public_url, "central started");
     let store = central.store.clone();
     serve(
-        listener,
+        Tcp::new(listener, |_, _| ()),
         router::router(central),
         Limits::default(),
         shutdown,

@@ -45,14 +45,15 @@ pub(crate) fn main() -> ExitCode {
     let command = Arguments::parse().command;
     let outcome = match command {
         #[cfg(all(feature = "edge", feature = "central"))]
-        Command::Dev(arguments) => dev::run(arguments),
+        Command::Dev(arguments) => dev::run(arguments).map(|()| true),
         #[cfg(feature = "edge")]
         Command::Edge(command) => edge::run(command),
         #[cfg(feature = "central")]
-        Command::Central(command) => central::run(command),
+        Command::Central(command) => central::run(command).map(|()| true),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("fieldpost: {error:#}");
             ExitCode::FAILURE

@@ -5,7 +5,6 @@ mod sample;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -13,8 +12,6 @@ use tokio::net::TcpListener;
 
 use crate::central::{self, Central};
 use crate::edge;
-use crate::otlp::Signal;
-use crate::otlp::compression::Coding;
 use crate::secret::{self, Secret};
 use crate::shutdown::{self, Shutdown};
 
@@ -185,24 +182,19 @@ fn edge_config(
     let token = Secret::new(header.strip_prefix("Bearer ").unwrap_or(header));
     secret::write_file(&token_file, token.expose())
         .with_context(|| format!("cannot write {}", token_file.display()))?;
+    let queue = directory.join("queue");
     Ok(edge::config::Config {
+        control: edge::config::Control::beside(&queue),
         listen: edge::config::Listen {
             addresses: vec![address],
             ..edge::config::Listen::default()
         },
         upstream: edge::config::Upstream {
-            endpoint: addresses.central_otlp.clone(),
             token: vec![edge::config::TokenSource::File(token_file)],
-            compression: Coding::Zstd,
-            timeout: Duration::from_secs(60),
-            ca_file: None,
-            client_certificate: None,
-            proxy: None,
-            signals: Signal::ALL.to_vec(),
-            extras: true,
+            ..edge::config::Upstream::to(addresses.central_otlp.clone())
         },
         queue: edge::config::Queue {
-            directory: directory.join("queue"),
+            directory: queue,
             limits: edge::queue::Limits::default(),
         },
         enrich: Default::default(),

@@ -3,16 +3,20 @@
 //! ```text
 //! receiver -> pipeline (identity, enrich, redact) -> queue <- forwarder (batch, verdict, retry, token)
 //! ```
-//! Receiver and forwarder meet only in the queue.
+//! Receiver and forwarder meet only in the queue. Whoever wants to know how it goes looks `inside`,
+//! through the [`control`] socket or at `/metrics`.
 
 pub mod config;
 mod receiver;
 mod guard;
+mod quota;
+pub mod intake;
 mod pipeline;
 mod owner;
 mod enrich;
 pub mod redact;
 pub mod queue;
+pub mod link;
 mod forwarder;
 mod upstream;
 pub mod verdict;
@@ -20,9 +24,17 @@ mod retry;
 mod token;
 mod heartbeat;
 mod state;
+mod settings;
 mod reloader;
+mod inside;
+pub mod status;
+mod metrics;
+mod plain;
+mod tail;
+pub mod control;
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -30,7 +42,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::http::serve_connections;
+use crate::http::{Tcp, serve_connections};
 use crate::reload::{Slot, Swap};
 use crate::shutdown::{Shutdown, channel};
 
@@ -39,14 +51,27 @@ pub use self::reloader::Source;
 use self::config::Config;
 use self::enrich::Enricher;
 use self::forwarder::Forwarder;
+use self::inside::{Fixed, Inside};
+use self::intake::Intake;
+use self::link::Link;
 use self::owner::Connection;
 use self::pipeline::{Pipeline, Steps};
 use self::queue::Queue;
 use self::receiver::Door;
 use self::redact::Redactor;
 use self::reloader::Reloader;
+use self::settings::Settings;
 use self::state::State;
 use self::upstream::Upstream;
+
+/// What a running edge tells of itself, for whoever looks inside. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Gauges {
+    /// The way upstream.
+    pub link: Link,
+    /// What was not taken.
+    pub intake: Intake,
+}
 
 /// Opens the configured addresses.
 ///
@@ -85,16 +110,18 @@ pub async fn run(
     listeners: Vec<TcpListener>,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    run_reloading(config, None, listeners, shutdown).await
+    run_reloading(config, None, Gauges::default(), listeners, shutdown).await
 }
 
-/// The same, with a configuration that is read again from `source` when it changes, and on SIGHUP.
+/// The same, with a configuration that is read again from `source` when it changes, and on SIGHUP,
+/// and with `gauges` to look at meanwhile.
 ///
 /// # Errors
 /// As [`run`]. A configuration that becomes bad later is no error: the last good one stays.
 pub async fn run_reloading(
     config: Config,
     source: Option<Source>,
+    gauges: Gauges,
     listeners: Vec<TcpListener>,
     mut shutdown: Shutdown,
 ) -> anyhow::Result<()> {
@@ -103,11 +130,29 @@ pub async fn run_reloading(
     let extras = config.upstream.extras;
     let steps = steps(&config, &state.edge_id)?;
     let pipeline = Arc::new(Pipeline::new(state.identifier(), steps));
-    let upstream = Upstream::new(&config.upstream)?;
+    let upstream = Upstream::new(&config.upstream, &gauges.link)?;
     let replacement = Arc::new(Slot::default());
-    let forwarder = Forwarder::new(queue.clone(), upstream, Arc::clone(&replacement));
+    let forwarder = Forwarder::new(
+        queue.clone(),
+        upstream,
+        Arc::clone(&replacement),
+        gauges.link.clone(),
+    );
+    let settings = Settings::new(&config, source.as_ref().map(|source| source.path.clone()));
+    let fixed = Fixed {
+        edge_id: state.edge_id.clone(),
+        listening: addresses(&listeners)?,
+        directory: config.queue.directory.clone(),
+        extras,
+    };
+    let inside = Inside::new(fixed, queue.clone(), gauges, settings.clone());
+    let inside = Arc::new(inside);
     let door = Arc::new(Swap::new(Door::new(&config)?));
-    let receiver = receiver::router(Arc::clone(&door), Arc::clone(&pipeline), queue.clone());
+    let receiver = receiver::router(
+        Arc::clone(&door),
+        Arc::clone(&pipeline),
+        Arc::clone(&inside),
+    );
     tracing::info!(
         edge = state.edge_id,
         upstream = config.upstream.endpoint,
@@ -117,6 +162,12 @@ pub async fn run_reloading(
     // The forwarder and the heartbeat stop after the receiver, so that the last records get their try.
     let (stop_sending, sending) = channel();
     let (limits_sender, limits) = watch::channel(receiver::limits(&config.listen));
+    let control = tokio::spawn(control::run(
+        config.control.clone(),
+        Arc::clone(&inside),
+        Arc::clone(&pipeline),
+        sending.clone(),
+    ));
     if let Some(source) = source {
         let reloader = Reloader {
             source,
@@ -126,21 +177,27 @@ pub async fn run_reloading(
             door,
             limits: limits_sender,
             upstream: replacement,
+            link: inside.link.clone(),
+            settings,
         };
         tokio::spawn(reloader.run(sending.clone()));
     }
     let mut receivers = JoinSet::new();
     for listener in listeners {
         receivers.spawn(serve_connections(
-            listener,
+            Tcp::new(listener, |peer, local| {
+                Arc::new(Connection::new(peer, local))
+            }),
             receiver.clone(),
             limits.clone(),
-            |peer, local| Arc::new(Connection::new(peer, local)),
             shutdown.clone(),
         ));
     }
     let mut forwarder = tokio::spawn(forwarder.run(sending.clone()));
-    let heartbeat = extras.then(|| tokio::spawn(heartbeat::run(pipeline, queue.clone(), sending)));
+    let heartbeat = extras.then(|| tokio::spawn(heartbeat::run(pipeline, inside, sending)));
+    if !extras {
+        queue.count_losses_only();
+    }
 
     tokio::select! {
         () = shutdown.requested() => {}
@@ -156,9 +213,15 @@ pub async fn run_reloading(
         heartbeat.await.context("the heartbeat failed")?;
     }
     forwarder.await.context("the forwarder failed")?;
+    control.await.context("the control socket failed")?;
     queue.close().await;
     tracing::info!("edge stopped");
     Ok(())
+}
+
+fn addresses(listeners: &[TcpListener]) -> anyhow::Result<Vec<SocketAddr>> {
+    let addresses = listeners.iter().map(TcpListener::local_addr);
+    Ok(addresses.collect::<std::io::Result<_>>()?)
 }
 
 /// What `config` says about records.

@@ -8,4 +8,4 @@ pub mod client;
 pub mod otlp;
 
 pub use body::{BodyError, BodyLimits, discard_body, read_body};
-pub use server::{Limits, serve, serve_connections};
+pub use server::{Accepted, Limits, Listener, Tcp, serve, serve_connections};

@@ -15,9 +15,11 @@ pub mod event;
 pub mod otlp;
 pub mod http;
 pub mod config;
+pub mod words;
 #[cfg(feature = "edge")]
 pub mod reload;
 pub mod secret;
+pub mod rate;
 pub mod shutdown;
 pub mod logging;
 #[cfg(feature = "edge")]

@@ -7,26 +7,20 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use fieldpost::edge::link::State;
 use fieldpost::edge::queue::{Limits, Queue, Reason};
 use fieldpost::edge::verdict::{Outcome, Verdict};
 use fieldpost::otlp::Signal;
 
 use crate::support::eventually;
-use crate::support::fieldpost::{TestEdge, client, edge_config, write_token};
+use crate::support::fieldpost::{TestEdge, edge_config, write_token};
 use crate::support::records::claude_session;
 use crate::support::upstream::{Received, Upstream, attribute};
 
 /// Posts `count` records of a session, numbered by `event.sequence`.
 async fn post(edge: &TestEdge, count: usize) {
     let records = claude_session("ada@example.com", "forwarded", count);
-    let answer = client()
-        .post(edge.logs())
-        .header("content-type", "application/json")
-        .body(crate::support::records::request(&records).to_string())
-        .send()
-        .await
-        .expect("the edge answers");
-    assert_eq!(answer.status(), 200);
+    edge.post(&records).await;
 }
 
 async fn wait_for_records(upstream: &Upstream, count: usize) {
@@ -152,6 +146,11 @@ async fn nothing_is_sent_without_a_token_where_one_is_needed() {
     std::fs::remove_file(&token_file).expect("it was written");
     let edge = TestEdge::start_with(directory.path(), &config).await;
     post(&edge, 2).await;
+    eventually("the edge to see that there is none", async || {
+        let state = edge.link().state;
+        matches!(state, State::Holding { status: None, .. }).then_some(())
+    })
+    .await;
     assert!(upstream.received().is_empty());
     write_token(&token_file, "later");
     wait_for_records(&upstream, 2).await;

@@ -11,11 +11,12 @@ use fieldpost::edge::queue::{AppendError, BatchLimits, Limits, Queue, Reason, Wh
 use tempfile::TempDir;
 
 use crate::support::eventually;
-use crate::support::fieldpost::{TestCentral, TestEdge, edge_config, folder};
+use crate::support::fieldpost::{TestCentral, TestEdge, client, edge_config, folder};
 use crate::support::flood::post_until;
 use crate::support::queue::{
     append, drain, logs, next, open, open_within, read, redacted, segments,
 };
+use crate::support::records::{claude_session, request};
 use crate::support::upstream::Upstream;
 
 /// Records of 100 kB fit into this 20 times; a segment takes two or three.
@@ -181,6 +182,25 @@ async fn a_refusal_leaves_no_hole_however_little_room_there_is() {
     }
 }
 
+#[tokio::test]
+async fn what_could_never_fit_is_refused_for_good_and_not_for_now() {
+    let directory = TempDir::new().unwrap();
+    let queue = open_within(directory.path(), small(WhenFull::Reject));
+    let error = queue.append(redacted(logs(0..1, 2 << 20))).await;
+    assert!(matches!(error, Err(AppendError::TooLarge(_))), "{error:?}");
+    // The largest that fits does so whatever was delivered before.
+    let most = ((2 << 20) - (128 << 10)) / 100 * 99 - 1000;
+    for id in 0..20 {
+        append(&queue, id..id + 1, 5_000).await;
+        assert_eq!(drain(&queue, id).await.len(), 1);
+    }
+    append(&queue, 20..21, most).await;
+    assert_eq!(queue.last_seq(), 21, "a refusal leaves no hole");
+    queue.close().await;
+    let queue = open_within(directory.path(), small(WhenFull::DropOldest));
+    append(&queue, 21..22, 3 << 20).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once_stay_within_the_bounds_too() {
     for when_full in [WhenFull::DropOldest, WhenFull::Reject] {
@@ -329,6 +349,14 @@ async fn an_edge_that_rejects_answers_503_and_delivers_what_it_acknowledged() {
         .map(|(session, _)| session.clone())
         .collect();
     assert!(acknowledged.len() > 3);
+    let too_large = client()
+        .post(edge.logs())
+        .header("content-type", "application/json")
+        .body(request(&claude_session("ada@example.com", "large", 3000)).to_string())
+        .send()
+        .await
+        .expect("the edge answers");
+    assert_eq!(too_large.status(), StatusCode::PAYLOAD_TOO_LARGE);
     up.store(true, Ordering::Relaxed);
     eventually("everything that was acknowledged", async || {
         let arrived = upstream.accepted("session.id");

@@ -1,4 +1,4 @@
-//! Who posted: the account at the other end of a local connection.
+//! Who posted: the account at the other end of a local connection, and how much it may post.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -143,4 +143,39 @@ async fn the_account_is_known_over_ipv6_too() {
     .await;
     assert_eq!(owner, "nobody");
     edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_above_its_quota_waits_and_the_others_do_not() {
+    let own = uzers::get_current_uid();
+    for quota in ["records_per_second = 1", "bytes_per_second = \"10B\""] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let upstream = Upstream::start().await;
+        let config = edge_config(directory.path(), &upstream.endpoint, None, 0)
+            .replace("[listen]\n", &format!("[listen]\n{quota}\n"));
+        let edge = TestEdge::start_with(directory.path(), &config).await;
+        // What comes at once is taken, and made up for.
+        let records = claude_session("ada@example.com", "mine", 500);
+        edge.post(&records).await;
+        let answer = client()
+            .post(edge.logs())
+            .header("content-type", "application/json")
+            .body(request(&records[..1]).to_string())
+            .send()
+            .await
+            .expect("the edge answers");
+        assert_eq!(answer.status(), 429);
+        let wait = answer.headers()["retry-after"].to_str().expect("text");
+        let wait: u64 = wait.parse().expect("seconds");
+        assert!((200..100_000).contains(&wait), "{wait}");
+        let message = answer.text().await.expect("a body");
+        assert!(message.contains("listen.records_per_second"), "{message}");
+        post_as_nobody(&edge.logs(), &body("nobodys", &[])).await;
+        let over_quota = edge.gauges.intake.untaken().over_quota;
+        assert_eq!(over_quota, [(Some(own), 1)].into());
+        edge.stop().await;
+        let sessions = upstream.accepted("session.id");
+        let nobodys = sessions.iter().filter(|session| *session == "nobodys");
+        assert_eq!((sessions.len(), nobodys.count()), (502, 2));
+    }
 }

@@ -7,7 +7,7 @@ use std::{
     fs,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use fieldpost::{
@@ -122,6 +122,42 @@ async fn a_batch_holds_one_signal_and_keeps_to_its_limits() {
     );
     assert!(matches!(metrics.decode().unwrap(), Request::Metrics(_)));
     assert_eq!(read(&rest), [(8, 9)]);
+}
+
+#[tokio::test]
+async fn records_wait_for_others_until_they_are_old_or_fill_a_batch() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    let limits = |age| BatchLimits {
+        records: 3,
+        frame_bytes: 10_000,
+        age,
+        ..BatchLimits::default()
+    };
+    let patient = limits(Duration::from_secs(3600));
+    let not_yet = async || {
+        let next = tokio::time::timeout(Duration::from_millis(20), queue.next_batch(patient));
+        next.await.is_err()
+    };
+    append(&queue, 0..2, 10).await;
+    assert!(not_yet().await, "two of three, and young");
+    append(&queue, 2..3, 10).await;
+    let batch = queue.next_batch(patient).await.unwrap();
+    assert_eq!(batch.record_count(), 3);
+    append(&queue, 3..4, 10).await;
+    assert!(not_yet().await, "what is handed out fills no further batch");
+    queue.remove(batch).await.unwrap();
+    assert!(not_yet().await);
+    append(&queue, 4..5, 20_000).await;
+    let batch = queue.next_batch(patient).await.unwrap();
+    assert_eq!(batch.record_count(), 1, "full by its bytes");
+    queue.remove(batch).await.unwrap();
+    let soon = limits(Duration::from_millis(1));
+    append(&queue, 5..6, 10).await;
+    while queue.depth().records > 0 {
+        let batch = queue.next_batch(soon).await.unwrap();
+        queue.remove(batch).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -459,6 +495,13 @@ proptest! {
                                 assert!(!drops, "a queue that drops the oldest refuses nobody");
                                 let wanted = records * (bytes as u64 * 101 / 100 + 100) + 1000;
                                 assert!(data_bytes(directory.path()) + wanted > limits.max_bytes);
+                                assert_eq!(queue.depth(), before);
+                            }
+                            Err(AppendError::TooLarge(bytes)) => {
+                                assert!(!drops, "a queue that drops the oldest refuses nobody");
+                                // An eighth is a segment, of which half may stay when it is settled.
+                                let holds = limits.max_bytes - limits.max_bytes / 16;
+                                assert!(bytes as u64 > holds - holds / 50, "{bytes} bytes fit");
                                 assert_eq!(queue.depth(), before);
                             }
                             Err(error) => panic!("{error}"),

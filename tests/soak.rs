@@ -1,4 +1,5 @@
-//! kill -9 under load, again and again: every acknowledged record arrives, and none twice.
+//! kill -9 under load, again and again, with the service up, down, or at the end of a line that fails
+//! at random: every acknowledged record arrives, and none twice.
 //!
 //! A short form runs every time; `tests/run --soak` runs a hundred kills.
 
@@ -7,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use axum::http::StatusCode;
 
 use crate::support::fieldpost::{Pair, client};
+use crate::support::random::Random;
 use crate::support::records::{claude_session, request};
+use crate::support::relay::{Fate, Relay};
 
 /// Kills of the edge in the short form.
 const SHORT: u64 = 4;
@@ -60,41 +63,52 @@ async fn post_without_pause(number: usize, port: u16, stop: Arc<AtomicBool>) -> 
 #[expect(clippy::print_stdout, reason = "the long form tells its figures")]
 async fn every_acknowledged_record_survives_kill_9_under_load() {
     let data = tempfile::tempdir().expect("a temporary directory");
+    let is_flapping = Arc::new(AtomicBool::new(false));
+    let flapping = Arc::clone(&is_flapping);
+    let mut line = None;
+    let lead = async |endpoint: String| {
+        let fates = Random::new(7);
+        let decide = move || match flapping.load(Ordering::Relaxed) {
+            true => fate(fates.next()),
+            false => Fate::Arrive,
+        };
+        let relay = line.insert(Relay::start(&endpoint, decide).await);
+        relay.endpoint.clone()
+    };
+    let more = "timeout = \"2s\"\nmax_retry_wait = \"200ms\"\n";
     let Pair {
         mut central,
         mut edge,
         edge_port,
         api,
-    } = Pair::start(data.path()).await;
+    } = Pair::start_through(data.path(), lead, more).await;
 
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| tokio::spawn(post_without_pause(number, edge_port, Arc::clone(&stop))))
         .collect();
-    // Kills come at all distances; every third time the service goes as well, and stays away for one
-    // round.
-    let random = Mutex::new(0x9e37_79b9_7f4a_7c15_u64);
+    // Kills come at all distances, and after each the service may be up, away, or badly reached.
+    let random = Random::new(0x9e37_79b9_7f4a_7c15);
     let mut central_is_up = true;
+    let mut weathers = [0; 3];
     for kill in 0..kills() {
-        let wait = {
-            let mut state = random.lock().await;
-            *state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            (*state >> 33) % 400
-        };
-        tokio::time::sleep(Duration::from_millis(wait)).await;
-        if kill % 3 == 1 {
-            central.kill().await;
-            central_is_up = false;
-        }
+        tokio::time::sleep(Duration::from_millis(random.next() % 400)).await;
         edge.kill().await;
-        edge.start_again().await;
-        if kill % 3 == 2 && !central_is_up {
-            central.start_again().await;
-            central_is_up = true;
+        // Each once, then by chance.
+        let weather = if kill < 3 { kill } else { random.next() % 3 } as usize;
+        weathers[weather] += 1;
+        let is_away = weather == 1;
+        is_flapping.store(weather == 2, Ordering::Relaxed);
+        if is_away && central_is_up {
+            central.kill().await;
         }
+        if !is_away && !central_is_up {
+            central.start_again().await;
+        }
+        central_is_up = !is_away;
+        edge.start_again().await;
     }
+    is_flapping.store(false, Ordering::Relaxed);
     if !central_is_up {
         central.start_again().await;
     }
@@ -130,10 +144,25 @@ async fn every_acknowledged_record_survives_kill_9_under_load() {
         .filter_map(|event| event["id"].as_str())
         .collect();
     assert_eq!(identities.len(), events.len());
+    let [up, down, bad] = weathers;
+    let line = line.expect("the line was laid");
+    let again = line.arrived().values().filter(|times| **times > 1).count();
     println!(
-        "{} kills: {} records acknowledged, {} stored, 0 missing, 0 twice",
+        "{} kills, the service then up {up}, down {down}, badly reached {bad} times: {} records \
+         acknowledged, {} stored, 0 missing, 0 twice; {again} had been sent more than once",
         kills(),
         acknowledged.len() * RECORDS,
-        events.len()
+        events.len(),
     );
+}
+
+/// What becomes of a request on a bad line.
+fn fate(dice: u64) -> Fate {
+    match dice % 8 {
+        0 => Fate::AnswerLate(Duration::from_secs(3_600)),
+        1 => Fate::Hang,
+        2 | 3 => Fate::AnswerCut,
+        4 | 5 => Fate::Refuse(StatusCode::SERVICE_UNAVAILABLE),
+        _ => Fate::Arrive,
+    }
 }

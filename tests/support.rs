@@ -5,6 +5,8 @@ pub(crate) mod fieldpost;
 pub(crate) mod api;
 pub(crate) mod wire;
 pub(crate) mod upstream;
+pub(crate) mod relay;
+pub(crate) mod random;
 pub(crate) mod tls;
 pub(crate) mod proxy;
 pub(crate) mod process;

@@ -308,6 +308,13 @@ async fn a_signal_that_is_switched_off_is_answered_and_thrown_away() {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     post(&edge.logs(), &records(1)).await;
+    let discarded = edge.gauges.intake.untaken().discarded;
+    let signals: Vec<Signal> = discarded.keys().copied().collect();
+    assert_eq!(signals, [Signal::Metrics, Signal::Traces]);
+    assert!(
+        discarded.values().all(|records| *records > 0),
+        "{discarded:?}"
+    );
     // What is stopped has sent all it had.
     edge.stop().await;
     let received = upstream.received();

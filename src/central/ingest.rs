@@ -52,8 +52,12 @@ impl Central {
         }
         let writer = self.authenticate(&head.headers).await?;
         self.rates
-            .admit(&writer.token_id, Instant::now())
-            .map_err(Refusal::too_many)?;
+            .admit(writer.token_id.clone(), Instant::now())
+            .map_err(|wait| {
+                let message =
+                    "this token sends more requests than it may; larger batches need fewer";
+                Refusal::too_many(wait, message)
+            })?;
         Ok((Exchange::open(target, head)?, writer))
     }
 

@@ -17,6 +17,7 @@ use axum::response::Redirect;
 use axum::routing::{get, post};
 
 use crate::central::Central;
+use crate::words;
 
 use address::Base;
 use failure::Failure;
@@ -39,7 +40,6 @@ mod phrase;
 mod filters;
 mod address;
 mod text;
-mod words;
 mod assets;
 
 /// The pages, for a router whose state is the service. Requests must carry their peer as

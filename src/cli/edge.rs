@@ -1,12 +1,19 @@
 //! `fieldpost edge`
 
+mod socket;
+mod status;
+mod tail;
+mod parked;
+mod queue;
+mod flush;
+
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use fieldpost::config::{Mistakes, read_file};
-use fieldpost::edge::Source;
 use fieldpost::edge::config::{Config, default_file};
+use fieldpost::edge::{Gauges, Source};
 use serde_json::json;
 
 #[derive(Subcommand)]
@@ -16,6 +23,19 @@ pub(super) enum Command {
     Run(ConfigFile),
     /// Check the configuration, and print every mistake with its line.
     CheckConfig(CheckConfig),
+    /// Say how the running edge is, in plain words: what is wrong, since when, and what waits. Exits
+    /// with 0 when all is well, with 1 when something is wrong.
+    Status(status::Arguments),
+    /// Show records as clients send them, after redaction, one on a line.
+    Tail(tail::Arguments),
+    /// Records that the upstream refuses for good: list, show, send again, forget.
+    #[command(subcommand)]
+    Parked(parked::Command),
+    /// The queue on disk: its segments, and whether they are whole.
+    #[command(subcommand)]
+    Queue(queue::Command),
+    /// Try the upstream at once, and wait until everything that waits is delivered.
+    Flush(flush::Arguments),
 }
 
 #[derive(Args)]
@@ -35,8 +55,14 @@ pub(super) struct CheckConfig {
     json: bool,
 }
 
-pub(super) fn run(command: Command) -> anyhow::Result<()> {
+/// Runs a command; false when it finds that something is not well, and has said so.
+pub(super) fn run(command: Command) -> anyhow::Result<bool> {
     match command {
+        Command::Status(arguments) => super::block_on(status::run(arguments)),
+        Command::Tail(arguments) => super::block_on(tail::run(arguments)),
+        Command::Parked(command) => super::block_on(parked::run(command)),
+        Command::Queue(command) => super::block_on(queue::run(command)),
+        Command::Flush(arguments) => super::block_on(flush::run(arguments)),
         Command::Run(file) => {
             let config = file.load().context("the configuration cannot be used")?;
             let source = Source {
@@ -45,10 +71,12 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
             };
             super::serve(async |shutdown| {
                 let listeners = fieldpost::edge::listen(&config).await?;
-                fieldpost::edge::run_reloading(config, Some(source), listeners, shutdown).await
-            })
+                let (source, gauges) = (Some(source), Gauges::default());
+                fieldpost::edge::run_reloading(config, source, gauges, listeners, shutdown).await
+            })?;
+            Ok(true)
         }
-        Command::CheckConfig(arguments) => check_config(&arguments),
+        Command::CheckConfig(arguments) => check_config(&arguments).map(|()| true),
     }
 }
 

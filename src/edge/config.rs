@@ -1,17 +1,20 @@
 //! The edge's configuration: one TOML file, every key with a default but the upstream's endpoint.
 
+mod control;
+mod upstream;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Mistakes, Reader, Setting};
-use crate::otlp::Signal;
-use crate::otlp::compression::Coding;
-use crate::secret::Secret;
 
 use super::queue::{Limits, WhenFull};
 use super::redact::RedactConfig;
+
+pub use self::control::{Control, queue_directory};
+pub use self::upstream::{ClientCertificate, TokenSource, Upstream};
 
 /// More connections than this are no limit.
 const MAX_CONNECTIONS: usize = 1 << 20;
@@ -31,6 +34,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// `[queue]`
     pub queue: Queue,
+    /// `[control]`
+    pub control: Control,
     /// `[enrich.attributes]`: fixed resource attributes.
     pub enrich: BTreeMap<String, String>,
     /// `[redact]`
@@ -58,6 +63,10 @@ pub struct Listen {
     pub header_timeout: Duration,
     /// Time for a request's body to arrive.
     pub body_timeout: Duration,
+    /// Records that one account of the machine may post a second.
+    pub records_per_second: u64,
+    /// The same in bytes, after inflating.
+    pub bytes_per_second: u64,
 }
 
 impl Default for Listen {
@@ -76,49 +85,11 @@ impl Default for Listen {
             max_inflate_ratio: 200,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),
+            // Far more than all of Claude's sessions on a machine say, and less than keeps it busy.
+            records_per_second: 100_000,
+            bytes_per_second: 256 << 20,
         }
     }
-}
-
-/// Where records go.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    /// Full URL for logs; metrics and traces go beside it.
-    pub endpoint: String,
-    /// Where the bearer token may come from, in this order; empty for an upstream that asks for none.
-    pub token: Vec<TokenSource>,
-    /// How bodies are compressed.
-    pub compression: Coding,
-    /// Time for one request.
-    pub timeout: Duration,
-    /// File with the certificates (PEM) of authorities that are trusted besides the system's.
-    pub ca_file: Option<PathBuf>,
-    /// The certificate by which the edge shows who it is.
-    pub client_certificate: Option<ClientCertificate>,
-    /// URL of the proxy; `None` for what the environment says. It may hold a password.
-    pub proxy: Option<Secret>,
-    /// Signals that are forwarded; others are taken from clients and thrown away.
-    pub signals: Vec<Signal>,
-    /// Sequence numbers, heartbeats and attributes of the edge's own, which a fieldpost upstream reads.
-    pub extras: bool,
-}
-
-/// A place where the bearer token may be found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenSource {
-    /// It stands in a file: one that is configured, or the systemd credential `token`.
-    File(PathBuf),
-    /// A program prints it: the program and its arguments.
-    Command(Vec<String>),
-}
-
-/// Two PEM files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The certificate, followed by those between it and its authority.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
 }
 
 /// Where records wait.
@@ -141,38 +112,12 @@ impl Config {
     ) -> Result<Config, Mistakes> {
         let mut reader = Reader::parse(text, variable);
         let listen = listen(&mut reader);
-        let upstream = Upstream {
-            endpoint: endpoint(&mut reader),
-            token: token_sources(&mut reader, variable),
-            compression: reader
-                .parsed(
-                    "upstream.compression",
-                    "\"zstd\", \"gzip\" or \"none\"",
-                    coding,
-                )
-                .unwrap_or(Coding::Zstd),
-            timeout: reader
-                .duration("upstream.timeout")
-                .unwrap_or(Duration::from_secs(60)),
-            ca_file: reader.text("upstream.ca_file").map(PathBuf::from),
-            client_certificate: client_certificate(&mut reader),
-            proxy: reader.parsed(
-                "upstream.proxy",
-                "the URL of a proxy, such as \"http://proxy.example.com:3128\"",
-                |value| match value {
-                    Setting::Text(text) => is_http_url(text).then(|| Secret::new(text)),
-                    _ => None,
-                },
-            ),
-            signals: signals(&mut reader),
-            extras: reader.flag("upstream.extras").unwrap_or(true),
-        };
+        let upstream = upstream::read(&mut reader, variable);
         let queue = Queue {
-            directory: reader
-                .text("queue.directory")
-                .map_or_else(default_queue_directory, PathBuf::from),
+            directory: control::read_queue_directory(&mut reader),
             limits: queue_limits(&mut reader),
         };
+        let control = Control::read(&mut reader, &queue.directory);
         let redact = RedactConfig {
             secrets: reader.flag("redact.secrets").unwrap_or(true),
         };
@@ -182,6 +127,7 @@ impl Config {
             listen,
             upstream,
             queue,
+            control,
             enrich,
             redact,
         })
@@ -219,10 +165,6 @@ fn queue_limits(reader: &mut Reader<'_>) -> Limits {
     }
 }
 
-fn default_queue_directory() -> PathBuf {
-    PathBuf::from("/var/lib/fieldpost/queue")
-}
-
 fn listen(reader: &mut Reader<'_>) -> Listen {
     let default = Listen::default();
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
@@ -248,6 +190,15 @@ fn listen(reader: &mut Reader<'_>) -> Listen {
         body_timeout: reader
             .duration("listen.body_timeout")
             .unwrap_or(default.body_timeout),
+        records_per_second: count(reader, "listen.records_per_second")
+            .map_or(default.records_per_second, |records| records as u64),
+        bytes_per_second: reader
+            .parsed(
+                "listen.bytes_per_second",
+                "a size such as \"256MiB\", of 1B at least",
+                |value| value.size().filter(|bytes| *bytes > 0),
+            )
+            .unwrap_or(default.bytes_per_second),
     }
 }
 
@@ -279,109 +230,4 @@ fn addresses(reader: &mut Reader<'_>) -> Option<Vec<SocketAddr>> {
             .collect(),
         _ => None,
     })
-}
-
-fn endpoint(reader: &mut Reader<'_>) -> String {
-    const KEY: &str = "upstream.endpoint";
-    const HELP: &str = "the URL for logs that the portal shows under Integrations, \
-                        such as \"https://otel.example.com/v1/claude-cowork/otel/v1/logs\"";
-    let mut is_present = false;
-    let endpoint = reader.parsed(KEY, HELP, |value| {
-        is_present = true;
-        match value {
-            Setting::Text(text) => is_http_url(text).then(|| text.clone()),
-            _ => None,
-        }
-    });
-    if !is_present {
-        reader.missing(KEY, HELP);
-    }
-    endpoint.unwrap_or_default()
-}
-
-fn is_http_url(text: &str) -> bool {
-    reqwest::Url::parse(text)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-}
-
-/// systemd's credential comes first: it is what the service was started with.
-fn token_sources(
-    reader: &mut Reader<'_>,
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Vec<TokenSource> {
-    let credential = variable("CREDENTIALS_DIRECTORY")
-        .map(|directory| PathBuf::from(directory).join("token"))
-        .filter(|file| file.exists());
-    let file = reader.text("upstream.token_file").map(PathBuf::from);
-    let command = reader.parsed(
-        "upstream.token_command",
-        "a program and its arguments, such as [\"/usr/local/bin/get-token\", \"--quiet\"]",
-        |value| match value {
-            Setting::List(items) if !items.is_empty() => items
-                .iter()
-                .map(|item| match item {
-                    Setting::Text(text) => Some(text.clone()),
-                    _ => None,
-                })
-                .collect::<Option<Vec<String>>>(),
-            // In the environment: a program without arguments.
-            Setting::Text(program) if !program.is_empty() => Some(vec![program.clone()]),
-            _ => None,
-        },
-    );
-    let files = credential.into_iter().chain(file).map(TokenSource::File);
-    files.chain(command.map(TokenSource::Command)).collect()
-}
-
-fn client_certificate(reader: &mut Reader<'_>) -> Option<ClientCertificate> {
-    let certificate = reader.text("upstream.client_cert").map(PathBuf::from);
-    let key = reader.text("upstream.client_key").map(PathBuf::from);
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
-        (None, None) => None,
-        (Some(_), None) => {
-            reader.missing("upstream.client_key", "the key of upstream.client_cert");
-            None
-        }
-        (None, Some(_)) => {
-            reader.missing(
-                "upstream.client_cert",
-                "the certificate of upstream.client_key",
-            );
-            None
-        }
-    }
-}
-
-fn signals(reader: &mut Reader<'_>) -> Vec<Signal> {
-    let expected = "a list of \"logs\", \"metrics\" and \"traces\"";
-    let signal = |word: &str| {
-        Signal::ALL
-            .into_iter()
-            .find(|signal| signal.word() == word.trim())
-    };
-    let configured = reader.parsed("upstream.signals", expected, |value| match value {
-        Setting::List(items) => items
-            .iter()
-            .map(|item| match item {
-                Setting::Text(text) => signal(text),
-                _ => None,
-            })
-            .collect::<Option<Vec<Signal>>>(),
-        Setting::Text(joined) => joined.split(',').map(signal).collect(),
-        _ => None,
-    });
-    configured.unwrap_or_else(|| Signal::ALL.to_vec())
-}
-
-fn coding(value: &Setting) -> Option<Coding> {
-    match value {
-        Setting::Text(text) => match text.as_str() {
-            "zstd" => Some(Coding::Zstd),
-            "gzip" => Some(Coding::Gzip),
-            "none" => Some(Coding::Identity),
-            _ => None,
-        },
-        _ => None,
-    }
 }

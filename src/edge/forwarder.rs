@@ -1,27 +1,47 @@
 //! Takes batches from the queue to the upstream, and obeys the verdict on each answer.
 //!
-//! A batch is removed from the queue only when everything in it is settled: stored by the upstream,
-//! or parked. A crash before that sends it again; the records' identities keep them single.
+//! One request is on its way at a time, and up to [`CATCHING_UP`], each with a batch of its own, while
+//! more than a full batch waits besides. Batches leave the queue in their order, and each only when
+//! everything in it is settled: stored by the upstream, or parked. A crash before that sends them
+//! again; the records' identities keep them single.
+//!
+//! When the upstream does not take something (no answer, a refusal that may pass, a refused token),
+//! nothing more is sent: what is on its way ends, and after a wait the oldest batch alone is tried,
+//! until it gets through.
+
+mod flight;
+mod obstacle;
+mod rest;
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
+use tokio::task::JoinSet;
 
-use crate::otlp::compression::Coding;
-use crate::otlp::{Request, Signal};
+use crate::otlp::Request;
 use crate::reload::Slot;
 use crate::shutdown::Shutdown;
 
+use super::link::Link;
 use super::queue::{Batch, BatchLimits, Parked, Queue};
-use super::redact::split_half;
 use super::retry::Waits;
 use super::upstream::{Answer, Upstream};
-use super::verdict::{Outcome, Verdict};
+use super::verdict::Verdict;
+
+use self::flight::Flight;
+use self::obstacle::Obstacle;
+use self::rest::Rest;
+
+/// Most requests on their way at once.
+const CATCHING_UP: usize = 4;
 
 /// Time that what is queued gets at shutdown.
 const LAST_TRY: Duration = Duration::from_secs(5);
+
+/// How often the forwarder looks at shutdown whether the queue is empty.
+const EMPTY_CHECK: Duration = Duration::from_millis(10);
 
 /// The way from the queue to the upstream.
 pub(super) struct Forwarder {
@@ -29,60 +49,63 @@ pub(super) struct Forwarder {
     upstream: Upstream,
     /// The upstream of a newer configuration.
     replacement: Arc<Slot<Upstream>>,
+    /// Counts the upstreams: what an earlier one said is no obstacle to the one in force.
+    generation: u64,
+    link: Link,
     waits: Waits,
-    trouble: Option<String>,
+    rest: Rest,
+    /// Batches that are handed out, in their order.
+    flights: VecDeque<Flight>,
+    next_flight: u64,
+    requests: JoinSet<Sent>,
+    obstacle: Option<Obstacle>,
+    /// Nothing got through since the last obstacle.
+    is_probing: bool,
     /// The token was asked for again since the upstream last took something.
     token_was_renewed: bool,
 }
 
-/// Records on their way: as they lie in the queue, or taken apart.
-enum Piece {
-    Stored(Bytes),
-    Apart(Request),
+/// A request that has ended.
+struct Sent {
+    flight: u64,
+    generation: u64,
+    answer: Answer,
 }
 
-impl Piece {
-    fn take_apart(self, batch: &Batch) -> Request {
-        match self {
-            Piece::Apart(request) => request,
-            Piece::Stored(_) => batch
-                .decode()
-                .expect("what the queue encoded and its checksum vouches for decodes"),
-        }
-    }
-}
-
-/// Whether a batch is settled.
-enum Delivery {
-    Settled,
-    /// Shutdown came first; the batch stays in the queue.
-    Interrupted,
-}
+type Reading = Pin<Box<dyn Future<Output = Option<Batch>> + Send>>;
 
 impl Forwarder {
     pub(super) fn new(
         queue: Queue,
         upstream: Upstream,
         replacement: Arc<Slot<Upstream>>,
+        link: Link,
     ) -> Forwarder {
         Forwarder {
             queue,
+            waits: Waits::new(upstream.longest_wait),
             upstream,
             replacement,
-            waits: Waits::new(),
-            trouble: None,
+            generation: 0,
+            link,
+            rest: Rest::new(),
+            flights: VecDeque::new(),
+            next_flight: 0,
+            requests: JoinSet::new(),
+            obstacle: None,
+            is_probing: false,
             token_was_renewed: false,
         }
     }
 
-    /// Forwards until `shutdown`, and then what can still be sent within [`LAST_TRY`].
+    /// Forwards until `shutdown`, and then what can still be sent within [`LAST_TRY`]. What is on its
+    /// way when that is over goes back into the queue, and comes again.
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         let mut stop = shutdown.clone();
         let time_is_up = async {
             stop.requested().await;
             tokio::time::sleep(LAST_TRY).await;
         };
-        // A batch that is cut off here stays in the queue, and comes again.
         tokio::select! {
             () = self.forward(shutdown) => {}
             () = time_is_up => {}
@@ -90,199 +113,208 @@ impl Forwarder {
     }
 
     async fn forward(&mut self, mut shutdown: Shutdown) {
-        while let Some(batch) = self.next_batch(&mut shutdown).await {
-            match self.deliver(&batch, &mut shutdown).await {
-                Delivery::Settled => {
-                    if let Err(error) = self.queue.remove(batch).await {
-                        tracing::error!(%error, "a delivered batch stays in the queue and will be sent again");
-                    }
-                }
-                Delivery::Interrupted => return,
-            }
-        }
-    }
-
-    /// The next batch; `None` at shutdown once the queue is empty.
-    async fn next_batch(&self, shutdown: &mut Shutdown) -> Option<Batch> {
-        let empty_at_shutdown = async {
-            shutdown.requested().await;
-            while self.queue.depth().records > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            batch = self.queue.next_batch(BatchLimits::default()) => batch,
-            () = empty_at_shutdown => None,
-        }
-    }
-
-    /// Sends a batch, whole or in ever smaller pieces, until every record in it is settled.
-    async fn deliver(&mut self, batch: &Batch, shutdown: &mut Shutdown) -> Delivery {
-        let signal = batch.signal();
-        let mut pieces = VecDeque::from([Piece::Stored(batch.frames())]);
-        while let Some(piece) = pieces.pop_front() {
-            let answer = match self.send(signal, &piece, shutdown).await {
-                Some(answer) => answer,
-                None => return Delivery::Interrupted,
-            };
-            let verdict = Verdict::of(&answer.outcome, SystemTime::now());
-            match verdict {
-                Verdict::Remove => self.note_success(piece, batch, answer).await,
-                Verdict::Retry { after } => {
-                    self.note_trouble(&answer.reason);
-                    pieces.push_front(piece);
-                    let wait = after.unwrap_or_else(|| self.waits.next());
-                    if !self.pause(wait, shutdown).await {
-                        return Delivery::Interrupted;
-                    }
-                }
-                Verdict::Hold => {
-                    pieces.push_front(piece);
-                    if self.renew_token().await {
-                        continue;
-                    }
-                    self.note_trouble(&format!("token refused, {}", answer.reason));
-                    if !self.hold(shutdown).await {
-                        return Delivery::Interrupted;
-                    }
-                }
-                Verdict::Split => match split_half(piece.take_apart(batch)) {
-                    Ok((first, second)) => {
-                        pieces.push_front(Piece::Apart(second));
-                        pieces.push_front(Piece::Apart(first));
-                    }
-                    Err(request) => self.park(request, &answer).await,
-                },
-            }
-        }
-        Delivery::Settled
-    }
-
-    /// One try, or as many as it takes until there is a token. `None` when shutdown came first.
-    async fn send(
-        &mut self,
-        signal: Signal,
-        piece: &Piece,
-        shutdown: &mut Shutdown,
-    ) -> Option<Answer> {
-        let frames = match piece {
-            Piece::Stored(frames) => frames.clone(),
-            Piece::Apart(request) => Coding::Zstd
-                .compress(&request.encode())
-                .map(Bytes::from)
-                .expect("zstd compresses into memory"),
-        };
+        let mut reading: Option<Reading> = None;
+        let mut is_stopping = false;
         loop {
-            if let Some(upstream) = self.replacement.take() {
-                self.replace(upstream);
+            self.remove_settled().await;
+            self.launch().await;
+            if self.obstacle.is_some() && self.requests.is_empty() {
+                if !self.overcome(&mut shutdown).await {
+                    return;
+                }
+                continue;
             }
-            if let Some(answer) = self.upstream.post(signal, frames.clone()).await {
-                return Some(answer);
+            if is_stopping && self.flights.is_empty() && self.queue.depth().records == 0 {
+                return;
             }
-            self.note_trouble("there is no token");
-            if !self.hold(shutdown).await {
-                return None;
+            let wants_batch = self.wants_batch();
+            let batch = reading.get_or_insert_with(|| self.read(is_stopping));
+            tokio::select! {
+                biased;
+                Some(sent) = self.requests.join_next() => {
+                    self.judge(sent.expect("a request does not panic")).await;
+                }
+                batch = batch, if wants_batch => {
+                    reading = None;
+                    match batch {
+                        Some(batch) => self.take(batch),
+                        None => return,
+                    }
+                }
+                () = shutdown.requested(), if !is_stopping => {
+                    is_stopping = true;
+                    // From now on no batch is waited for until it is old enough.
+                    reading = None;
+                }
+                () = tokio::time::sleep(EMPTY_CHECK), if is_stopping && wants_batch => {}
             }
         }
     }
 
-    /// Asks for another token at once, the first time that one is refused: it may have expired. True
-    /// when there is one.
-    async fn renew_token(&mut self) -> bool {
-        if self.token_was_renewed {
+    /// The next batch; `None` once the queue is closed.
+    fn read(&self, at_once: bool) -> Reading {
+        let queue = self.queue.clone();
+        let mut limits = self.upstream.batch;
+        if at_once {
+            limits.age = Duration::ZERO;
+        }
+        Box::pin(async move { queue.next_batch(limits).await })
+    }
+
+    fn take(&mut self, batch: Batch) {
+        let flight = Flight::new(self.next_flight, batch, self.upstream.batch);
+        self.next_flight += 1;
+        self.flights.push_back(flight);
+    }
+
+    fn wants_batch(&self) -> bool {
+        let most = match self.is_catching_up() && !self.is_probing {
+            true => CATCHING_UP,
+            false => 1,
+        };
+        self.obstacle.is_none() && self.flights.len() < most
+    }
+
+    /// Whether more than a full batch waits besides those that are handed out.
+    fn is_catching_up(&self) -> bool {
+        let Some(last) = self.flights.back() else {
             return false;
-        }
-        self.token_was_renewed = true;
-        self.upstream.token.read().await
+        };
+        let BatchLimits {
+            records,
+            plain_bytes,
+            ..
+        } = self.upstream.batch;
+        let depth = self.queue.depth();
+        let taken = self
+            .flights
+            .iter()
+            .map(|flight| flight.batch.record_count());
+        let waiting = depth.records.saturating_sub(taken.sum::<usize>() as u64);
+        // Records that wait are taken to be as large as those of the last batch.
+        let average = last.batch.plain_bytes() / last.batch.record_count().max(1);
+        waiting > records as u64 || waiting.saturating_mul(average as u64) > plain_bytes as u64
     }
 
-    /// Waits for another token, or until it is time to try the old one again. False at shutdown.
-    async fn hold(&mut self, shutdown: &mut Shutdown) -> bool {
-        let time_is_up = tokio::time::sleep(self.upstream.token.hold());
-        tokio::select! {
-            () = self.upstream.token.changed() => {}
-            () = time_is_up => {}
-            upstream = self.replacement.next() => {
-                self.replace(upstream);
-                return true;
-            }
-            () = shutdown.requested() => return false,
+    /// Sends a piece of each batch that has none on its way; of the oldest only, while it is not known
+    /// whether the upstream takes anything.
+    async fn launch(&mut self) {
+        if self.obstacle.is_some() {
+            return;
         }
-        self.upstream.token.read().await;
-        true
+        if let Some(upstream) = self.replacement.take() {
+            self.replace(upstream);
+        }
+        let most = if self.is_probing { 1 } else { CATCHING_UP };
+        for flight in self.flights.iter_mut().take(most) {
+            let Some(frames) = flight.next_to_send() else {
+                continue;
+            };
+            let Some(post) = self.upstream.prepare(flight.batch.signal()).await else {
+                self.obstacle = Some(Obstacle::no_token());
+                return;
+            };
+            flight.is_sending = true;
+            self.link.sent();
+            let (flight, generation) = (flight.id, self.generation);
+            self.requests.spawn(async move {
+                Sent {
+                    flight,
+                    generation,
+                    answer: post.send(frames).await,
+                }
+            });
+        }
     }
 
-    /// Waits, though not on behalf of an upstream that is replaced. False when shutdown came first.
-    async fn pause(&mut self, wait: Duration, shutdown: &mut Shutdown) -> bool {
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            upstream = self.replacement.next() => self.replace(upstream),
-            () = shutdown.requested() => return false,
+    async fn judge(&mut self, sent: Sent) {
+        self.link.answered(sent.answer.sent_bytes);
+        let verdict = Verdict::of(&sent.answer.outcome, SystemTime::now());
+        let first = self.flights.front().map_or(0, |flight| flight.id);
+        let at = usize::try_from(sent.flight - first).expect("there are few");
+        self.flights[at].is_sending = false;
+        match verdict {
+            Verdict::Remove => self.note_success(at, &sent.answer).await,
+            // It is sent again, to the one in force.
+            _ if sent.generation != self.generation => {}
+            Verdict::Retry { after } => self.note_unwell(after, &sent.answer.reason),
+            Verdict::Hold => self.note_refused_token(&sent.answer),
+            Verdict::Split => match self.flights[at].split() {
+                Ok(()) => self.link.count(|counters| counters.split += 1),
+                Err(request) => self.park_refused(request, &sent.answer).await,
+            },
         }
-        true
+        if self.flights[at].is_settled() {
+            self.link.count(|counters| counters.batches += 1);
+            self.note_way_is_open();
+        }
     }
 
-    fn replace(&mut self, upstream: Upstream) {
-        self.upstream = upstream;
-        self.waits.reset();
-        self.token_was_renewed = false;
-    }
-
-    async fn note_success(&mut self, piece: Piece, batch: &Batch, answer: Answer) {
-        self.waits.reset();
-        self.token_was_renewed = false;
-        if self.trouble.take().is_some() {
-            tracing::info!("the upstream takes records again");
-        }
-        if let Some(partial) = &answer.partial {
+    async fn note_success(&mut self, at: usize, answer: &Answer) {
+        let flight = &mut self.flights[at];
+        let piece = flight.pieces.pop_front().expect("it was sent");
+        let records = piece.record_count(&flight.batch);
+        let rejected = answer
+            .partial
+            .as_ref()
+            .map_or(0, |partial| partial.rejected);
+        let rejected = usize::try_from(rejected).unwrap_or_default();
+        let parked = answer
+            .partial
+            .as_ref()
+            .map(|partial| (piece.take_apart(&flight.batch), partial));
+        let taken = records.saturating_sub(rejected);
+        self.link.delivered(taken, SystemTime::now());
+        self.note_way_is_open();
+        if let Some((request, partial)) = parked {
             tracing::warn!(
                 rejected = partial.rejected,
                 reason = partial.message,
                 "the upstream did not store some records; they are kept in the parked list"
             );
-            let request = piece.take_apart(batch);
             let reason = format!("{} rejected: {}", partial.rejected, partial.message);
-            self.park_for(request, reason, Some(200)).await;
+            self.park(request, reason, answer.outcome.status()).await;
         }
     }
 
-    /// Says once what is wrong, not at every try.
-    fn note_trouble(&mut self, reason: &str) {
-        if self.trouble.as_deref() != Some(reason) {
-            let waiting = self.queue.depth().records;
-            tracing::warn!(
-                reason,
-                waiting,
-                "records wait on disk: the upstream does not take them"
-            );
-            self.trouble = Some(reason.to_owned());
+    fn replace(&mut self, upstream: Upstream) {
+        self.waits = Waits::new(upstream.longest_wait);
+        self.upstream = upstream;
+        self.generation += 1;
+        self.token_was_renewed = false;
+    }
+
+    /// A batch that is settled waits for those before it.
+    async fn remove_settled(&mut self) {
+        while self.flights.front().is_some_and(Flight::is_settled) {
+            let flight = self.flights.pop_front().expect("there is one");
+            if let Err(error) = self.queue.remove(flight.batch).await {
+                tracing::error!(%error, "a delivered batch stays in the queue and will be sent again");
+            }
         }
     }
 
-    async fn park(&self, request: Request, answer: &Answer) {
-        let status = match &answer.outcome {
-            Outcome::Answer { status, .. } => Some(*status),
-            Outcome::NoAnswer => None,
-        };
+    async fn park_refused(&self, request: Request, answer: &Answer) {
         tracing::warn!(
             reason = answer.reason,
             "the upstream refuses a record; it is parked"
         );
-        self.park_for(request, answer.reason.clone(), status).await;
+        let (reason, status) = (answer.reason.clone(), answer.outcome.status());
+        self.park(request, reason, status).await;
     }
 
-    async fn park_for(&self, request: Request, reason: String, status: Option<u16>) {
-        if let Err(error) = self
-            .queue
-            .park(Parked {
-                reason,
-                status,
-                request,
-            })
-            .await
-        {
-            tracing::error!(%error, "a refused record could not be parked and is lost");
+    async fn park(&self, request: Request, reason: String, status: Option<u16>) {
+        let records = request.record_count() as u64;
+        let parked = Parked {
+            reason,
+            status,
+            request,
+        };
+        match self.queue.park(parked).await {
+            Ok(()) => self.link.count(|counters| counters.parked += records),
+            Err(error) => {
+                tracing::error!(%error, "a refused record could not be parked and is lost");
+            }
         }
     }
 }

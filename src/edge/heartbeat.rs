@@ -14,9 +14,10 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use crate::event::{HEARTBEAT, LOST, Timestamp, attribute};
-use crate::otlp::Request;
+use crate::otlp::{Request, Signal};
 use crate::shutdown::Shutdown;
 
+use super::inside::Inside;
 use super::pipeline::Pipeline;
 use super::queue::{Losses, Queue, Reason};
 
@@ -27,7 +28,8 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const MAX_RANGES: usize = 256;
 
 /// Writes a heartbeat at once and then every minute, until `shutdown`.
-pub(super) async fn run(pipeline: Arc<Pipeline>, queue: Queue, mut shutdown: Shutdown) {
+pub(super) async fn run(pipeline: Arc<Pipeline>, inside: Arc<Inside>, mut shutdown: Shutdown) {
+    let queue = &inside.queue;
     let mut beats = tokio::time::interval(INTERVAL);
     beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -36,8 +38,12 @@ pub(super) async fn run(pipeline: Arc<Pipeline>, queue: Queue, mut shutdown: Shu
             () = shutdown.requested() => return,
         }
         let losses = queue.losses(MAX_RANGES);
-        let record = Request::Logs(heartbeat(&queue, &losses, Timestamp::now()));
-        match queue.append(pipeline.process(record)).await {
+        let record = Request::Logs(heartbeat(queue, &losses, Timestamp::now()));
+        let appended = queue.append(pipeline.process(record)).await;
+        inside
+            .intake
+            .appended(Signal::Logs, 1, appended.as_ref().err());
+        match appended {
             Ok(number) => queue.told(number, &losses),
             Err(error) => tracing::warn!(%error, "no heartbeat was written"),
         }

@@ -38,6 +38,11 @@ impl Pipeline {
         self.process_from(request, None)
     }
 
+    /// What was written to disk before, by the rules of today: its identity and its origin stay.
+    pub(super) fn redact_again(&self, request: Request) -> Redacted {
+        self.steps.load().redactor.redact(request)
+    }
+
     /// A client's request as it may be written to disk; `owner` is the account that posted it.
     /// Identity comes first: it is over the record as the client sent it, so that neither new rules
     /// nor new host attributes change it.

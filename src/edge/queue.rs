@@ -72,7 +72,11 @@ use std::{
     fs::File,
     io,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, SystemTime},
 };
@@ -86,6 +90,7 @@ use crate::{edge::redact::Redacted, otlp::Request};
 
 pub use batch::{Batch, BatchLimits, DecodeError};
 pub use error::{AppendError, OpenError, StorageError};
+pub use inspect::{IdleQueue, SegmentCheck, SegmentSummary};
 pub use ledger::{Losses, Reason};
 pub use limits::{Limits, WhenFull};
 pub use parked::{Parked, ParkedList, ParkedSummary};
@@ -101,6 +106,7 @@ mod backlog;
 mod keeper;
 mod parked;
 mod recovery;
+mod inspect;
 mod segment;
 mod salvage;
 mod info;
@@ -140,6 +146,8 @@ struct Inner {
     errands: mpsc::Sender<Errand>,
     waiting: Arc<Semaphore>,
     running: AsyncMutex<Option<Running>>,
+    /// Bytes of the request that was refused last for want of room, 0 when a later one was taken.
+    wanting: AtomicU64,
 }
 
 struct Running {
@@ -229,6 +237,7 @@ impl Queue {
                 keeper,
                 lock,
             })),
+            wanting: AtomicU64::new(0),
         })))
     }
 
@@ -238,7 +247,7 @@ impl Queue {
     pub async fn append(&self, records: Redacted) -> Result<u64, AppendError> {
         let inner = &self.0;
         let bytes = prepare::plain_bytes(records.request());
-        if bytes > APPEND_MAX_BYTES {
+        if bytes > APPEND_MAX_BYTES || inner.shared.never_holds(bytes as u64) {
             return Err(AppendError::TooLarge(bytes));
         }
         let permits = bytes.clamp(1, WAITING_MAX_BYTES) as u32;
@@ -250,6 +259,7 @@ impl Queue {
         // Refused before it is numbered, an append leaves no hole in the numbers.
         let bound = prepare::stored_bound(bytes, records.numbered_records());
         if inner.shared.refuses(bound) {
+            inner.wanting.store(bound, Ordering::Relaxed);
             return Err(AppendError::Full);
         }
         let (done, stored) = oneshot::channel();
@@ -288,6 +298,11 @@ impl Queue {
             }
             Err(error) => Err(error.into()),
         };
+        match &result {
+            Ok(_) => inner.wanting.store(0, Ordering::Relaxed),
+            Err(AppendError::Full) => inner.wanting.store(bound, Ordering::Relaxed),
+            Err(_) => {}
+        }
         match result {
             Err(AppendError::Storage(StorageError::Stopped)) if inner.shared.is_closing() => {
                 Err(AppendError::Closed)
@@ -296,15 +311,30 @@ impl Queue {
         }
     }
 
-    /// The next records, in order, once there are any; `None` once the queue is closed. Each call
+    /// The next records, in order, once there are any and, if they fill no batch, the oldest has the
+    /// age that `limits` say; `None` once the queue is closed. Each call
     /// goes on after the last; what was handed out stays stored until [`Queue::remove`].
     pub async fn next_batch(&self, limits: BatchLimits) -> Option<Batch> {
         let shared = &self.0.shared;
+        let mut unripe_since = None;
         loop {
             let mut readable = std::pin::pin!(shared.readable.notified());
             readable.as_mut().enable();
             if shared.is_closing() {
                 return None;
+            }
+            let ripens_in = shared.backlog().ripens_in(limits, SystemTime::now());
+            if let Some(wait) = ripens_in {
+                // Whatever the clock on the wall does meanwhile, nothing waits for longer.
+                let since: time::Instant = *unripe_since.get_or_insert_with(time::Instant::now);
+                let ripe = since + limits.age;
+                if time::Instant::now() < ripe {
+                    tokio::select! {
+                        () = time::sleep_until(ripe.min(time::Instant::now() + wait)) => {}
+                        () = readable => {}
+                    }
+                    continue;
+                }
             }
             if shared.backlog().next_to_read().is_some() {
                 let reader = Arc::clone(&self.0.reader);
@@ -432,6 +462,16 @@ impl Queue {
     /// the disk once its segment holds nothing else.
     pub async fn drop_parked(&self, id: u64) -> Result<bool, StorageError> {
         self.with_parked(move |store| store.remove(id)).await
+    }
+
+    /// How many requests are parked, and how many records are in them.
+    pub async fn parked_totals(&self) -> Result<(u64, u64), StorageError> {
+        self.with_parked(ParkedStore::totals).await
+    }
+
+    /// Losses are from now on only counted, by reason: for an upstream that nobody tells of them.
+    pub fn count_losses_only(&self) {
+        self.0.shared.ledger.count_only();
     }
 
     /// How much waits.

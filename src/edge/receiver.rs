@@ -1,16 +1,16 @@
 //! The localhost OTLP endpoint.
 //!
 //! Every path that ends in a signal's suffix, and `/`, takes records by POST. A record is durable
-//! before its request is answered with 200.
+//! before its request is answered with 200. `/healthz`, `/readyz` and `/metrics` say how the edge is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -22,13 +22,17 @@ use crate::reload::Swap;
 
 use super::config::{Config, Listen};
 use super::guard::Guard;
-use super::owner::Connection;
+use super::inside::Inside;
+use super::metrics;
+use super::owner::{Connection, Owner};
 use super::pipeline::Pipeline;
-use super::queue::{AppendError, Queue};
+use super::queue::AppendError;
+use super::quota::Quota;
 
 /// What is let in.
 pub(super) struct Door {
     guard: Guard,
+    quota: Quota,
     body: BodyLimits,
     signals: Vec<Signal>,
 }
@@ -41,6 +45,7 @@ impl Door {
     pub(super) fn new(config: &Config) -> anyhow::Result<Door> {
         Ok(Door {
             guard: Guard::new(&config.listen)?,
+            quota: Quota::new(&config.listen),
             body: BodyLimits {
                 bytes: config.listen.max_body,
                 time: config.listen.body_timeout,
@@ -74,24 +79,49 @@ pub(super) fn limits(config: &Listen) -> Limits {
 
 struct Receiver {
     door: Arc<Swap<Door>>,
-    /// Records of signals that are switched off.
-    discarded: AtomicU64,
     pipeline: Arc<Pipeline>,
-    queue: Queue,
+    inside: Arc<Inside>,
 }
 
 /// The routes of the localhost endpoint.
-pub(super) fn router(door: Arc<Swap<Door>>, pipeline: Arc<Pipeline>, queue: Queue) -> Router {
+pub(super) fn router(
+    door: Arc<Swap<Door>>,
+    pipeline: Arc<Pipeline>,
+    inside: Arc<Inside>,
+) -> Router {
     let receiver = Receiver {
         door,
-        discarded: AtomicU64::new(0),
         pipeline,
-        queue,
+        inside,
     };
     Router::new()
         .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
         .fallback(receive)
         .with_state(Arc::new(receiver))
+}
+
+/// Whether records are taken.
+async fn readyz(State(receiver): State<Arc<Receiver>>, headers: HeaderMap) -> Response {
+    if let Err(refusal) = receiver.door.load().guard.admit(&headers) {
+        return refusal.into_response();
+    }
+    match receiver.inside.not_ready() {
+        None => "ready\n".into_response(),
+        Some((reason, _)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
+        }
+    }
+}
+
+/// Numbers, for whoever may post.
+async fn metrics(State(receiver): State<Arc<Receiver>>, headers: HeaderMap) -> Response {
+    if let Err(refusal) = receiver.door.load().guard.admit(&headers) {
+        return refusal.into_response();
+    }
+    let page = metrics::text(&receiver.inside.status().await);
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response()
 }
 
 async fn receive(
@@ -102,76 +132,114 @@ async fn receive(
     let (head, body) = request.into_parts();
     // The same for all of a request, whatever is reloaded meanwhile.
     let door = receiver.door.load();
-    match door.admit(&head) {
+    let (signal, response) = match door.admit(&head) {
         Ok(exchange) => receiver.take(exchange, &door, &connection, body).await,
         Err(refusal) => {
             discard_body(body).await;
-            refusal.into_response()
+            (None, refusal.into_response())
         }
-    }
+    };
+    let intake = &receiver.inside.intake;
+    intake.answered(signal, response.status().as_u16());
+    response
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        let records = self.discarded.load(Ordering::Relaxed);
-        if records > 0 {
-            tracing::info!(records, "were discarded, as upstream.signals says");
+        for (signal, records) in self.inside.intake.untaken().discarded {
+            tracing::info!(%signal, records, "were discarded, as upstream.signals says");
         }
     }
 }
 
 impl Receiver {
-    /// Answers once the records are durable.
+    /// Answers once the records are durable. Says which signal they are of, where that became known.
     async fn take(
         &self,
         exchange: Exchange,
         door: &Door,
         connection: &Connection,
         body: Body,
-    ) -> Response {
+    ) -> (Option<Signal>, Response) {
+        let owner = connection.owner().await;
+        let uid = owner.map(|owner| owner.uid);
+        if let Err(wait) = door.quota.admit(uid, Instant::now()) {
+            discard_body(body).await;
+            return (None, exchange.refuse(self.refuse_account(uid, wait)));
+        }
         let decoded = match exchange.read(body, door.body).await {
             Ok(decoded) => decoded,
-            Err(refusal) => return refusal.into_response(),
+            Err(refusal) => return (None, refusal.into_response()),
         };
+        let records = decoded.request.record_count() + decoded.rejected;
+        door.quota
+            .charge(uid, records, decoded.bytes, Instant::now());
         let signal = decoded.request.signal();
         if !door.signals.contains(&signal) {
             self.discard(&decoded.request);
         } else if decoded.request.record_count() > 0
-            && let Err(refusal) = self.append(decoded.request, connection).await
+            && let Err(refusal) = self.append(decoded.request, owner).await
         {
-            return exchange.refuse(refusal);
+            return (Some(signal), exchange.refuse(refusal));
         }
-        exchange.accept(signal, &PartialSuccess::unreadable(decoded.rejected))
+        let partial = PartialSuccess::unreadable(decoded.rejected);
+        (Some(signal), exchange.accept(signal, &partial))
     }
 
     /// A client whose signal nobody wants is told that all is well: it would only send it again.
     fn discard(&self, request: &otlp::Request) {
-        let records = request.record_count() as u64;
-        let before = self.discarded.fetch_add(records, Ordering::Relaxed);
-        if before == 0 {
+        let (signal, records) = (request.signal(), request.record_count() as u64);
+        if self.inside.intake.discarded(signal, records) {
             tracing::info!(
-                signal = %request.signal(),
+                %signal,
                 records,
-                "a client sends what upstream.signals leaves out; it is discarded, from now on silently"
+                "a client sends what upstream.signals leaves out; it is discarded and counted"
             );
         }
     }
 
-    async fn append(&self, request: otlp::Request, connection: &Connection) -> Result<(), Refusal> {
+    fn refuse_account(&self, uid: Option<u32>, wait: Duration) -> Refusal {
+        if self.inside.intake.over_quota(uid) {
+            tracing::warn!(
+                uid,
+                "an account sends more than listen.records_per_second or listen.bytes_per_second; \
+                 it is told to wait, from now on silently"
+            );
+        }
+        let message = "this account sends more than listen.records_per_second and \
+                       listen.bytes_per_second let it";
+        Refusal::too_many(wait, message)
+    }
+
+    async fn append(&self, request: otlp::Request, owner: Option<&Owner>) -> Result<(), Refusal> {
         let pipeline = Arc::clone(&self.pipeline);
-        let owner = connection.owner().await.cloned();
-        let processing =
-            tokio::task::spawn_blocking(move || pipeline.process_from(request, owner.as_ref()));
+        let owner = owner.cloned();
+        let tail = self.inside.tail.clone();
+        let processing = tokio::task::spawn_blocking(move || {
+            let redacted = pipeline.process_from(request, owner.as_ref());
+            (tail.lines(redacted.request()), redacted)
+        });
         // Whatever goes wrong while redacting, nothing unredacted goes on from here.
-        let redacted = processing.await.map_err(|error| {
+        let (lines, redacted) = processing.await.map_err(|error| {
             tracing::error!(%error, "a request was refused: its records could not be processed");
             Refusal::unavailable("the records could not be processed")
         })?;
-        let appended = self.queue.append(redacted).await;
+        let (signal, records) = (redacted.signal(), redacted.record_count() as u64);
+        let appended = self.inside.queue.append(redacted).await;
+        let intake = &self.inside.intake;
+        intake.appended(signal, records, appended.as_ref().err());
+        if appended.is_ok() {
+            self.inside.tail.show(lines);
+        }
         appended.map(drop).map_err(|error| match error {
             AppendError::Full => {
                 tracing::warn!("a request was refused: the queue is full");
                 Refusal::unavailable("the queue is full until the upstream takes records")
+            }
+            // It can never fit: a client that is told so does not send it again and again.
+            AppendError::TooLarge(_) => {
+                tracing::warn!(%error, "a request was refused");
+                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
             }
             error => {
                 tracing::error!(%error, "a request was refused: it could not be written to the queue");

@@ -17,8 +17,10 @@ use crate::reload::{FileWatch, Slot, Swap};
 use crate::shutdown::Shutdown;
 
 use super::config::Config;
+use super::link::Link;
 use super::pipeline::Pipeline;
 use super::receiver::{self, Door};
+use super::settings::Settings;
 use super::upstream::Upstream;
 
 /// Time for whoever writes a file to write all of it.
@@ -42,6 +44,8 @@ pub(super) struct Reloader {
     pub(super) door: Arc<Swap<Door>>,
     pub(super) limits: watch::Sender<Limits>,
     pub(super) upstream: Arc<Slot<Upstream>>,
+    pub(super) link: Link,
+    pub(super) settings: Settings,
 }
 
 impl Reloader {
@@ -96,6 +100,8 @@ impl Reloader {
                     tracing::error!("{file}{}: {}", line.unwrap_or_default(), mistake.message);
                 }
                 tracing::error!("the configuration has mistakes; the old one stays in force");
+                self.settings
+                    .rejected(mistakes.to_string().replace('\n', "; "));
                 return;
             }
         };
@@ -104,18 +110,19 @@ impl Reloader {
             Err(error) => {
                 tracing::error!("{error:#}");
                 tracing::error!("the configuration cannot be used; the old one stays in force");
+                self.settings.rejected(format!("{error:#}"));
             }
         }
     }
 
     async fn apply(&mut self, mut config: Config) -> anyhow::Result<()> {
-        self.keep_what_needs_a_restart(&mut config);
-        let edge_id = self.edge_id.clone();
+        let waits = self.keep_what_needs_a_restart(&mut config);
+        let (edge_id, link) = (self.edge_id.clone(), self.link.clone());
         // Rules are compiled and certificates read off the threads that serve connections.
         let made = tokio::task::spawn_blocking(move || {
             let steps = super::steps(&config, &edge_id)?;
             let door = Door::new(&config)?;
-            let upstream = Upstream::new(&config.upstream)?;
+            let upstream = Upstream::new(&config.upstream, &link)?;
             anyhow::Ok((config, steps, door, upstream))
         });
         let (config, steps, door, upstream) = made.await??;
@@ -124,12 +131,13 @@ impl Reloader {
         self.door.store(door);
         self.limits.send_replace(receiver::limits(&config.listen));
         self.upstream.put(upstream);
+        self.settings.replaced(&config, waits);
         self.config = config;
         Ok(())
     }
 
-    /// What cannot be changed while running stays as it is, and is said.
-    fn keep_what_needs_a_restart(&self, config: &mut Config) {
+    /// What cannot be changed while running stays as it is, and is said. Names the keys.
+    fn keep_what_needs_a_restart(&self, config: &mut Config) -> Vec<&'static str> {
         let mut changed = Vec::new();
         if config.listen.addresses != self.config.listen.addresses {
             config
@@ -142,6 +150,10 @@ impl Reloader {
             config.queue.clone_from(&self.config.queue);
             changed.push("[queue]");
         }
+        if config.control != self.config.control {
+            config.control.clone_from(&self.config.control);
+            changed.push("[control]");
+        }
         if config.upstream.extras != self.config.upstream.extras {
             config.upstream.extras = self.config.upstream.extras;
             changed.push("upstream.extras");
@@ -150,6 +162,7 @@ impl Reloader {
             let keys = changed.join(", ");
             tracing::warn!(keys, "these changes take effect when the edge is restarted");
         }
+        changed
     }
 
     /// The configuration and the files whose contents are read along with it.

@@ -8,34 +8,72 @@ use backoff::backoff::Backoff;
 /// Mean of the first wait.
 const FIRST: Duration = Duration::from_millis(500);
 
-/// Longest wait.
-const LONGEST: Duration = Duration::from_secs(300);
+/// Mean of the wait after the machine was asleep. Longer than the first: a whole fleet may wake at once.
+const AFTER_SLEEP: Duration = Duration::from_secs(5);
 
 /// Waits that grow from try to try, so that a fleet does not come back all at once.
-pub(super) struct Waits(ExponentialBackoff);
+pub(super) struct Waits {
+    waits: ExponentialBackoff,
+    longest: Duration,
+}
 
 impl Waits {
-    /// Waits as after a success.
-    pub(super) fn new() -> Waits {
-        Waits(ExponentialBackoff {
-            initial_interval: FIRST,
-            current_interval: FIRST,
-            // A random time between nothing and twice the interval: the mean grows, not the minimum.
-            randomization_factor: 1.0,
-            multiplier: 2.0,
-            max_interval: LONGEST / 2,
-            max_elapsed_time: None,
-            ..ExponentialBackoff::default()
-        })
+    /// Waits as after a success; none is longer than `longest`.
+    pub(super) fn new(longest: Duration) -> Waits {
+        Waits {
+            waits: random(FIRST.min(longest / 2), longest / 2),
+            longest,
+        }
     }
 
     /// The wait before the next try.
     pub(super) fn next(&mut self) -> Duration {
-        self.0.next_backoff().unwrap_or(LONGEST)
+        self.waits.next_backoff().unwrap_or(self.longest)
     }
 
     /// Begins anew, after a success.
     pub(super) fn reset(&mut self) {
-        self.0.reset();
+        self.waits.reset();
+    }
+
+    /// Begins anew, after the machine was asleep, and says when.
+    pub(super) fn after_sleep(&mut self) -> Duration {
+        self.reset();
+        let mean = AFTER_SLEEP.min(self.longest / 2);
+        random(mean, mean).next_backoff().unwrap_or(mean)
+    }
+}
+
+/// Random times between nothing and twice a mean: that grows, not the minimum.
+fn random(first_mean: Duration, longest_mean: Duration) -> ExponentialBackoff {
+    ExponentialBackoff {
+        initial_interval: first_mean,
+        current_interval: first_mean,
+        randomization_factor: 1.0,
+        multiplier: 2.0,
+        max_interval: longest_mean,
+        max_elapsed_time: None,
+        ..ExponentialBackoff::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_the_longest_and_begin_anew() {
+        let longest = Duration::from_secs(8);
+        let mut waits = Waits::new(longest);
+        let mut largest = Duration::ZERO;
+        for _ in 0..200 {
+            largest = largest.max(waits.next());
+        }
+        assert!((longest / 2..=longest).contains(&largest), "{largest:?}");
+        waits.reset();
+        assert!(waits.next() <= 2 * FIRST);
+        assert!(waits.after_sleep() <= longest, "not longer than any");
+        let mut short = Waits::new(Duration::from_millis(10));
+        assert!(short.next() <= Duration::from_millis(10));
     }
 }

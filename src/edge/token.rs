@@ -4,9 +4,12 @@
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::Instant;
@@ -15,6 +18,7 @@ use crate::reload::FileWatch;
 use crate::secret::{self, Secret};
 
 use super::config::TokenSource;
+use super::link::{Link, TokenFacts};
 
 /// Time for a program to print the token.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,14 +44,17 @@ pub(super) struct Token {
     token: Option<Secret>,
     read_at: Option<Instant>,
     watch: Option<FileWatch>,
+    /// Told what is known of it.
+    link: Link,
 }
 
 impl Token {
-    /// Begins to watch the files among `sources`. The token is read when it is first asked for.
+    /// Begins to watch the files among `sources`. The token is read when it is first asked for, and
+    /// `link` is told what is known of it.
     ///
     /// # Errors
     /// When a file's directory cannot be watched.
-    pub(super) fn new(sources: &[TokenSource]) -> anyhow::Result<Token> {
+    pub(super) fn new(sources: &[TokenSource], link: Link) -> anyhow::Result<Token> {
         let files: Vec<&Path> = sources
             .iter()
             .filter_map(|source| match source {
@@ -64,6 +71,7 @@ impl Token {
             token: None,
             read_at: None,
             watch,
+            link,
         })
     }
 
@@ -71,20 +79,30 @@ impl Token {
     /// none: the old one may be revoked. True when there is another token than before.
     pub(super) async fn read(&mut self) -> bool {
         let mut found = None;
+        let mut problems = Vec::new();
         for source in &self.sources {
             let read = match source {
                 TokenSource::File(path) => secret::read_file(path).map_err(anyhow::Error::from),
                 TokenSource::Command(command) => run(command).await,
             };
             match read {
-                Ok(read) if read.expose() == NO_TOKEN_YET => {}
+                Ok(read) if read.expose() == NO_TOKEN_YET => {
+                    problems.push(format!("{} says `{NO_TOKEN_YET}`", source.words()));
+                }
                 Ok(read) => {
                     found = Some(without_scheme(&read));
                     break;
                 }
-                Err(error) => tracing::warn!("no token: {error:#}"),
+                Err(error) => {
+                    tracing::warn!("no token: {error:#}");
+                    problems.push(error.to_string());
+                }
             }
         }
+        self.link.token(TokenFacts {
+            expires: found.as_ref().and_then(expiry),
+            problem: found.is_none().then(|| problems.join("; ")),
+        });
         if found.is_none() && !self.sources.is_empty() {
             tracing::warn!("there is no token: records wait on disk until there is one");
         }
@@ -185,6 +203,18 @@ fn without_scheme(read: &Secret) -> Secret {
     let text = read.expose();
     let token = text.strip_prefix("Bearer ").unwrap_or(text).trim();
     Secret::new(token)
+}
+
+/// When a token expires that is a JWT (RFC 7519) and says so. It is not checked: the upstream does.
+fn expiry(token: &Secret) -> Option<SystemTime> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: u64,
+    }
+    let claims = token.expose().split('.').nth(1)?;
+    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let Claims { exp } = serde_json::from_slice(&claims).ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(exp))
 }
 
 /// What to send as `Authorization`.

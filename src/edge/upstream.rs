@@ -14,6 +14,8 @@ use crate::otlp::{Encoding, Signal};
 use crate::secret;
 
 use super::config::{self, ClientCertificate};
+use super::link::Link;
+use super::queue::BatchLimits;
 use super::token::{Header, Token};
 use super::verdict::Outcome;
 
@@ -29,6 +31,17 @@ pub(super) struct Upstream {
     endpoint: String,
     compression: Coding,
     pub(super) token: Token,
+    /// Where batches are cut.
+    pub(super) batch: BatchLimits,
+    /// Longest wait between two tries.
+    pub(super) longest_wait: Duration,
+}
+
+/// One request, but for its body.
+pub(super) struct Post {
+    request: reqwest::RequestBuilder,
+    signal: Signal,
+    compression: Coding,
 }
 
 /// What came back from one request.
@@ -38,14 +51,16 @@ pub(super) struct Answer {
     pub(super) reason: String,
     /// What the upstream did not store of a request that it accepted.
     pub(super) partial: Option<PartialSuccess>,
+    /// Length of the body that was sent.
+    pub(super) sent_bytes: usize,
 }
 
 impl Upstream {
-    /// Reads the certificates that `config` names.
+    /// Reads the certificates that `config` names. `link` is told of the token.
     ///
     /// # Errors
     /// When one cannot be used, or the token's folder cannot be watched.
-    pub(super) fn new(config: &config::Upstream) -> anyhow::Result<Upstream> {
+    pub(super) fn new(config: &config::Upstream, link: &Link) -> anyhow::Result<Upstream> {
         let mut builder = crate::http::client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(config.timeout)
@@ -68,13 +83,15 @@ impl Upstream {
             client: builder.build().context("cannot set up the way upstream")?,
             endpoint: config.endpoint.clone(),
             compression: config.compression,
-            token: Token::new(&config.token)?,
+            token: Token::new(&config.token, link.clone())?,
+            batch: config.batch,
+            longest_wait: config.max_retry_wait,
         })
     }
 
-    /// Posts `frames`, the zstd frames of OTLP protobuf, and reads the answer. `None` when there
-    /// should be a token and is none.
-    pub(super) async fn post(&mut self, signal: Signal, frames: Bytes) -> Option<Answer> {
+    /// A request that has its token, and waits for its body. `None` when there should be a token and
+    /// is none.
+    pub(super) async fn prepare(&mut self, signal: Signal) -> Option<Post> {
         let mut request = self
             .client
             .post(sibling_endpoint(&self.endpoint, signal))
@@ -96,24 +113,44 @@ impl Upstream {
         if let Some(coding) = self.compression.header() {
             request = request.header(CONTENT_ENCODING, coding);
         }
-        let body = match self.recode(frames) {
-            Ok(body) => body,
-            Err(error) => return Some(Answer::none(format!("cannot compress the batch: {error}"))),
-        };
-        Some(match request.body(body).send().await {
-            Ok(response) => read_answer(signal, response).await,
-            Err(error) => Answer::none(words(&error)),
+        Some(Post {
+            request,
+            signal,
+            compression: self.compression,
         })
     }
+}
 
-    /// The body as the upstream wants it: what lies in the queue is zstd already.
-    fn recode(&self, frames: Bytes) -> std::io::Result<Bytes> {
-        if self.compression == Coding::Zstd {
-            return Ok(frames);
+impl Post {
+    /// Sends `frames`, the zstd frames of OTLP protobuf, and reads the answer.
+    pub(super) async fn send(self, frames: Bytes) -> Answer {
+        let body = match self.compression {
+            // What lies in the queue is zstd already.
+            Coding::Zstd => Ok(frames),
+            coding => tokio::task::spawn_blocking(move || recode(&frames, coding))
+                .await
+                .unwrap_or_else(|error| Err(std::io::Error::other(error))),
+        };
+        let body = match body {
+            Ok(body) => body,
+            Err(error) => return Answer::none(format!("cannot compress the batch: {error}")),
+        };
+        let sent_bytes = body.len();
+        let answer = match self.request.body(body).send().await {
+            Ok(response) => read_answer(self.signal, response).await,
+            Err(error) => Answer::none(words(&error)),
+        };
+        Answer {
+            sent_bytes,
+            ..answer
         }
-        let message = zstd::stream::decode_all(frames.as_ref())?;
-        self.compression.compress(&message).map(Bytes::from)
     }
+}
+
+/// The message within zstd frames, as the upstream wants it.
+fn recode(frames: &[u8], coding: Coding) -> std::io::Result<Bytes> {
+    let message = zstd::stream::decode_all(frames)?;
+    coding.compress(&message).map(Bytes::from)
 }
 
 fn authorities(file: &Path) -> anyhow::Result<Vec<reqwest::Certificate>> {
@@ -146,12 +183,14 @@ impl Answer {
             outcome: Outcome::NoAnswer,
             reason,
             partial: None,
+            sent_bytes: 0,
         }
     }
 }
 
 async fn read_answer(signal: Signal, mut response: reqwest::Response) -> Answer {
     let status = response.status().as_u16();
+    let is_success = (200..300).contains(&status);
     let header = |name| {
         response
             .headers()
@@ -166,12 +205,15 @@ async fn read_answer(signal: Signal, mut response: reqwest::Response) -> Answer 
         match response.chunk().await {
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => break,
-            // The status has come: it says whether the records were taken. The rest is only words.
+            // What broke off may have said that some records were not stored.
+            Err(error) if is_success => {
+                return Answer::none(format!("the answer broke off: {}", words(&error)));
+            }
+            // The status has come, and says what to do. The rest is only words.
             Err(_) => break,
         }
     }
     body.truncate(MAX_ANSWER);
-    let is_success = (200..300).contains(&status);
     Answer {
         outcome: Outcome::Answer {
             status,
@@ -184,6 +226,7 @@ async fn read_answer(signal: Signal, mut response: reqwest::Response) -> Answer 
         partial: is_success
             .then(|| read_partial_success(signal, encoding.unwrap_or(Encoding::Protobuf), &body))
             .flatten(),
+        sent_bytes: 0,
     }
 }
 
@@ -202,6 +245,17 @@ fn words(error: &reqwest::Error) -> String {
         words.push_str(
             " (this machine does not trust who signed the upstream's certificate; \
              if you do, name their certificate in upstream.ca_file)",
+        );
+    }
+    if words.contains("invalid peer certificate: certificate not valid for name") {
+        words.push_str(
+            " (the upstream shows a certificate for another name: upstream.endpoint is wrong, \
+             or something answers in its place)",
+        );
+    }
+    if words.contains("invalid peer certificate: certificate expired") {
+        words.push_str(
+            " (the upstream's certificate has expired, or this machine's clock is wrong)",
         );
     }
     words

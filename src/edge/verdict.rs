@@ -16,6 +16,16 @@ pub enum Outcome {
     NoAnswer,
 }
 
+impl Outcome {
+    /// The status, if there was an answer.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Outcome::Answer { status, .. } => Some(*status),
+            Outcome::NoAnswer => None,
+        }
+    }
+}
+
 /// What to do with the records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -28,6 +29,14 @@ impl Timestamp {
     fn civil(self) -> jiff::Timestamp {
         jiff::Timestamp::from_nanosecond(i128::from(self.0))
             .expect("every i64 of nanoseconds lies within jiff's range")
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// A time before 1970 becomes 1970.
+    fn from(time: SystemTime) -> Timestamp {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
     }
 }
 

@@ -146,13 +146,10 @@ impl Refusal {
     }
 
     /// 429: try again after `wait`, in whole seconds.
-    pub fn too_many(wait: Duration) -> Refusal {
+    pub fn too_many(wait: Duration, message: impl Into<String>) -> Refusal {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Refusal::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "this token sends more requests than it may; larger batches need fewer",
-        )
-        .with_header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, message)
+            .with_header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
 
     /// The same with one more header.

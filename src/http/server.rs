@@ -1,15 +1,20 @@
 //! Serves a router on a listener until shutdown, with a limit on everything a peer can hold open.
 
 use std::convert::Infallible;
+use std::fmt::Display;
+use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::Extensions;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
@@ -40,24 +45,90 @@ impl Default for Limits {
     }
 }
 
-/// Answers requests on `listener` with `router` until `shutdown`, then lets the requests under way
-/// finish, within [`Limits::drain`].
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: Shutdown) {
-    let (_sender, limits) = watch::channel(limits);
-    serve_connections(listener, router, limits, |_, _| (), shutdown).await;
+/// Where connections come from.
+pub trait Listener: Send {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// The other end, for the log.
+    type Peer: Display + Send + 'static;
+
+    /// The next connection.
+    fn accept(&self)
+    -> impl Future<Output = io::Result<Accepted<Self::Stream, Self::Peer>>> + Send;
 }
 
-/// The same, and every request of a connection has among its extensions what `describe` made of the
-/// peer's address and of the connection's address here. Changed `limits` hold for new connections.
-pub async fn serve_connections<D>(
+/// A new connection.
+pub struct Accepted<S, P> {
+    /// The connection itself.
+    pub stream: S,
+    /// The other end.
+    pub peer: P,
+    /// What every request of this connection has among its extensions.
+    pub extensions: Extensions,
+}
+
+/// Connections over TCP. Requests have the peer's [`ConnectInfo`] among their extensions, and what
+/// `describe` made of the peer's address and of the connection's address here.
+pub struct Tcp<F> {
     listener: TcpListener,
-    router: Router,
-    mut limits: watch::Receiver<Limits>,
-    describe: impl Fn(SocketAddr, SocketAddr) -> D,
-    mut shutdown: Shutdown,
-) where
+    describe: F,
+}
+
+impl<F> Tcp<F> {
+    /// Connections of `listener`.
+    pub fn new(listener: TcpListener, describe: F) -> Tcp<F> {
+        Tcp { listener, describe }
+    }
+}
+
+impl<F, D> Listener for Tcp<F>
+where
+    F: Fn(SocketAddr, SocketAddr) -> D + Send + Sync,
     D: Clone + Send + Sync + 'static,
 {
+    type Stream = TcpStream;
+    type Peer = SocketAddr;
+
+    async fn accept(&self) -> io::Result<Accepted<TcpStream, SocketAddr>> {
+        loop {
+            let (stream, peer) = self.listener.accept().await?;
+            let prepared = stream.local_addr().and_then(|local| {
+                stream.set_nodelay(true)?;
+                Ok(local)
+            });
+            let local = match prepared {
+                Ok(local) => local,
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "connection ended");
+                    continue;
+                }
+            };
+            let mut extensions = Extensions::new();
+            extensions.insert(ConnectInfo(peer));
+            extensions.insert((self.describe)(peer, local));
+            return Ok(Accepted {
+                stream,
+                peer,
+                extensions,
+            });
+        }
+    }
+}
+
+/// Answers requests on `listener` with `router` until `shutdown`, then lets the requests under way
+/// finish, within [`Limits::drain`].
+pub async fn serve(listener: impl Listener, router: Router, limits: Limits, shutdown: Shutdown) {
+    let (_sender, limits) = watch::channel(limits);
+    serve_connections(listener, router, limits, shutdown).await;
+}
+
+/// The same; changed `limits` hold for new connections.
+pub async fn serve_connections(
+    listener: impl Listener,
+    router: Router,
+    mut limits: watch::Receiver<Limits>,
+    mut shutdown: Shutdown,
+) {
     let mut granted = limits.borrow().connections;
     let permits = Arc::new(Semaphore::new(granted));
     let graceful = GracefulShutdown::new();
@@ -74,7 +145,7 @@ pub async fn serve_connections<D>(
             }
             () = shutdown.requested() => break,
         };
-        let (stream, peer) = tokio::select! {
+        let accepted = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -86,15 +157,13 @@ pub async fn serve_connections<D>(
             },
             () = shutdown.requested() => break,
         };
-        let description = match stream.local_addr() {
-            Ok(local) => describe(peer, local),
-            Err(error) => {
-                tracing::debug!(%peer, %error, "connection ended");
-                continue;
-            }
-        };
+        let Accepted {
+            stream,
+            peer,
+            extensions,
+        } = accepted;
         let (router, limits) = (router.clone(), *limits.borrow());
-        let connection = graceful.watch(connection(stream, peer, description, router, limits));
+        let connection = graceful.watch(connection(stream, extensions, router, limits));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%peer, %error, "connection ended");
@@ -119,19 +188,14 @@ async fn changed(limits: &mut watch::Receiver<Limits>) {
     }
 }
 
-fn connection<D: Clone + Send + Sync + 'static>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    description: D,
+fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    extensions: Extensions,
     router: Router,
     limits: Limits,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "cannot switch off Nagle's algorithm");
-    }
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(description.clone());
+        request.extensions_mut().extend(extensions.clone());
         let router = router.clone();
         async move {
             let answer = router.oneshot(request.map(axum::body::Body::new)).await;

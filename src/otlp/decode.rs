@@ -10,6 +10,8 @@ pub struct Decoded {
     pub request: Request,
     /// Records that could not be read, although the request around them could.
     pub rejected: usize,
+    /// Length of the body they were read from.
+    pub bytes: usize,
 }
 
 /// The body is not OTLP at all.
@@ -35,6 +37,7 @@ pub fn decode(target: Target, encoding: Encoding, body: &[u8]) -> Result<Decoded
                 .map(|request| Decoded {
                     request,
                     rejected: 0,
+                    bytes: body.len(),
                 })
                 .map_err(|error| DecodeError(error.to_string()))
         }

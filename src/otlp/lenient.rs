@@ -44,6 +44,7 @@ pub(super) fn decode_json(target: Target, body: &[u8]) -> Result<Decoded, Decode
         && let Ok(request) = strict(signal, &text)
     {
         return Ok(Decoded {
+            bytes: body.len(),
             request,
             rejected: 0,
         });
@@ -54,7 +55,11 @@ pub(super) fn decode_json(target: Target, body: &[u8]) -> Result<Decoded, Decode
     let rejected = drop_unreadable(signal, &mut root);
     let request =
         strict(signal, &root.to_string()).map_err(|error| DecodeError(error.to_string()))?;
-    Ok(Decoded { request, rejected })
+    Ok(Decoded {
+        request,
+        rejected,
+        bytes: body.len(),
+    })
 }
 
 fn strict(signal: Signal, text: &str) -> Result<Request, serde_json::Error> {

@@ -17,7 +17,8 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::api::Api;
-use super::eventually;
+use super::records::{Record, request};
+use super::{PATIENCE, eventually};
 
 /// The binary under test.
 pub(crate) fn command() -> Command {
@@ -113,6 +114,7 @@ impl TestCentral {
 /// An edge within the test.
 pub(crate) struct TestEdge {
     pub(crate) address: SocketAddr,
+    pub(crate) gauges: edge::Gauges,
     trigger: Trigger,
     server: JoinHandle<anyhow::Result<()>>,
 }
@@ -130,10 +132,14 @@ impl TestEdge {
         let address = listeners[0].local_addr().expect("a bound address");
         let (trigger, shutdown) = shutdown::channel();
         let listeners = std::mem::take(&mut listeners);
-        let server = tokio::spawn(edge::run(config, listeners, shutdown));
+        let gauges = edge::Gauges::default();
+        let shown = gauges.clone();
+        let run = edge::run_reloading(config, None, shown, listeners, shutdown);
+        let server = tokio::spawn(run);
         assert!(directory.exists());
         TestEdge {
             address,
+            gauges,
             trigger,
             server,
         }
@@ -142,6 +148,23 @@ impl TestEdge {
     /// The endpoint for logs.
     pub(crate) fn logs(&self) -> String {
         format!("http://{}/v1/logs", self.address)
+    }
+
+    /// How things stand with the way upstream.
+    pub(crate) fn link(&self) -> edge::link::Status {
+        self.gauges.link.status()
+    }
+
+    /// Posts records as Claude does; they must be taken.
+    pub(crate) async fn post(&self, records: &[Record]) {
+        let answer = client()
+            .post(self.logs())
+            .header("content-type", "application/json")
+            .body(request(records).to_string())
+            .send()
+            .await
+            .expect("the edge answers");
+        assert_eq!(answer.status(), 200);
     }
 
     /// Stops as on a signal.
@@ -224,6 +247,16 @@ impl Service {
         service
     }
 
+    /// Asks it to stop, as a supervisor does, and waits for the end.
+    pub(crate) async fn terminate(&mut self) {
+        let pid = self.child.id().expect("the process is running").to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
+        assert!(sent.expect("kill runs").success());
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let status = ended.expect("its time is bounded").expect("it ends");
+        assert!(status.success(), "it was asked to stop: {status}");
+    }
+
     /// Kills with -9 and waits until the process is gone.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("the process was running");
@@ -279,6 +312,16 @@ pub(crate) struct Pair {
 impl Pair {
     /// Starts both with their data in `directory`.
     pub(crate) async fn start(directory: &Path) -> Pair {
+        Pair::start_through(directory, async |endpoint| endpoint, "").await
+    }
+
+    /// The same with something between them: `lead` is told where records shall go, and says where the
+    /// edge sends them; `more` is configuration of the edge's upstream.
+    pub(crate) async fn start_through(
+        directory: &Path,
+        lead: impl AsyncFnOnce(String) -> String,
+        more: &str,
+    ) -> Pair {
         let central_folder = folder(directory, "central");
         let edge_folder = folder(directory, "edge");
         let (central_port, edge_port) = (free_port(), free_port());
@@ -291,7 +334,9 @@ impl Pair {
         let key = central.run(&["api-key"]).await;
         let text = |key: &str| installation[key].as_str().expect("a text").to_owned();
         let token = text("authorizationHeader");
-        let config = edge_config(&edge_folder, &text("endpoint"), Some(&token), edge_port);
+        let endpoint = lead(text("endpoint")).await;
+        let config = edge_config(&edge_folder, &endpoint, Some(&token), edge_port);
+        let config = format!("{config}{more}");
         let edge = Service::start("edge", &edge_folder, &config, edge_port).await;
         let api = Api::new(&format!("http://127.0.0.1:{central_port}"), key.trim());
         Pair {

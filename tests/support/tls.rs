@@ -17,6 +17,7 @@ use tokio_rustls::server::TlsStream;
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: rcgen::Certificate,
+    is_late: bool,
 }
 
 impl Authority {
@@ -28,6 +29,15 @@ impl Authority {
         Authority {
             issuer: Issuer::new(params, key),
             certificate,
+            is_late: false,
+        }
+    }
+
+    /// The same authority, whose certificates have expired when they are made.
+    pub(crate) fn late(self) -> Authority {
+        Authority {
+            is_late: true,
+            ..self
         }
     }
 
@@ -50,7 +60,10 @@ impl Authority {
 
     fn sign(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        if self.is_late {
+            params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        }
         let certificate = params.signed_by(&key, &self.issuer).expect("it signs");
         (certificate, key)
     }

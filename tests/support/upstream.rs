@@ -1,17 +1,21 @@
 //! An upstream that does as it is told: the world outside, under control.
 
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use fieldpost::event::Attributes;
 use fieldpost::otlp::compression::Coding;
 use fieldpost::otlp::{Request, Signal};
+use hyper::body::Frame;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Decides on a request from what is in it.
@@ -111,6 +115,64 @@ impl Upstream {
         accepted
             .flat_map(|received| attribute(&received.request, key))
             .collect()
+    }
+}
+
+/// Keeps answers back until it is opened: their heads come, and their bodies do not.
+#[derive(Clone)]
+pub(crate) struct Gate(watch::Sender<bool>);
+
+impl Gate {
+    pub(crate) fn new() -> Gate {
+        Gate(watch::channel(false).0)
+    }
+
+    /// Lets everything through, now and later.
+    pub(crate) fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// A 200 that is not over before the gate is open.
+    pub(crate) fn answer(&self) -> Response {
+        let mut opened = self.0.subscribe();
+        let wait = Box::pin(async move {
+            let opened = opened.wait_for(|is_open| *is_open).await;
+            opened.map(drop).map_err(|_| "the gate is gone")
+        });
+        Body::new(Rest(Some(wait))).into_response()
+    }
+}
+
+/// A 200 whose body never comes.
+pub(crate) fn hanging() -> Response {
+    Body::new(Rest(Some(Box::pin(std::future::pending())))).into_response()
+}
+
+/// A 200 that breaks off in the middle of its body.
+pub(crate) fn broken_off() -> Response {
+    let body = Body::new(Rest(Some(Box::pin(async { Err("broken off") }))));
+    ([("content-length", "100")], body).into_response()
+}
+
+/// The empty rest of a body, which ends well or badly.
+struct Rest(Option<End>);
+
+type End = Pin<Box<dyn Future<Output = Result<(), &'static str>> + Send>>;
+
+impl hyper::body::Body for Rest {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        let Some(rest) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let ended = std::task::ready!(rest.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(ended.err().map(Err))
     }
 }
 

@@ -4,10 +4,11 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Range,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
-use super::{Depth, entry::from_millis, info::Totals};
+use super::{BatchLimits, Depth, SegmentSummary, entry::from_millis, info::Totals};
+use crate::event::Timestamp;
 
 /// Entries of one segment are consecutive; between segments numbers may be missing.
 #[derive(Debug)]
@@ -141,6 +142,24 @@ impl Backlog {
         Some((part.first, self.read_from.max(part.first)..part.totals.end))
     }
 
+    /// How long what can be read may still wait for more to come; `None` when it makes a full batch,
+    /// or one that is old enough.
+    pub(super) fn ripens_in(&self, limits: BatchLimits, now: SystemTime) -> Option<Duration> {
+        let since = self.unread_since.filter(|_| self.returned.is_empty())?;
+        // A clock that was set back makes no record younger than new.
+        let age = now.duration_since(since).unwrap_or_default();
+        let left = limits.age.checked_sub(age).filter(|left| !left.is_zero())?;
+        let waiting = self.depth();
+        let flights = self.in_flight.values();
+        let taken = flights.fold(Weight::default(), |sum, flight| Weight {
+            records: sum.records + flight.weight.records,
+            bytes: sum.bytes + flight.weight.bytes,
+        });
+        let is_full = waiting.records.saturating_sub(taken.records) >= limits.records as u64
+            || waiting.bytes.saturating_sub(taken.bytes) >= limits.frame_bytes as u64;
+        (!is_full).then_some(left)
+    }
+
     /// A range was read and is handed out.
     pub(super) fn hand_out(
         &mut self,
@@ -221,6 +240,28 @@ impl Backlog {
     /// The first entries of all segments.
     pub(super) fn segments(&self) -> Vec<u64> {
         self.segments.iter().map(|part| part.first).collect()
+    }
+
+    /// What every segment holds.
+    pub(super) fn summaries(&self) -> Vec<SegmentSummary> {
+        let summary = |part: &Part| SegmentSummary {
+            first: part.first,
+            end: part.totals.end,
+            settled: self.cursor.clamp(part.first, part.totals.end),
+            records: part.totals.records,
+            bytes: part.totals.bytes,
+            last_seq: part.totals.last_seq,
+            oldest: (part.totals.oldest > 0)
+                .then(|| Timestamp::from(from_millis(part.totals.oldest))),
+            is_open: false,
+        };
+        self.segments.iter().map(summary).collect()
+    }
+
+    /// The first entry that is not settled, and the one after the last.
+    pub(super) fn position(&self) -> (u64, u64) {
+        let end = self.segments.back().map_or(0, |last| last.totals.end);
+        (self.cursor, end)
     }
 
     /// The highest record number before a segment, and the highest up to its end.

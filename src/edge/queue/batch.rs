@@ -4,7 +4,7 @@ use std::{
     fmt, io,
     ops::{Range, RangeInclusive},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -21,6 +21,8 @@ pub struct BatchLimits {
     pub frame_bytes: usize,
     /// Most bytes before compression.
     pub plain_bytes: usize,
+    /// How long records wait for others to come along; not at all once they fill a batch.
+    pub age: Duration,
 }
 
 impl Default for BatchLimits {
@@ -29,6 +31,7 @@ impl Default for BatchLimits {
             records: 8192,
             frame_bytes: 4 << 20,
             plain_bytes: 4 << 20,
+            age: Duration::ZERO,
         }
     }
 }

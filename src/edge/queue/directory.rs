@@ -19,6 +19,22 @@ const BALLAST_BYTES: u64 = 4 << 20;
 /// Makes the directory if need be, and takes it for this process until the returned file is closed.
 pub(super) fn claim(root: &Path) -> Result<File, OpenError> {
     make_private(root).map_err(|error| OpenError::io(root, error))?;
+    let lock = lock(root)?;
+    check_format(root)?;
+    empty_trash(root).map_err(|error| OpenError::io(root, error))?;
+    Ok(lock)
+}
+
+/// Takes a directory that is there, to look at and not to change.
+pub(super) fn claim_as_it_is(root: &Path) -> Result<File, OpenError> {
+    let marker = root.join("format");
+    fs::metadata(&marker).map_err(|error| OpenError::io(&marker, error))?;
+    let lock = lock(root)?;
+    check_format(root)?;
+    Ok(lock)
+}
+
+fn lock(root: &Path) -> Result<File, OpenError> {
     let path = root.join("queue.lock");
     let open = File::options()
         .create(true)
@@ -27,13 +43,10 @@ pub(super) fn claim(root: &Path) -> Result<File, OpenError> {
         .open(&path);
     let lock = open.map_err(|error| OpenError::io(&path, error))?;
     match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(root.to_owned())),
-        Err(TryLockError::Error(error)) => return Err(OpenError::io(&path, error)),
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(root.to_owned())),
+        Err(TryLockError::Error(error)) => Err(OpenError::io(&path, error)),
     }
-    check_format(root)?;
-    empty_trash(root).map_err(|error| OpenError::io(root, error))?;
-    Ok(lock)
 }
 
 fn check_format(root: &Path) -> Result<(), OpenError> {
@@ -78,6 +91,37 @@ pub(super) fn remove_directory(path: &Path) -> io::Result<()> {
         Ok(()) => fs::remove_dir_all(&trash),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// A copy of a database's directory, to open without changing the original; it goes with this value,
+/// or at the next start.
+pub(super) struct Copied(PathBuf);
+
+impl Copied {
+    pub(super) fn new(root: &Path, database: &Path) -> io::Result<Copied> {
+        let name = database.file_stem().unwrap_or_default().to_string_lossy();
+        let copied = Copied(root.join(format!("{name}-{}.{TRASH}", uuid::Uuid::new_v4())));
+        make_private(&copied.0)?;
+        for entry in fs::read_dir(database)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                fs::copy(entry.path(), copied.0.join(entry.file_name()))?;
+            }
+        }
+        Ok(copied)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::debug!(%error, "a copy stays until the next start");
+        }
     }
 }
 

@@ -99,6 +99,8 @@ struct Book {
     /// Records on their way that tell of ranges, by their numbers. Not kept on disk: after a
     /// restart the ranges are told again.
     told: BTreeMap<u64, Vec<RangeInclusive<u64>>>,
+    /// Nobody will ever be told: numbers are not kept.
+    counts_only: bool,
 }
 
 impl Ledger {
@@ -161,6 +163,17 @@ impl Ledger {
         }
     }
 
+    /// From now on losses are only counted: there is nobody to tell the numbers. A loss that is met
+    /// again after a crash then counts twice.
+    pub(super) fn count_only(&self) {
+        let mut book = self.book();
+        book.counts_only = true;
+        if !book.ranges.is_empty() {
+            book.ranges.clear();
+            self.save(&book);
+        }
+    }
+
     /// The record with this number tells of these losses.
     pub(super) fn told(&self, number: u64, losses: &Losses) {
         if !losses.ranges.is_empty() {
@@ -220,6 +233,9 @@ impl Book {
     /// Adds what of the range is not in yet, and says how many numbers that are.
     fn add(&mut self, reason: Reason, range: RangeInclusive<u64>) -> u64 {
         let (mut at, end) = range.into_inner();
+        if self.counts_only {
+            return (end + 1).saturating_sub(at);
+        }
         let mut added = 0;
         while at <= end {
             if let Some((_, &(last, _))) = self.ranges.range(..=at).next_back()

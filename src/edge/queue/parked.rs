@@ -141,6 +141,16 @@ impl ParkedStore {
         })
     }
 
+    /// Items in the list, and records in them.
+    pub(super) fn totals(&self) -> Result<(u64, u64), StorageError> {
+        self.with_opened(|opened| {
+            let items = opened.segments.iter().flat_map(|segment| &segment.items);
+            Ok(items.fold((0, 0), |(items, records), item| {
+                (items + 1, records + item.records)
+            }))
+        })
+    }
+
     /// What was parked under an id.
     pub(super) fn read(&self, id: u64) -> Result<Option<Parked>, StorageError> {
         self.with_opened(|opened| opened.read(&self.root, id))

@@ -88,6 +88,13 @@ impl Shared {
         self.limits.when_full == WhenFull::Reject && is_full()
     }
 
+    /// Whether so many bytes would be refused even if all that waits were delivered.
+    pub(super) fn never_holds(&self, bytes: u64) -> bool {
+        let most = self.limits.max_bytes.saturating_sub(self.drained_bytes());
+        // What does not compress becomes more by its headers.
+        self.limits.when_full == WhenFull::Reject && bytes > most - most / 100
+    }
+
     /// A last segment that is settled whole and holds this much makes room for a new one.
     pub(super) fn drained_bytes(&self) -> u64 {
         DRAINED_BYTES.min(self.limits.segment_bytes() / 2)

@@ -1,11 +1,11 @@
-//! Numbers and times in words.
+//! Numbers and times in words, for the portal and for the command line.
 
 use crate::event::Timestamp;
 
 const SECOND: i64 = 1_000_000_000;
 
 /// `12 345`, grouped by narrow spaces that do not break.
-pub(super) fn count(number: i64) -> String {
+pub fn count(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut grouped = String::with_capacity(digits.len() + 6);
     if number < 0 {
@@ -21,13 +21,13 @@ pub(super) fn count(number: i64) -> String {
 }
 
 /// `1 tool`, `2 tools`.
-pub(super) fn plural(number: usize, one: &str, many: &str) -> String {
+pub fn plural(number: usize, one: &str, many: &str) -> String {
     let number = i64::try_from(number).unwrap_or(i64::MAX);
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
 /// `940`, `21.4 k`, `3.20 M`.
-pub(super) fn tokens(number: i64) -> String {
+pub fn tokens(number: i64) -> String {
     match number {
         ..10_000 => count(number),
         10_000..1_000_000 => format!("{:.1} k", number as f64 / 1e3),
@@ -36,7 +36,7 @@ pub(super) fn tokens(number: i64) -> String {
 }
 
 /// US dollars: `$0.14`, with more places where it is less than ten cents.
-pub(super) fn dollars(amount: f64) -> String {
+pub fn dollars(amount: f64) -> String {
     if amount == 0.0 {
         "$0".to_owned()
     } else if amount.abs() < 0.1 {
@@ -46,17 +46,18 @@ pub(super) fn dollars(amount: f64) -> String {
     }
 }
 
-/// `232 B`, `1.4 kB`.
-pub(super) fn bytes(number: i64) -> String {
+/// `232 B`, `1.4 kB`, `2.1 GB`.
+pub fn bytes(number: i64) -> String {
     match number {
         ..1_000 => format!("{number} B"),
         1_000..1_000_000 => format!("{:.1} kB", number as f64 / 1e3),
-        _ => format!("{:.1} MB", number as f64 / 1e6),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", number as f64 / 1e6),
+        _ => format!("{:.1} GB", number as f64 / 1e9),
     }
 }
 
 /// `74 ms`, `1.2 s`, `3 min 4 s`.
-pub(super) fn milliseconds(number: i64) -> String {
+pub fn milliseconds(number: i64) -> String {
     match number {
         ..1_000 => format!("{number} ms"),
         1_000..60_000 => format!("{:.1} s", number as f64 / 1e3),
@@ -65,7 +66,7 @@ pub(super) fn milliseconds(number: i64) -> String {
 }
 
 /// Nanoseconds in the two largest units: `2 d 4 h`, `3 min 4 s`, `12 s`.
-pub(super) fn span(nanoseconds: i64) -> String {
+pub fn span(nanoseconds: i64) -> String {
     let seconds = nanoseconds / SECOND;
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     let two = |first: i64, unit: &str, second: i64, small: &str| match second {
@@ -86,7 +87,7 @@ pub(super) fn span(nanoseconds: i64) -> String {
 }
 
 /// `3 min ago`, in one unit.
-pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
+pub fn ago(time: Timestamp, now: Timestamp) -> String {
     let seconds = now.0.saturating_sub(time.0) / SECOND;
     match seconds {
         ..-60 => "in the future".to_owned(),
@@ -95,6 +96,13 @@ pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
         3_600..86_400 => format!("{} h ago", seconds / 3_600),
         _ => format!("{} d ago", seconds / 86_400),
     }
+}
+
+/// A text that may come from anywhere, without what would move a terminal's cursor or change its
+/// colors.
+pub fn printable(text: &str) -> String {
+    let show = |letter: char| if letter.is_control() { '·' } else { letter };
+    text.chars().map(show).collect()
 }
 
 #[cfg(test)]
@@ -112,6 +120,7 @@ mod tests {
         assert_eq!(milliseconds(294), "294 ms");
         assert_eq!(milliseconds(184_000), "3 min 4 s");
         assert_eq!(span(SECOND * (2 * 86_400 + 4 * 3_600)), "2 d 4 h");
+        assert_eq!(printable("a\u{1b}[31mb\n"), "a·[31mb·");
         assert_eq!(ago(Timestamp(0), Timestamp(SECOND * 7_300)), "2 h ago");
     }
 }

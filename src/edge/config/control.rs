@@ -1,0 +1,67 @@
+//! `[control]`: how to reach the running edge.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Reader;
+
+/// Where the daemon's control socket is; macOS has no `/run`.
+const DAEMON_SOCKET: &str = match cfg!(target_os = "macos") {
+    true => "/var/run/fieldpost/edge.sock",
+    false => "/run/fieldpost/edge.sock",
+};
+
+/// Where commands such as `fieldpost edge status` reach the running edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// The unix socket.
+    pub socket: PathBuf,
+    /// Accounts in this group may see records and change things, besides root and the edge's own.
+    pub group: Option<String>,
+}
+
+impl Control {
+    /// The usual one for a queue: under `/run` for the daemon's own, where other users can reach it;
+    /// beside the queue for any other.
+    pub fn beside(queue: &Path) -> Control {
+        let socket = match queue.parent() {
+            Some(folder) if queue != default_queue_directory() => folder.join("edge.sock"),
+            _ => PathBuf::from(DAEMON_SOCKET),
+        };
+        Control {
+            socket,
+            group: None,
+        }
+    }
+
+    /// The same as [`Config::parse`](super::Config::parse) finds it, from a text with any mistakes: the running edge has
+    /// something to say about them.
+    pub fn find(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Control {
+        let mut reader = Reader::parse(text, variable);
+        let queue = read_queue_directory(&mut reader);
+        Control::read(&mut reader, &queue)
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>, queue: &Path) -> Control {
+        let default = Control::beside(queue);
+        Control {
+            socket: reader
+                .text("control.socket")
+                .map_or(default.socket, PathBuf::from),
+            group: reader.text("control.group"),
+        }
+    }
+}
+
+/// `queue.directory`, from a text with any mistakes.
+pub fn queue_directory(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    read_queue_directory(&mut Reader::parse(text, variable))
+}
+
+pub(super) fn read_queue_directory(reader: &mut Reader<'_>) -> PathBuf {
+    let configured = reader.text("queue.directory");
+    configured.map_or_else(default_queue_directory, PathBuf::from)
+}
+
+fn default_queue_directory() -> PathBuf {
+    PathBuf::from("/var/lib/fieldpost/queue")
+}

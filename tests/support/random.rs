@@ -1,0 +1,26 @@
+//! Chance that is the same in every run.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Numbers without a pattern, the same in every run.
+pub(crate) struct Random(AtomicU64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(AtomicU64::new(seed))
+    }
+
+    pub(crate) fn next(&self) -> u64 {
+        let step = |state: u64| {
+            state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407)
+        };
+        let before = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
+                Some(step(state))
+            });
+        step(before.expect("always some")) >> 33
+    }
+}
