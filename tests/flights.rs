@@ -10,11 +10,11 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use fieldpost::edge::config::Config;
 
-use crate::support::eventually;
 use crate::support::fieldpost::{TestEdge, edge_config};
 use crate::support::queue::{copy, next, open};
 use crate::support::records::{Record, claude_session};
 use crate::support::upstream::{Gate, Upstream, attribute};
+use crate::support::{PATIENCE, eventually};
 
 /// Records of one post.
 fn session(name: &str, count: usize) -> Vec<Record> {
@@ -152,11 +152,12 @@ async fn in_the_steady_state_one_request_is_on_its_way() {
     slow.gates[0].open();
     assert_eq!(slow.wait_for_begun(2).await, [0, 1]);
     slow.open_all();
-    eventually("everything upstream", async || {
-        (edge.link().counters.records == 11).then_some(())
+    let records = eventually("two batches to be settled", async || {
+        let counters = edge.link().counters;
+        (counters.batches == 2).then_some(counters.records)
     })
     .await;
-    assert_eq!(edge.link().counters.batches, 2);
+    assert_eq!(records, 11);
     edge.stop().await;
 }
 
@@ -189,6 +190,31 @@ async fn what_got_through_before_an_earlier_batch_comes_again_after_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_its_way_when_the_time_to_stop_is_over_comes_again_at_the_next_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (slow, edge, begun) = catching_up(directory.path()).await;
+    let stopped = tokio::time::timeout(PATIENCE, edge.stop()).await;
+    stopped.expect("four that never end do not keep it");
+    let first: BTreeSet<String> = accepted(&slow.upstream).into_keys().collect();
+    assert_eq!(begun.len(), 5, "they had begun");
+
+    let well = Upstream::start().await;
+    let config = quick(directory.path(), &well.endpoint, 0);
+    let edge = TestEdge::start_with(directory.path(), &config).await;
+    eventually("everything upstream", async || {
+        let all: BTreeSet<String> = accepted(&well).into_keys().chain(first.clone()).collect();
+        (all.len() == 100).then_some(())
+    })
+    .await;
+    assert!(
+        accepted(&well).len() >= 90,
+        "nothing unsettled was taken for delivered"
+    );
+    assert!(accepted(&well).values().all(|times| *times == 1));
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refusals_of_single_records_are_right_with_several_batches_on_their_way() {
     let is_well = Arc::new(AtomicBool::new(false));
     let well = Arc::clone(&is_well);
@@ -214,13 +240,13 @@ async fn refusals_of_single_records_are_right_with_several_batches_on_their_way(
     }
     is_well.store(true, Ordering::Relaxed);
     eventually("everything upstream, or parked", async || {
-        let done = accepted(&upstream).len() == 1996 && edge.link().counters.parked == 4;
-        done.then_some(())
+        let counters = edge.link().counters;
+        (counters.records == 1996 && counters.parked == 4).then_some(())
     })
     .await;
+    assert_eq!(accepted(&upstream).len(), 1996);
     assert!(accepted(&upstream).values().all(|times| *times == 1));
     let counters = edge.link().counters;
-    assert_eq!(counters.records, 1996);
     assert!(counters.split >= 4 * 6, "{counters:?}");
     edge.stop().await;
 }

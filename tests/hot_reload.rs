@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use crate::support::eventually;
 use crate::support::fieldpost::{client, command, edge_config, free_port};
 use crate::support::records::{claude_session, request};
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Upstream, hanging};
 
 /// `fieldpost edge run` with a configuration that the test changes.
 struct Edge {
@@ -194,6 +194,26 @@ async fn what_waited_for_one_upstream_goes_to_the_next() {
             .iter()
             .any(|received| !received.accepted)
             .then_some(())
+    })
+    .await;
+    edge.configure(&good.endpoint, "");
+    eventually("the records at the other upstream", async || {
+        (good.accepted("log.record.uid").len() == 3).then_some(())
+    })
+    .await;
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_upstream_never_answered_goes_to_the_next() {
+    let (first, good) = (Upstream::start().await, Upstream::start().await);
+    let stuck = Upstream::judging(|_| Some(hanging())).await;
+    let edge = Edge::start(&first.endpoint).await;
+    edge.configure(&stuck.endpoint, "timeout = \"1s\"\n");
+    edge.wait_for_log(LOADED, 1).await;
+    assert_eq!(edge.post(3).await.expect("an answer"), StatusCode::OK);
+    eventually("a request that is not answered", async || {
+        (!stuck.accepted("log.record.uid").is_empty()).then_some(())
     })
     .await;
     edge.configure(&good.endpoint, "");

@@ -126,13 +126,13 @@ async fn a_storm_of_refusals_costs_nothing_but_tries() {
     }
     let times = wait_for_records(&upstream, 400).await;
     assert!(times.values().all(|times| *times == 1));
-    let counters = eventually("all to be settled", async || {
+    eventually("every request to be counted", async || {
         let counters = edge.link().counters;
-        (counters.records == 400).then_some(counters)
+        let counted = counters.batches + counters.retries;
+        let requests = requests.load(Ordering::Relaxed) as u64;
+        (counters.records == 400 && counted == requests).then_some(())
     })
     .await;
-    let refused = requests.load(Ordering::Relaxed) as u64 - counters.batches;
-    assert_eq!(counters.retries, refused, "{counters:?}");
     edge.stop().await;
 }
 
@@ -200,7 +200,7 @@ async fn an_upstream_that_hangs_is_given_up_and_said_to_have_taken_too_long() {
     assert!(reason.contains("timeout"), "{reason}");
     eventually("the records again", async || {
         edge.gauges.link.wake();
-        (upstream.accepted("log.record.uid").len() == 6).then_some(())
+        (upstream.accepted("log.record.uid").len() >= 6).then_some(())
     })
     .await;
     edge.stop().await;
@@ -315,7 +315,7 @@ async fn answers_that_come_too_late_make_records_arrive_twice_and_stand_there_on
         1 => Fate::AnswerCut,
         _ => Fate::Arrive,
     };
-    let arrived = through(decide, "timeout = \"1s\"\n", 6).await;
+    let arrived = through(decide, "timeout = \"3s\"\n", 6).await;
     assert_eq!(arrived.len(), 30);
     assert!(arrived.values().any(|times| *times > 1), "{arrived:?}");
 }
@@ -340,7 +340,7 @@ async fn a_line_that_fails_at_random_delivers_every_record_once() {
             _ => Fate::Arrive,
         }
     };
-    let arrived = through(decide, "timeout = \"500ms\"\n", 40).await;
+    let arrived = through(decide, "timeout = \"2s\"\n", 40).await;
     assert_eq!(arrived.len(), 200);
     assert!(arrived.values().any(|times| *times > 1), "{arrived:?}");
 }

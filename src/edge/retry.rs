@@ -11,6 +11,9 @@ const FIRST: Duration = Duration::from_millis(500);
 /// Mean of the wait after the machine was asleep. Longer than the first: a whole fleet may wake at once.
 const AFTER_SLEEP: Duration = Duration::from_secs(5);
 
+/// Most that is waited besides what the upstream asked for.
+const MOST_BESIDES: Duration = Duration::from_secs(30);
+
 /// Waits that grow from try to try, so that a fleet does not come back all at once.
 pub(super) struct Waits {
     waits: ExponentialBackoff,
@@ -29,6 +32,16 @@ impl Waits {
     /// The wait before the next try.
     pub(super) fn next(&mut self) -> Duration {
         self.waits.next_backoff().unwrap_or(self.longest)
+    }
+
+    /// The wait before the next try when the upstream asked for one of `asked`: that, and some more by
+    /// chance, for it asks all of a fleet at once. Whoever asks for none gets the usual one.
+    pub(super) fn as_asked(&mut self, asked: Duration) -> Duration {
+        if asked.is_zero() {
+            return self.next();
+        }
+        let mean = (asked / 8).min(MOST_BESIDES / 2);
+        asked + random(mean, mean).next_backoff().unwrap_or(mean)
     }
 
     /// Begins anew, after a success.
@@ -73,7 +86,13 @@ mod tests {
         waits.reset();
         assert!(waits.next() <= 2 * FIRST);
         assert!(waits.after_sleep() <= longest, "not longer than any");
+        for (asked, most) in [(4, 5), (3_600, 3_630)] {
+            let wait = waits.as_asked(Duration::from_secs(asked));
+            let expected = Duration::from_secs(asked)..=Duration::from_secs(most);
+            assert!(expected.contains(&wait), "{wait:?}");
+        }
         let mut short = Waits::new(Duration::from_millis(10));
         assert!(short.next() <= Duration::from_millis(10));
+        assert!(short.as_asked(Duration::ZERO) <= Duration::from_millis(10));
     }
 }

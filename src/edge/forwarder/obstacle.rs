@@ -47,7 +47,7 @@ impl Forwarder {
     pub(super) fn note_unwell(&mut self, after: Option<Duration>, reason: &str) {
         self.link.count(|counters| counters.retries += 1);
         let wait = match (&self.obstacle, after) {
-            (_, Some(after)) => after,
+            (_, Some(after)) => self.waits.as_asked(after),
             (None, None) => self.waits.next(),
             // Several were on their way: the waits grow once.
             (Some(_), None) => return,
@@ -60,7 +60,7 @@ impl Forwarder {
         }
         self.obstacle = Some(Obstacle::Unwell {
             until,
-            is_asked_for: after.is_some(),
+            is_asked_for: after.is_some_and(|after| !after.is_zero()),
         });
         let now = SystemTime::now();
         let is_new = self.link.retrying(reason, now + wait, now);
