@@ -34,16 +34,14 @@ use crate::http::serve_connections;
 use crate::reload::{Slot, Swap};
 use crate::shutdown::{Shutdown, channel};
 
+pub use self::pipeline::Pipeline;
 pub use self::reloader::Source;
 
 use self::config::Config;
-use self::enrich::Enricher;
 use self::forwarder::Forwarder;
 use self::owner::Connection;
-use self::pipeline::{Pipeline, Steps};
 use self::queue::Queue;
 use self::receiver::Door;
-use self::redact::Redactor;
 use self::reloader::Reloader;
 use self::state::State;
 use self::upstream::Upstream;
@@ -101,8 +99,8 @@ pub async fn run_reloading(
     let state = State::open(&config.queue.directory)?;
     let queue = Queue::open(&config.queue.directory, config.queue.limits.clone())?;
     let extras = config.upstream.extras;
-    let steps = steps(&config, &state.edge_id)?;
-    let pipeline = Arc::new(Pipeline::new(state.identifier(), steps));
+    let pipeline = Pipeline::new(&config, &state.edge_id, state.identity_key)?;
+    let pipeline = Arc::new(pipeline);
     let upstream = Upstream::new(&config.upstream)?;
     let replacement = Arc::new(Slot::default());
     let forwarder = Forwarder::new(queue.clone(), upstream, Arc::clone(&replacement));
@@ -159,17 +157,4 @@ pub async fn run_reloading(
     queue.close().await;
     tracing::info!("edge stopped");
     Ok(())
-}
-
-/// What `config` says about records.
-fn steps(config: &Config, edge_id: &str) -> anyhow::Result<Steps> {
-    let extras = config.upstream.extras;
-    let redactor = Redactor::new(&config.redact)?;
-    Ok(Steps {
-        enricher: Enricher::new(extras.then_some(edge_id), &config.enrich),
-        redactor: match extras {
-            true => redactor,
-            false => redactor.without_extras(),
-        },
-    })
 }

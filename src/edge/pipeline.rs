@@ -4,12 +4,13 @@ use crate::event::Identifier;
 use crate::otlp::Request;
 use crate::reload::Swap;
 
+use super::config::Config;
 use super::enrich::Enricher;
 use super::owner::Owner;
 use super::redact::{Redacted, Redactor};
 
 /// The three steps, in the order in which they must happen.
-pub(super) struct Pipeline {
+pub struct Pipeline {
     identifier: Identifier,
     steps: Swap<Steps>,
 }
@@ -21,11 +22,16 @@ pub(super) struct Steps {
 }
 
 impl Pipeline {
-    pub(super) fn new(identifier: Identifier, steps: Steps) -> Pipeline {
-        Pipeline {
-            identifier,
-            steps: Swap::new(steps),
-        }
+    /// What `config` says about records, for the edge of this id; `identity_key` is the key of its
+    /// records' identities.
+    ///
+    /// # Errors
+    /// When the rules of redaction cannot be used.
+    pub fn new(config: &Config, edge_id: &str, identity_key: [u8; 32]) -> anyhow::Result<Pipeline> {
+        Ok(Pipeline {
+            identifier: Identifier::new(identity_key),
+            steps: Swap::new(Steps::new(config, edge_id)?),
+        })
     }
 
     /// Other steps from now on; a request under way goes on with the old ones.
@@ -34,7 +40,7 @@ impl Pipeline {
     }
 
     /// What the edge itself has to say, as it may be written to disk.
-    pub(super) fn process(&self, request: Request) -> Redacted {
+    pub fn process(&self, request: Request) -> Redacted {
         self.process_from(request, None)
     }
 
@@ -48,5 +54,19 @@ impl Pipeline {
         let steps = self.steps.load();
         steps.enricher.enrich(&mut request, owner);
         steps.redactor.redact(request)
+    }
+}
+
+impl Steps {
+    pub(super) fn new(config: &Config, edge_id: &str) -> anyhow::Result<Steps> {
+        let extras = config.upstream.extras;
+        let redactor = Redactor::new(&config.redact)?;
+        Ok(Steps {
+            enricher: Enricher::new(extras.then_some(edge_id), &config.enrich),
+            redactor: match extras {
+                true => redactor,
+                false => redactor.without_extras(),
+            },
+        })
     }
 }

@@ -17,7 +17,7 @@ use crate::reload::{FileWatch, Slot, Swap};
 use crate::shutdown::Shutdown;
 
 use super::config::Config;
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, Steps};
 use super::receiver::{self, Door};
 use super::upstream::Upstream;
 
@@ -113,7 +113,7 @@ impl Reloader {
         let edge_id = self.edge_id.clone();
         // Rules are compiled and certificates read off the threads that serve connections.
         let made = tokio::task::spawn_blocking(move || {
-            let steps = super::steps(&config, &edge_id)?;
+            let steps = Steps::new(&config, &edge_id)?;
             let door = Door::new(&config)?;
             let upstream = Upstream::new(&config.upstream)?;
             anyhow::Ok((config, steps, door, upstream))

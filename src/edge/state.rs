@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::Context;
 use uuid::Uuid;
 
-use crate::event::Identifier;
 use crate::secret;
 
 /// The files beside the queue's directory.
 pub(super) struct State {
     /// `fieldpost.edge.id`: random, so that two machines made from one image differ once they run.
     pub(super) edge_id: String,
-    identity_key: [u8; 32],
+    /// The key of its records' identities.
+    pub(super) identity_key: [u8; 32],
 }
 
 impl State {
@@ -38,10 +38,5 @@ impl State {
             edge_id,
             identity_key,
         })
-    }
-
-    /// Gives records their identity, under this edge's own key.
-    pub(super) fn identifier(&self) -> Identifier {
-        Identifier::new(self.identity_key)
     }
 }
