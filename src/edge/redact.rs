@@ -18,15 +18,20 @@ mod pairs;
 mod quotes;
 mod values;
 mod pem;
+mod pii;
+mod checksum;
+mod hash;
 mod rules;
 mod split;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use engine::Engine;
+use engine::{Engine, Pii};
+use hash::HashKey;
 use policy::Policy;
 use rules::RuleFile;
 
+pub use pii::{PiiKind, UnknownPii};
 pub use rules::RuleError;
 pub use split::split_half;
 
@@ -198,6 +203,28 @@ impl Redactor {
         }
     }
 
+    /// The same, looking for personal data of these kinds too. Attributes that say who or what sent a record keep
+    /// theirs.
+    pub fn with_pii(self, kinds: impl IntoIterator<Item = PiiKind>) -> Self {
+        let engine = self.engine.unwrap_or_else(Engine::without_rules);
+        Self {
+            engine: Some(engine.with_pii(kinds.into_iter().collect())),
+            ..self
+        }
+    }
+
+    /// The same, with a hash in each placeholder (`[REDACTED:<type>:h=<16 characters>]`): equal secrets of one
+    /// installation have equal hashes. Cards, social security numbers, telephone numbers, IP addresses and anything
+    /// shorter than 12 bytes have none, since whoever got hold of the key could try all values.
+    pub fn with_hash_key(self, key: [u8; 32]) -> Self {
+        Self {
+            engine: self
+                .engine
+                .map(|engine| engine.with_hash_key(HashKey::new(key))),
+            ..self
+        }
+    }
+
     /// Replaces every secret in a request.
     pub fn redact(&self, request: Request) -> Redacted {
         Redacted {
@@ -208,8 +235,12 @@ impl Redactor {
 
     /// Replaces every secret in a text; borrowed when it has none.
     pub fn redact_text<'a>(&self, text: &'a str) -> (Cow<'a, str>, Hits) {
+        self.search(text, Pii::AsConfigured)
+    }
+
+    fn search<'a>(&self, text: &'a str, pii: Pii) -> (Cow<'a, str>, Hits) {
         match &self.engine {
-            Some(engine) => engine.redact(text),
+            Some(engine) => engine.redact(text, pii),
             None => (Cow::Borrowed(text), Hits::default()),
         }
     }

@@ -20,10 +20,15 @@ use std::{
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::{
-    Hits, pairs, pem,
+    Hits,
+    hash::HashKey,
+    pairs, pem,
+    pii::{PiiKind, PiiKinds},
     quotes::VALUE_REACH,
     rules::{At, Rule, RuleError, RuleFile},
-    spans::{PLACEHOLDER, Rank, Span, placeholder_at, replace, settle, whole_characters},
+    spans::{
+        PLACEHOLDER, Rank, Span, placeholder, placeholder_at, replace, settle, whole_characters,
+    },
     values::{Found, KeyWords},
 };
 
@@ -54,6 +59,10 @@ pub(super) struct Engine {
     keys: KeyWords,
     /// Every type that a placeholder can name.
     kinds: BTreeSet<String>,
+    /// The personal data to look for.
+    pii: PiiKinds,
+    /// Placeholders carry a hash under this key.
+    key: Option<HashKey>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +75,15 @@ enum Try {
     Key,
     /// A private key.
     Pem,
+}
+
+/// Whether personal data is looked for in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pii {
+    /// Not here, whatever is switched on.
+    Off,
+    /// The kinds that are switched on.
+    AsConfigured,
 }
 
 /// The budget is spent.
@@ -107,6 +125,7 @@ impl Engine {
             .map(|rule| rule.kind.as_str())
             .chain([Found::Password, Found::Secret].map(kind_of))
             .chain([BUDGET_TYPE, BINARY_TYPE, DEPTH_TYPE, pem::TYPE])
+            .chain(PiiKind::ALL.map(PiiKind::name))
             .map(str::to_owned)
             .collect();
         Ok(Self {
@@ -115,7 +134,40 @@ impl Engine {
             tries,
             rules,
             keys,
+            pii: PiiKinds::default(),
+            key: None,
         })
+    }
+
+    /// An engine that knows no secrets.
+    pub(super) fn without_rules() -> Self {
+        Self {
+            keywords: AhoCorasick::new([""; 0]).expect("no keywords are not too many"),
+            tries: Vec::new(),
+            rules: Vec::new(),
+            keys: KeyWords::default(),
+            kinds: PiiKind::ALL.map(|kind| kind.name().to_owned()).into(),
+            pii: PiiKinds::default(),
+            key: None,
+        }
+    }
+
+    /// The same engine, looking for personal data too.
+    pub(super) fn with_pii(self, pii: PiiKinds) -> Self {
+        Self { pii, ..self }
+    }
+
+    /// The same engine, with hashes in its placeholders.
+    pub(super) fn with_hash_key(self, key: HashKey) -> Self {
+        Self {
+            key: Some(key),
+            ..self
+        }
+    }
+
+    /// What stands in the place of a secret of this type.
+    pub(super) fn placeholder(&self, kind: &str, secret: &str) -> String {
+        placeholder(kind, secret, self.key.as_ref())
     }
 
     pub(super) fn rules(&self) -> &[Rule] {
@@ -123,20 +175,20 @@ impl Engine {
     }
 
     /// The text without its secrets, borrowed when there are none.
-    pub(super) fn redact<'a>(&self, text: &'a str) -> (Cow<'a, str>, Hits) {
+    pub(super) fn redact<'a>(&self, text: &'a str, pii: Pii) -> (Cow<'a, str>, Hits) {
         let mut hits = Hits::default();
         let mut result = Cow::Borrowed(text);
         for _ in 0..MAX_PASSES {
-            match self.find(&result) {
+            match self.find(&result, pii) {
                 Ok(spans) if spans.is_empty() => return (result, hits),
                 Ok(spans) => {
-                    let replaced = replace(&result, &spans, &mut hits);
+                    let replaced = replace(&result, &spans, self.key.as_ref(), &mut hits);
                     result = Cow::Owned(replaced);
                 }
                 Err(Spent) => break,
             }
         }
-        if matches!(self.find(&result), Ok(spans) if spans.is_empty()) {
+        if matches!(self.find(&result, pii), Ok(spans) if spans.is_empty()) {
             return (result, hits);
         }
         hits.add(BUDGET_TYPE);
@@ -176,7 +228,7 @@ impl Engine {
 
     /// What one pass finds, with the type of each span.
     pub(super) fn spans(&self, text: &str) -> Vec<(Range<usize>, String)> {
-        let spans = self.find(text).unwrap_or_default();
+        let spans = self.find(text, Pii::Off).unwrap_or_default();
         spans
             .into_iter()
             .map(|span| (span.range, span.kind.to_owned()))
@@ -187,7 +239,7 @@ impl Engine {
         placeholder_at(value, 0, &self.kinds).is_some_and(|whole| whole.end == value.len())
     }
 
-    fn find(&self, text: &str) -> Result<Vec<Span<'_>>, Spent> {
+    fn find(&self, text: &str, pii: Pii) -> Result<Vec<Span<'_>>, Spent> {
         if text.len() < SHORTEST {
             return Ok(Vec::new());
         }
@@ -204,7 +256,19 @@ impl Engine {
                 search.attempt(what, hit.start()..hit.end())?;
             }
         }
-        Ok(settle(text, search.spans, &self.kinds))
+        let mut spans = search.spans;
+        if pii == Pii::AsConfigured && !self.pii.is_empty() {
+            self.pii.find(text.as_bytes(), |item| {
+                spans.push(Span {
+                    range: whole_characters(text, item.range),
+                    kind: item.kind.name(),
+                    rank: Rank::Personal,
+                    weight: 0,
+                    wrap: item.wrap,
+                })
+            });
+        }
+        Ok(settle(text, spans, &self.kinds))
     }
 }
 

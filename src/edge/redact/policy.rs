@@ -10,8 +10,10 @@ const BUILTIN: &str = include_str!("policy.toml");
 pub(super) enum Verdict<'p> {
     /// It stays as it is.
     Pass,
-    /// It is searched for secrets.
+    /// It is searched.
     Search,
+    /// It is searched for secrets, but says who or what this is and keeps its personal data.
+    SearchSecrets,
     /// It is replaced by `[REDACTED:<marker>]`.
     Drop(&'p str),
 }
@@ -63,7 +65,7 @@ impl Policy {
             Some(entry) => match entry.action {
                 Action::Drop => Verdict::Drop(&entry.marker),
                 Action::Identity if value.is_some_and(is_identity) => Verdict::Pass,
-                Action::Identity => Verdict::Search,
+                Action::Identity => Verdict::SearchSecrets,
             },
         }
     }

@@ -18,6 +18,7 @@ use regex_automata::{
 };
 use serde::Deserialize;
 
+use super::checksum::Checksum;
 use super::values::{KeyWords, entropy};
 
 /// The rules that fieldpost brings along.
@@ -91,6 +92,11 @@ struct RuleText {
     digit: bool,
     #[serde(default)]
     edges: Edges,
+    /// Makes a find certain whatever its entropy; one that does not fit suppresses nothing.
+    checksum: Option<Checksum>,
+    /// The shape alone says too little: only the checksum makes it a find.
+    #[serde(default)]
+    doubtful: bool,
     /// Yields to any rule that knows the format.
     #[serde(default)]
     generic: bool,
@@ -134,6 +140,8 @@ pub(super) struct Rule {
     back: usize,
     min_entropy: f32,
     digit: bool,
+    checksum: Option<Checksum>,
+    doubtful: bool,
     edges: Edges,
     regex: Regex,
     examples: Vec<String>,
@@ -209,6 +217,8 @@ impl Rule {
             back: text.back,
             min_entropy: text.min_entropy,
             digit: text.digit,
+            checksum: text.checksum,
+            doubtful: text.doubtful,
             edges: text.edges,
             regex,
             examples: text.examples,
@@ -244,9 +254,11 @@ impl Rule {
         self.regex.search_captures(&input, &mut captures);
         let secret: Range<usize> = captures.get_group(1)?.into();
         let bytes = &text[secret.clone()];
-        let informative = self.min_entropy <= 0.0 || entropy(bytes) >= self.min_entropy;
-        (!bytes.is_empty() && informative && (!self.digit || bytes.iter().any(u8::is_ascii_digit)))
-            .then_some(secret)
+        let informative = || self.min_entropy <= 0.0 || entropy(bytes) >= self.min_entropy;
+        let digit = || !self.digit || bytes.iter().any(u8::is_ascii_digit);
+        let certain = || self.checksum.is_some_and(|checksum| checksum.fits(bytes));
+        let likely = !self.doubtful && informative() && digit();
+        (!bytes.is_empty() && (likely || certain())).then_some(secret)
     }
 
     /// Checks the rule on its own examples; `find` redacts a text and says which types were found in it.
@@ -309,7 +321,7 @@ fn has_edges(text: &[u8], secret: &Range<usize>) -> bool {
 }
 
 /// Whether a token can begin at `start`: not inside a word, but right after an escape.
-fn begins(text: &[u8], start: usize) -> bool {
+pub(super) fn begins(text: &[u8], start: usize) -> bool {
     let Some(&previous) = start.checked_sub(1).and_then(|at| text.get(at)) else {
         return true;
     };

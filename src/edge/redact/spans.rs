@@ -5,6 +5,7 @@
 use std::{cmp::Reverse, collections::BTreeSet, ops::Range};
 
 use super::Hits;
+use super::hash::{HASH_SIGN, HashKey, is_hash};
 
 /// How every placeholder begins; the type and a bracket follow.
 pub(super) const PLACEHOLDER: &str = "[REDACTED:";
@@ -18,8 +19,13 @@ pub(super) fn placeholder_at(
 ) -> Option<Range<usize>> {
     let inner = text[start..].strip_prefix(PLACEHOLDER)?;
     let length = inner.bytes().position(|byte| byte == b']')?;
+    let kind = match inner[..length].split_once(HASH_SIGN) {
+        Some((kind, hash)) if is_hash(hash) => kind,
+        Some(_) => return None,
+        None => &inner[..length],
+    };
     kinds
-        .contains(&inner[..length])
+        .contains(kind)
         .then(|| start..start + PLACEHOLDER.len() + length + 1)
 }
 
@@ -42,6 +48,7 @@ pub(super) enum Rank {
     KeyAndFormat,
     Context,
     Generic,
+    Personal,
 }
 
 /// Puts spans in order, merges those that overlap, and drops what would touch a placeholder or split a character.
@@ -103,15 +110,28 @@ pub(super) fn whole_characters(text: &str, mut range: Range<usize>) -> Range<usi
     range
 }
 
-pub(super) fn replace(text: &str, spans: &[Span<'_>], hits: &mut Hits) -> String {
+/// What stands in the place of a secret.
+pub(super) fn placeholder(kind: &str, secret: &str, key: Option<&HashKey>) -> String {
+    match key.and_then(|key| key.hash(kind, secret)) {
+        Some(hash) => format!("{PLACEHOLDER}{kind}{HASH_SIGN}{hash}]"),
+        None => format!("{PLACEHOLDER}{kind}]"),
+    }
+}
+
+pub(super) fn replace(
+    text: &str,
+    spans: &[Span<'_>],
+    key: Option<&HashKey>,
+    hits: &mut Hits,
+) -> String {
     let mut result = String::with_capacity(text.len() + spans.len() * 8);
     let mut copied = 0;
     for span in spans {
         let quote = span.wrap.as_ref().map_or("", |wrap| &text[wrap.clone()]);
         result.push_str(&text[copied..span.range.start]);
-        for part in [quote, PLACEHOLDER, span.kind, "]", quote] {
-            result.push_str(part);
-        }
+        result.push_str(quote);
+        result.push_str(&placeholder(span.kind, &text[span.range.clone()], key));
+        result.push_str(quote);
         copied = span.range.end;
         hits.add(span.kind);
     }

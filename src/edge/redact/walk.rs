@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::{
 
 use super::{
     Hits, Redactor,
-    engine::{BINARY_TYPE, DEPTH_TYPE},
+    engine::{BINARY_TYPE, DEPTH_TYPE, Pii},
     policy::Verdict,
     spans::PLACEHOLDER,
 };
@@ -25,6 +25,7 @@ pub(super) fn request(redactor: &Redactor, mut request: Request) -> Request {
     let mut walk = Walk {
         redactor,
         event: String::new(),
+        pii: Pii::AsConfigured,
         hits: Hits::default(),
     };
     match &mut request {
@@ -75,6 +76,8 @@ struct Walk<'r> {
     redactor: &'r Redactor,
     /// The event that the record at hand tells of, without prefix.
     event: String,
+    /// Whether the attribute at hand is searched for personal data.
+    pii: Pii,
     hits: Hits,
 }
 
@@ -196,6 +199,11 @@ impl Walk<'_> {
                 Verdict::Pass => {}
                 Verdict::Drop(marker) => self.replace(value, marker),
                 Verdict::Search => self.keyed(&mut attribute.key, value, 0),
+                Verdict::SearchSecrets => {
+                    self.pii = Pii::Off;
+                    self.keyed(&mut attribute.key, value, 0);
+                    self.pii = Pii::AsConfigured;
+                }
             }
         }
     }
@@ -249,7 +257,7 @@ impl Walk<'_> {
     }
 
     fn text(&mut self, text: &mut String) {
-        let (redacted, hits) = self.redactor.redact_text(text);
+        let (redacted, hits) = self.redactor.search(text, self.pii);
         if let std::borrow::Cow::Owned(redacted) = redacted {
             *text = redacted;
             self.hits.merge(hits);
@@ -257,8 +265,12 @@ impl Walk<'_> {
     }
 
     fn replace(&mut self, value: &mut AnyValue, kind: &str) {
-        let placeholder = format!("{PLACEHOLDER}{kind}]");
-        if as_text(value) != Some(placeholder.as_str()) {
+        let secret = as_text(value).unwrap_or_default();
+        let placeholder = match &self.redactor.engine {
+            Some(engine) if !secret.starts_with(PLACEHOLDER) => engine.placeholder(kind, secret),
+            _ => format!("{PLACEHOLDER}{kind}]"),
+        };
+        if secret != placeholder {
             value.value = Some(Value::StringValue(placeholder));
             self.hits.add(kind);
         }
