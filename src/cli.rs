@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use fieldpost::logging;
 use fieldpost::shutdown::{self, Shutdown};
 
 /// See, completely and truthfully, what Claude does on your people's machines.
@@ -54,7 +55,7 @@ pub(crate) fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("fieldpost: {error:#}");
+            eprintln!("{}", logging::clean(&format!("fieldpost: {error:#}")));
             ExitCode::FAILURE
         }
     }

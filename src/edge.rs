@@ -31,6 +31,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::http::serve_connections;
+use crate::logging;
 use crate::reload::{Slot, Swap};
 use crate::shutdown::{Shutdown, channel};
 
@@ -101,6 +102,12 @@ pub async fn run_reloading(
     let extras = config.upstream.extras;
     let pipeline = Pipeline::new(&config, &state.edge_id, state.identity_key)?;
     let pipeline = Arc::new(pipeline);
+    // What the daemon says passes the rules that are in force, now and after each change.
+    logging::clean_with({
+        let pipeline = Arc::clone(&pipeline);
+        move |text| pipeline.clean(text)
+    });
+    pipeline.tell_refused_rules();
     let upstream = Upstream::new(&config.upstream)?;
     let replacement = Arc::new(Slot::default());
     let forwarder = Forwarder::new(queue.clone(), upstream, Arc::clone(&replacement));

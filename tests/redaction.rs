@@ -4,6 +4,8 @@
 mod rules;
 mod notations;
 mod requests;
+mod own;
+mod stream;
 mod personal;
 mod properties;
 mod world;

@@ -173,9 +173,7 @@ impl Config {
                 .map_or_else(default_queue_directory, PathBuf::from),
             limits: queue_limits(&mut reader),
         };
-        let redact = RedactConfig {
-            secrets: reader.flag("redact.secrets").unwrap_or(true),
-        };
+        let redact = RedactConfig::read(&mut reader);
         let enrich = reader.free_texts("enrich.attributes");
         reader.finish()?;
         Ok(Config {

@@ -17,7 +17,7 @@ use crate::reload::{FileWatch, Slot, Swap};
 use crate::shutdown::Shutdown;
 
 use super::config::Config;
-use super::pipeline::{Pipeline, Steps};
+use super::pipeline::Pipeline;
 use super::receiver::{self, Door};
 use super::upstream::Upstream;
 
@@ -111,9 +111,10 @@ impl Reloader {
     async fn apply(&mut self, mut config: Config) -> anyhow::Result<()> {
         self.keep_what_needs_a_restart(&mut config);
         let edge_id = self.edge_id.clone();
+        let pipeline = Arc::clone(&self.pipeline);
         // Rules are compiled and certificates read off the threads that serve connections.
         let made = tokio::task::spawn_blocking(move || {
-            let steps = Steps::new(&config, &edge_id)?;
+            let steps = pipeline.prepare(&config, &edge_id)?;
             let door = Door::new(&config)?;
             let upstream = Upstream::new(&config.upstream)?;
             anyhow::Ok((config, steps, door, upstream))
@@ -164,6 +165,7 @@ impl Reloader {
         ];
         let mut files = vec![self.source.path.clone()];
         files.extend(named.into_iter().flatten().cloned());
+        files.extend(self.config.redact.rules.iter().cloned());
         files
     }
 }

@@ -40,3 +40,11 @@ impl State {
         })
     }
 }
+
+/// The key of the hashes in this machine's placeholders, made when it is first needed. It stands beside
+/// `queue_directory` and is the owner's only: whoever has it could try guesses against the hashes.
+pub(super) fn redaction_key(queue_directory: &Path) -> anyhow::Result<[u8; 32]> {
+    let directory = queue_directory.parent().unwrap_or(Path::new("."));
+    let file = directory.join("redact.key");
+    secret::key_file(&file).with_context(|| format!("cannot use {}", file.display()))
+}

@@ -25,7 +25,7 @@ use super::{
     pairs, pem,
     pii::{PiiKind, PiiKinds},
     quotes::VALUE_REACH,
-    rules::{At, Rule, RuleError, RuleFile},
+    rules::{At, Rule, RuleError},
     spans::{
         PLACEHOLDER, Rank, Span, placeholder, placeholder_at, replace, settle, whole_characters,
     },
@@ -33,7 +33,7 @@ use super::{
 };
 
 /// What replaces a text that cost too much work.
-const BUDGET_TYPE: &str = "budget";
+pub(super) const BUDGET_TYPE: &str = "budget";
 /// Replaces bytes that are no text.
 pub(super) const BINARY_TYPE: &str = "binary";
 /// Replaces values nested deeper than anybody reads.
@@ -45,7 +45,7 @@ const WORK_BASE: usize = 64 * 1024;
 /// What one look at a key and its value costs, in bytes looked at.
 const PAIR_WORK: usize = 64;
 /// Passes over one text before it is given up.
-const MAX_PASSES: usize = 4;
+pub(super) const MAX_PASSES: usize = 4;
 /// No secret is shorter than this.
 const SHORTEST: usize = 8;
 
@@ -77,22 +77,28 @@ enum Try {
     Pem,
 }
 
-/// Whether personal data is looked for in a text.
+/// What is looked for in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pii {
-    /// Not here, whatever is switched on.
-    Off,
-    /// The kinds that are switched on.
-    AsConfigured,
+pub(super) enum Scope {
+    /// Everything that is switched on.
+    All,
+    /// Secrets; not personal data, whatever is switched on.
+    Secrets,
+    /// Tokens whose format is known, and private keys.
+    Formats,
 }
 
 /// The budget is spent.
 #[derive(Debug)]
-struct Spent;
+pub(super) struct Spent;
 
 impl Engine {
-    pub(super) fn new(file: RuleFile) -> Result<Self, RuleError> {
-        let (keys, rules) = file.compile()?;
+    /// An engine of these rules; `markers` are types that placeholders have beside the rules'.
+    pub(super) fn new(
+        keys: KeyWords,
+        rules: Vec<Rule>,
+        markers: Vec<String>,
+    ) -> Result<Self, RuleError> {
         let mut tries: BTreeMap<String, Vec<Try>> = BTreeMap::new();
         let mut add = |keyword: &str, what: Try| {
             tries
@@ -127,6 +133,7 @@ impl Engine {
             .chain([BUDGET_TYPE, BINARY_TYPE, DEPTH_TYPE, pem::TYPE])
             .chain(PiiKind::ALL.map(PiiKind::name))
             .map(str::to_owned)
+            .chain(markers)
             .collect();
         Ok(Self {
             kinds,
@@ -165,6 +172,11 @@ impl Engine {
         }
     }
 
+    /// The key of the hashes in placeholders.
+    pub(super) fn key(&self) -> Option<&HashKey> {
+        self.key.as_ref()
+    }
+
     /// What stands in the place of a secret of this type.
     pub(super) fn placeholder(&self, kind: &str, secret: &str) -> String {
         placeholder(kind, secret, self.key.as_ref())
@@ -175,28 +187,30 @@ impl Engine {
     }
 
     /// The text without its secrets, borrowed when there are none.
-    pub(super) fn redact<'a>(&self, text: &'a str, pii: Pii) -> (Cow<'a, str>, Hits) {
+    pub(super) fn redact<'a>(&self, text: &'a str, scope: Scope) -> (Cow<'a, str>, Hits) {
         let mut hits = Hits::default();
         let mut result = Cow::Borrowed(text);
         for _ in 0..MAX_PASSES {
-            match self.find(&result, pii) {
+            match self.find(&result, scope) {
                 Ok(spans) if spans.is_empty() => return (result, hits),
                 Ok(spans) => {
-                    let replaced = replace(&result, &spans, self.key.as_ref(), &mut hits);
+                    let key = self.key.as_ref();
+                    let (replaced, _) = replace(&result, &spans, key, &mut hits);
                     result = Cow::Owned(replaced);
                 }
                 Err(Spent) => break,
             }
         }
-        if matches!(self.find(&result, pii), Ok(spans) if spans.is_empty()) {
+        if matches!(self.find(&result, scope), Ok(spans) if spans.is_empty()) {
             return (result, hits);
         }
-        hits.add(BUDGET_TYPE);
+        hits.add(BUDGET_TYPE, BUDGET_TYPE);
         (Cow::Owned(format!("{PLACEHOLDER}{BUDGET_TYPE}]")), hits)
     }
 
-    /// The type of a whole value, when its key gives it away: `password` and what stands under it.
-    pub(super) fn kind_by_key(&self, key: &str, value: &str) -> Option<&str> {
+    /// The type of a whole value and the rule that says so, when its key gives it away: `password` and what stands
+    /// under it.
+    pub(super) fn kind_by_key(&self, key: &str, value: &str) -> Option<(&str, &str)> {
         if value.is_empty() || value.len() > VALUE_REACH || self.is_placeholder(value) {
             return None;
         }
@@ -213,7 +227,7 @@ impl Engine {
                         .at_value(value.as_bytes(), 0..value.len())
                         .is_some_and(|secret| secret.len() == value.len())
                     {
-                        return Some(&rule.kind);
+                        return Some((&rule.kind, &rule.id));
                     }
                 }
                 Try::Key => by_words = true,
@@ -223,12 +237,17 @@ impl Engine {
         by_words
             .then(|| self.keys.grade_whole(key, value))
             .flatten()
-            .map(kind_of)
+            .map(|found| (kind_of(found), kind_of(found)))
+    }
+
+    /// What finds secrets beside the rules: the words of keys, and private keys by their form.
+    pub(super) fn built_in_kinds() -> [&'static str; 3] {
+        [kind_of(Found::Password), kind_of(Found::Secret), pem::TYPE]
     }
 
     /// What one pass finds, with the type of each span.
     pub(super) fn spans(&self, text: &str) -> Vec<(Range<usize>, String)> {
-        let spans = self.find(text, Pii::Off).unwrap_or_default();
+        let spans = self.find(text, Scope::Secrets).unwrap_or_default();
         spans
             .into_iter()
             .map(|span| (span.range, span.kind.to_owned()))
@@ -239,7 +258,8 @@ impl Engine {
         placeholder_at(value, 0, &self.kinds).is_some_and(|whole| whole.end == value.len())
     }
 
-    fn find(&self, text: &str, pii: Pii) -> Result<Vec<Span<'_>>, Spent> {
+    /// What one pass finds.
+    pub(super) fn find(&self, text: &str, scope: Scope) -> Result<Vec<Span<'_>>, Spent> {
         if text.len() < SHORTEST {
             return Ok(Vec::new());
         }
@@ -257,16 +277,20 @@ impl Engine {
             }
         }
         let mut spans = search.spans;
-        if pii == Pii::AsConfigured && !self.pii.is_empty() {
+        if scope == Scope::All && !self.pii.is_empty() {
             self.pii.find(text.as_bytes(), |item| {
                 spans.push(Span {
                     range: whole_characters(text, item.range),
                     kind: item.kind.name(),
+                    rule: item.kind.name(),
                     rank: Rank::Personal,
                     weight: 0,
                     wrap: item.wrap,
                 })
             });
+        }
+        if scope == Scope::Formats {
+            spans.retain(|span| span.rank == Rank::Format);
         }
         Ok(settle(text, spans, &self.kinds))
     }
@@ -318,6 +342,7 @@ impl<'e> Search<'e, '_> {
                         self.spans.push(Span {
                             range,
                             kind: &rule.kind,
+                            rule: &rule.id,
                             rank,
                             weight,
                             wrap: None,
@@ -352,6 +377,7 @@ impl<'e> Search<'e, '_> {
                     self.spans.push(Span {
                         range,
                         kind: &rule.kind,
+                        rule: &rule.id,
                         rank,
                         weight,
                         wrap: pair.wrap,
@@ -371,6 +397,7 @@ impl<'e> Search<'e, '_> {
                     self.spans.push(Span {
                         range: pair.value,
                         kind: kind_of(found),
+                        rule: kind_of(found),
                         rank: Rank::Generic,
                         weight,
                         wrap: pair.wrap,
@@ -385,6 +412,7 @@ impl<'e> Search<'e, '_> {
                     self.spans.push(Span {
                         range: key,
                         kind: pem::TYPE,
+                        rule: pem::TYPE,
                         rank: Rank::Format,
                         weight,
                         wrap: None,

@@ -9,7 +9,7 @@
 //!
 //! `<quote>` in an expression stands for an optional quote and `<space>` for a blank, both at any depth of escapes.
 //! `{+}` in an example is nothing: it keeps the example from looking like a secret to those who scan this source.
-use std::ops::Range;
+use std::{io, ops::Range, path::PathBuf};
 
 use regex_automata::{
     Anchored, Input,
@@ -19,7 +19,8 @@ use regex_automata::{
 use serde::Deserialize;
 
 use super::checksum::Checksum;
-use super::values::{KeyWords, entropy};
+use super::load::Place;
+use super::values::entropy;
 
 /// The rules that fieldpost brings along.
 pub(super) const BUILTIN: &str = include_str!("rules.toml");
@@ -28,9 +29,22 @@ pub(super) const BUILTIN: &str = include_str!("rules.toml");
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are named in the messages")]
 pub enum RuleError {
-    /// The file is not TOML, or has keys that rules do not know.
-    #[error("the rules are not valid TOML: {0}")]
+    /// The built-in rules are not what this version reads.
+    #[error("the built-in rules cannot be read: {0}")]
     Toml(#[from] toml::de::Error),
+    /// A file of rules that is not there, or that may not be read.
+    #[error("cannot read the rules in {path}: {source}; correct redact.rules or the file")]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// A file of rules that is not TOML.
+    #[error("{path}:{line}: the rules are not valid TOML: {reason}")]
+    File {
+        path: PathBuf,
+        line: usize,
+        reason: String,
+    },
+    /// An id by which nobody could call a rule.
+    #[error("rule {rule:?}: an id has lower-case letters, digits and hyphens, 64 at most")]
+    Id { rule: String },
     /// A rule without a keyword.
     #[error("rule {rule}: no keyword; without one it would be tried at every byte")]
     NoKeyword { rule: String },
@@ -62,19 +76,10 @@ pub enum RuleError {
     Keywords(#[from] aho_corasick::BuildError),
 }
 
-/// A file of rules.
+/// A rule as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RuleFile {
-    #[serde(default)]
-    pub(super) keys: KeyWords,
-    #[serde(default)]
-    rule: Vec<RuleText>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleText {
+pub(super) struct RuleText {
     id: String,
     /// What the placeholder says; the id, unless given.
     r#type: Option<String>,
@@ -128,10 +133,12 @@ enum Edges {
 }
 
 /// A rule, ready to be tried.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) id: String,
     pub(super) kind: String,
+    /// Where it stands, unless fieldpost brings it along.
+    pub(super) source: Option<Place>,
     pub(super) at: At,
     pub(super) keywords: Vec<String>,
     pub(super) generic: bool,
@@ -148,25 +155,12 @@ pub(super) struct Rule {
     non_examples: Vec<String>,
 }
 
-impl RuleFile {
-    pub(super) fn parse(text: &str) -> Result<Self, RuleError> {
-        Ok(toml::from_str(text)?)
-    }
-
-    /// Compiles every rule; the first that cannot work is the error.
-    pub(super) fn compile(self) -> Result<(KeyWords, Vec<Rule>), RuleError> {
-        let rules = self
-            .rule
-            .into_iter()
-            .map(Rule::compile)
-            .collect::<Result<_, _>>()?;
-        Ok((self.keys, rules))
-    }
-}
-
 impl Rule {
-    fn compile(text: RuleText) -> Result<Self, RuleError> {
+    pub(super) fn compile(text: RuleText, source: Option<Place>) -> Result<Self, RuleError> {
         let rule = || text.id.clone();
+        if !is_name(&text.id) {
+            return Err(RuleError::Id { rule: rule() });
+        }
         if text.keywords.is_empty() {
             return Err(RuleError::NoKeyword { rule: rule() });
         }
@@ -181,11 +175,7 @@ impl Rule {
             });
         }
         let kind = text.r#type.clone().unwrap_or_else(|| text.id.clone());
-        if kind.is_empty()
-            || !kind
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        {
+        if !is_name(&kind) {
             return Err(RuleError::Type { rule: rule(), kind });
         }
         let expression = text
@@ -210,6 +200,7 @@ impl Rule {
         Ok(Self {
             id: text.id,
             kind,
+            source,
             at: text.at,
             keywords: text.keywords,
             generic: text.generic,
@@ -303,6 +294,12 @@ impl Rule {
         }
         Ok(())
     }
+}
+
+/// What can stand in a placeholder, and in the name of a counter.
+pub(super) fn is_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(plain)
 }
 
 /// The innermost reason; the outer ones only say that building failed.

@@ -34,6 +34,8 @@ pub(super) fn placeholder_at(
 pub(super) struct Span<'e> {
     pub(super) range: Range<usize>,
     pub(super) kind: &'e str,
+    /// What found it: a rule's id, or the type where there is no rule.
+    pub(super) rule: &'e str,
     pub(super) rank: Rank,
     /// How long the keyword was: of two formats that fit, the one with the longer keyword is meant.
     pub(super) weight: usize,
@@ -77,7 +79,8 @@ pub(super) fn settle<'e>(
         match merged.last_mut() {
             Some(last) if span.range.start < last.range.end => {
                 if (span.rank, Reverse(span.weight)) < (last.rank, Reverse(last.weight)) {
-                    (last.kind, last.rank, last.weight) = (span.kind, span.rank, span.weight);
+                    (last.kind, last.rule) = (span.kind, span.rule);
+                    (last.rank, last.weight) = (span.rank, span.weight);
                 }
                 last.range.end = last.range.end.max(span.range.end);
                 last.wrap = last.wrap.take().or(span.wrap);
@@ -118,23 +121,27 @@ pub(super) fn placeholder(kind: &str, secret: &str, key: Option<&HashKey>) -> St
     }
 }
 
+/// The text with placeholders in it, and where they stand.
 pub(super) fn replace(
     text: &str,
     spans: &[Span<'_>],
     key: Option<&HashKey>,
     hits: &mut Hits,
-) -> String {
+) -> (String, Vec<Range<usize>>) {
+    let mut places = Vec::with_capacity(spans.len());
     let mut result = String::with_capacity(text.len() + spans.len() * 8);
     let mut copied = 0;
     for span in spans {
         let quote = span.wrap.as_ref().map_or("", |wrap| &text[wrap.clone()]);
         result.push_str(&text[copied..span.range.start]);
+        let start = result.len();
         result.push_str(quote);
         result.push_str(&placeholder(span.kind, &text[span.range.clone()], key));
         result.push_str(quote);
+        places.push(start..result.len());
         copied = span.range.end;
-        hits.add(span.kind);
+        hits.add(span.kind, span.rule);
     }
     result.push_str(&text[copied..]);
-    result
+    (result, places)
 }
