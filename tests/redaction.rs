@@ -8,6 +8,7 @@ mod own;
 mod stream;
 mod personal;
 mod properties;
+mod fuzz;
 mod world;
 
 use std::sync::OnceLock;

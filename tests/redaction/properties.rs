@@ -72,12 +72,12 @@ fn fragment() -> impl Strategy<Value = String> {
     ]
 }
 
-fn nasty_text() -> impl Strategy<Value = String> {
+pub(super) fn nasty_text() -> impl Strategy<Value = String> {
     prop::collection::vec(fragment(), 0..24).prop_map(|parts| parts.concat())
 }
 
 /// A document whose keys and values are nasty, with documents as strings in it up to `depth`.
-fn nasty_json(depth: u32) -> BoxedStrategy<serde_json::Value> {
+pub(super) fn nasty_json(depth: u32) -> BoxedStrategy<serde_json::Value> {
     let key = prop_oneof![
         Just("password".to_owned()),
         Just("apiKey".to_owned()),
