@@ -45,7 +45,7 @@ async fn text_goes_through_without_its_secrets() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_json_keep_their_ids() {
     let input = format!(
-        "{}\n\n{}\n",
+        "{}\n\n{}\n{{\"id\": 3, \"text\": \"half \\ud83d of one\"}}\n",
         json!({"id": 7, "text": format!("use {}", token()), "kind": "positive"}),
         json!({"id": ["a", null], "text": "nothing\nhere"}),
     );
@@ -67,6 +67,10 @@ async fn lines_of_json_keep_their_ids() {
     assert_eq!(
         lines[1],
         json!({"id": ["a", null], "out": "nothing\nhere", "findings": []})
+    );
+    assert_eq!(
+        lines[2],
+        json!({"id": 3, "out": "half \u{fffd} of one", "findings": []})
     );
 
     let broken = format!(

@@ -9,6 +9,7 @@ use fieldpost::config::read_file;
 use fieldpost::edge::redact::{
     Finding, Hits, PiiKind, Placeholder, RedactConfig, Redactor, UnknownPii, redact_stream,
 };
+use fieldpost::otlp::lenient::readable;
 use fieldpost::secret::random_digits;
 use serde::Deserialize;
 use serde_json::json;
@@ -154,7 +155,8 @@ fn redact_lines(redactor: &Redactor, arguments: &Arguments) -> anyhow::Result<()
         if bytes.trim_ascii().is_empty() {
             continue;
         }
-        let line: Line<'_> = serde_json::from_slice(&bytes).map_err(|error| {
+        let readable = readable(&bytes);
+        let line: Line<'_> = serde_json::from_str(&readable).map_err(|error| {
             // The error itself may quote the line.
             let column = error.column();
             anyhow::anyhow!(
