@@ -22,8 +22,9 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use super::{
     Hits,
     hash::HashKey,
-    pairs, pem,
+    manifest, pairs, pem,
     pii::{PiiKind, PiiKinds},
+    providers::{Name, Providers},
     quotes::VALUE_REACH,
     rules::{At, Rule, RuleError},
     spans::{
@@ -38,12 +39,18 @@ pub(super) const BUDGET_TYPE: &str = "budget";
 pub(super) const BINARY_TYPE: &str = "binary";
 /// Replaces values nested deeper than anybody reads.
 pub(super) const DEPTH_TYPE: &str = "depth";
+/// Replaces what stands after the name of a provider.
+const PROVIDER_TYPE: &str = "provider-key";
 /// Work allowed per byte of text, in bytes looked at.
-const WORK_PER_BYTE: usize = 64;
+const WORK_PER_BYTE: usize = 24;
 /// Work allowed for any text, however short.
 const WORK_BASE: usize = 64 * 1024;
 /// What one look at a key and its value costs, in bytes looked at.
-const PAIR_WORK: usize = 64;
+const PAIR_WORK: usize = 96;
+/// What one look behind the name of a provider costs.
+const PROVIDER_WORK: usize = 384;
+/// What one try of a rule costs beside the bytes it looks at.
+const TRY_WORK: usize = 32;
 /// Passes over one text before it is given up.
 pub(super) const MAX_PASSES: usize = 4;
 /// No secret is shorter than this.
@@ -57,6 +64,7 @@ pub(super) struct Engine {
     tries: Vec<Vec<Try>>,
     rules: Vec<Rule>,
     keys: KeyWords,
+    providers: Providers,
     /// Every type that a placeholder can name.
     kinds: BTreeSet<String>,
     /// The personal data to look for.
@@ -73,8 +81,12 @@ enum Try {
     Value(usize),
     /// The key words on the pair that this is part of.
     Key,
+    /// A random value after the name of a provider.
+    Provider(Name),
     /// A private key.
     Pem,
+    /// A manifest of Kubernetes.
+    Manifest,
 }
 
 /// What is looked for in a text.
@@ -96,6 +108,7 @@ impl Engine {
     /// An engine of these rules; `markers` are types that placeholders have beside the rules'.
     pub(super) fn new(
         keys: KeyWords,
+        providers: Providers,
         rules: Vec<Rule>,
         markers: Vec<String>,
     ) -> Result<Self, RuleError> {
@@ -119,7 +132,11 @@ impl Engine {
             }
         }
         keys.keywords().for_each(|word| add(word, Try::Key));
+        providers
+            .keywords()
+            .for_each(|(word, name)| add(word, Try::Provider(name)));
         add(pem::KEYWORD, Try::Pem);
+        add(manifest::KEYWORD, Try::Manifest);
         let keywords = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
@@ -130,7 +147,14 @@ impl Engine {
             .iter()
             .map(|rule| rule.kind.as_str())
             .chain([Found::Password, Found::Secret].map(kind_of))
-            .chain([BUDGET_TYPE, BINARY_TYPE, DEPTH_TYPE, pem::TYPE])
+            .chain([
+                BUDGET_TYPE,
+                BINARY_TYPE,
+                DEPTH_TYPE,
+                PROVIDER_TYPE,
+                pem::TYPE,
+                manifest::TYPE,
+            ])
             .chain(PiiKind::ALL.map(PiiKind::name))
             .map(str::to_owned)
             .chain(markers)
@@ -141,6 +165,7 @@ impl Engine {
             tries,
             rules,
             keys,
+            providers,
             pii: PiiKinds::default(),
             key: None,
         })
@@ -153,6 +178,7 @@ impl Engine {
             tries: Vec::new(),
             rules: Vec::new(),
             keys: KeyWords::default(),
+            providers: Providers::default(),
             kinds: PiiKind::ALL.map(|kind| kind.name().to_owned()).into(),
             pii: PiiKinds::default(),
             key: None,
@@ -231,7 +257,7 @@ impl Engine {
                     }
                 }
                 Try::Key => by_words = true,
-                Try::Token(_) | Try::Pem => {}
+                Try::Token(_) | Try::Provider(_) | Try::Pem | Try::Manifest => {}
             }
         }
         by_words
@@ -240,9 +266,11 @@ impl Engine {
             .map(|found| (kind_of(found), kind_of(found)))
     }
 
-    /// What finds secrets beside the rules: the words of keys, and private keys by their form.
-    pub(super) fn built_in_kinds() -> [&'static str; 3] {
-        [kind_of(Found::Password), kind_of(Found::Secret), pem::TYPE]
+    /// What finds secrets beside the rules: words of keys, names of providers, and forms.
+    pub(super) fn built_in_kinds() -> [&'static str; 5] {
+        let by_words = [Found::Password, Found::Secret].map(kind_of);
+        let [password, secret] = by_words;
+        [password, secret, PROVIDER_TYPE, manifest::TYPE, pem::TYPE]
     }
 
     /// What one pass finds, with the type of each span.
@@ -269,6 +297,7 @@ impl Engine {
             spans: Vec::new(),
             pair: None,
             after_pem: 0,
+            after_manifest: 0,
             work: WORK_BASE + text.len().saturating_mul(WORK_PER_BYTE),
         };
         for hit in self.keywords.find_overlapping_iter(text) {
@@ -305,6 +334,8 @@ struct Search<'e, 't> {
     pair: Option<ReadPair>,
     /// Private keys up to here are cut already.
     after_pem: usize,
+    /// Manifests up to here are cut already.
+    after_manifest: usize,
     work: usize,
 }
 
@@ -326,8 +357,11 @@ impl<'e> Search<'e, '_> {
                 if !rule.may_begin(text, hit.start) {
                     return Ok(());
                 }
-                self.spend(rule.max_len.min(text.len() - hit.start))?;
-                if let Some(secret) = rule.at_keyword(text, hit.start) {
+                let Some(window) = rule.window(text, hit.start) else {
+                    return Ok(());
+                };
+                self.spend(TRY_WORK + window.len())?;
+                if let Some(secret) = rule.at_keyword(text, window) {
                     let range = whole_characters(self.text, secret);
                     let rank = if rule.generic {
                         Rank::Context
@@ -402,6 +436,40 @@ impl<'e> Search<'e, '_> {
                         weight,
                         wrap: pair.wrap,
                     });
+                }
+            }
+            Try::Provider(name) => {
+                if !begins_word(text, hit.start) {
+                    return Ok(());
+                }
+                self.spend(PROVIDER_WORK)?;
+                let (text, end) = (self.text, hit.end);
+                if let Some(range) = engine.providers.value_after(text, end, name, &engine.keys) {
+                    self.spans.push(Span {
+                        range,
+                        kind: PROVIDER_TYPE,
+                        rule: PROVIDER_TYPE,
+                        rank: Rank::Context,
+                        weight,
+                        wrap: None,
+                    });
+                }
+            }
+            Try::Manifest => {
+                if hit.start >= self.after_manifest
+                    && let Some(found) = manifest::secret(text, hit, self.after_manifest)
+                {
+                    self.spend(found.end - self.after_manifest.min(found.end))?;
+                    self.after_manifest = found.end;
+                    let span = |range| Span {
+                        range,
+                        kind: manifest::TYPE,
+                        rule: manifest::TYPE,
+                        rank: Rank::Context,
+                        weight,
+                        wrap: None,
+                    };
+                    self.spans.extend(found.values.into_iter().map(span));
                 }
             }
             Try::Pem => {

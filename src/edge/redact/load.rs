@@ -1,7 +1,7 @@
 //! Puts the rules together: those that fieldpost brings along, and those of the configuration's own files.
 //!
 //! A file of rules has the format of `rules.toml` and `policy.toml` in one: `[[rule]]`, `[[attribute]]`, and more words
-//! for the lists of `[keys]`. A later rule takes the place of an earlier one with its id. What cannot work is refused,
+//! for the lists of `[keys]` and `[providers]`. A later rule takes the place of an earlier one with its id. What cannot work is refused,
 //! with its file, its line and the reason, and everything else stands. A file that cannot be read, or that is not TOML,
 //! is an error as a whole: nobody knows which rules are missing.
 use std::{
@@ -20,6 +20,7 @@ use toml::{
 use super::{
     engine::Engine,
     policy::{Entry, Policy},
+    providers::Providers,
     rules::{BUILTIN, Rule, RuleError, RuleText},
     values::KeyWords,
 };
@@ -82,7 +83,7 @@ pub(super) fn load(files: &[PathBuf], disabled: &[String]) -> Result<Loaded, Rul
     let mut policy = Policy::builtin()?;
     let (base, mut refusals) = (builtin.rules()?, Vec::new());
     let mut own: Vec<Rule> = Vec::new();
-    let mut keys = builtin.keys;
+    let mut words = builtin.words;
     for path in files {
         let text = std::fs::read_to_string(path).map_err(|source| RuleError::Unreadable {
             path: path.clone(),
@@ -93,7 +94,7 @@ pub(super) fn load(files: &[PathBuf], disabled: &[String]) -> Result<Loaded, Rul
         own.retain(|earlier| rules.iter().all(|rule| rule.id != earlier.id));
         own.extend(rules);
         policy.put_before(attributes);
-        file.add_keys(&mut keys, &mut refusals);
+        file.add_words(&mut words, &mut refusals);
     }
     for id in disabled {
         if !base.iter().chain(&own).any(|rule| rule.id == *id) {
@@ -115,8 +116,10 @@ pub(super) fn load(files: &[PathBuf], disabled: &[String]) -> Result<Loaded, Rul
             .filter(|rule| !disabled.contains(&rule.id))
             .cloned()
             .collect();
-        let keys = KeyWords::deserialize(keys.clone())?;
-        let engine = Engine::new(keys, rules, policy.markers())?;
+        let [keys, providers] = words.each_ref().map(|words| words.table.clone());
+        let keys = KeyWords::deserialize(keys)?;
+        let providers = Providers::deserialize(providers)?;
+        let engine = Engine::new(keys, providers, rules, policy.markers())?;
         // Rules of one's own are held to their examples beside all others, as they will be used.
         let failed: Vec<Refusal> = engine
             .rules()
@@ -151,9 +154,8 @@ pub(super) struct Place {
 struct File<'t> {
     path: Option<Arc<Path>>,
     text: &'t str,
-    keys: toml::Table,
-    /// `[keys]` as it stands, for its lines.
-    keys_line: usize,
+    /// `[keys]` and `[providers]`.
+    words: [Words; 2],
     rules: Vec<Spanned<DeValue<'t>>>,
     attributes: Vec<Spanned<DeValue<'t>>>,
     strange: Vec<(usize, String)>,
@@ -173,8 +175,11 @@ impl<'t> File<'t> {
         let mut file = Self {
             path: path.map(Arc::from),
             text,
-            keys: toml::Table::new(),
-            keys_line: 1,
+            words: Words::SECTIONS.map(|section| Words {
+                section,
+                line: 1,
+                table: toml::Table::new(),
+            }),
             rules: Vec::new(),
             attributes: Vec::new(),
             strange: Vec::new(),
@@ -184,14 +189,17 @@ impl<'t> File<'t> {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("rule", DeValue::Array(_)) => file.rules = array(value),
                 ("attribute", DeValue::Array(_)) => file.attributes = array(value),
-                ("keys", DeValue::Table(_)) => {
-                    file.keys_line = line;
-                    file.keys =
+                (name, DeValue::Table(_)) if Words::SECTIONS.contains(&name) => {
+                    let mut table: toml::Table =
                         read(value).map_err(|error| broken(line, error.message().to_owned()))?;
+                    for words in file.words.iter_mut().filter(|words| words.section == name) {
+                        words.line = line;
+                        words.table = std::mem::take(&mut table);
+                    }
                 }
                 (name, _) => file.strange.push((
                     line,
-                    format!("{name}: a file of rules has [[rule]], [[attribute]] and [keys] only"),
+                    format!("{name}: a file of rules has [[rule]], [[attribute]], [keys] and [providers] only"),
                 )),
             }
         }
@@ -252,30 +260,11 @@ impl<'t> File<'t> {
     }
 
     /// Adds the words of this file to the lists that there are.
-    fn add_keys(&mut self, keys: &mut toml::Table, refusals: &mut Vec<Refusal>) {
-        for (name, words) in std::mem::take(&mut self.keys) {
-            let is_words = |words: &Vec<toml::Value>| {
-                words
-                    .iter()
-                    .all(|word| word.as_str().is_some_and(|it| it.len() > 1))
-            };
-            match (keys.get_mut(&name), words) {
-                (Some(toml::Value::Array(list)), toml::Value::Array(words)) if is_words(&words) => {
-                    list.extend(words);
-                }
-                (Some(_), _) => self.refuse(
-                    refusals,
-                    self.keys_line,
-                    None,
-                    format!("keys.{name}: expected a list of words of two letters or more"),
-                ),
-                (None, _) => {
-                    let known: Vec<&str> = keys.keys().map(String::as_str).collect();
-                    let reason = format!(
-                        "keys.{name}: there is no such list; there are {}",
-                        known.join(", ")
-                    );
-                    self.refuse(refusals, self.keys_line, None, reason);
+    fn add_words(&mut self, known: &mut [Words; 2], refusals: &mut Vec<Refusal>) {
+        for (known, words) in known.iter_mut().zip(self.words.clone()) {
+            for (name, list) in words.table {
+                if let Err(reason) = known.add(&name, list) {
+                    self.refuse(refusals, words.line, None, reason);
                 }
             }
         }
@@ -307,6 +296,50 @@ impl<'t> File<'t> {
             rule,
             reason: prefix + &reason,
         });
+    }
+}
+
+/// Lists of words by name.
+#[derive(Clone)]
+struct Words {
+    section: &'static str,
+    line: usize,
+    table: toml::Table,
+}
+
+impl Words {
+    const SECTIONS: [&'static str; 2] = ["keys", "providers"];
+
+    fn add(&mut self, name: &str, words: toml::Value) -> Result<(), String> {
+        let section = self.section;
+        let names: Vec<&str> = self.table.keys().map(String::as_str).collect();
+        let names = names.join(", ");
+        let Some(known) = self.table.get_mut(name) else {
+            return Err(format!(
+                "{section}.{name}: there is no such list; there are {names}"
+            ));
+        };
+        let is_word = |word: &toml::Value| word.as_str().is_some_and(|it| it.len() > 1);
+        match (known, words) {
+            (toml::Value::Array(list), toml::Value::Array(words)) if words.iter().all(is_word) => {
+                list.extend(words);
+            }
+            (toml::Value::String(list), toml::Value::String(words)) => {
+                list.push(' ');
+                list.push_str(&words);
+            }
+            (toml::Value::Array(_), _) => {
+                return Err(format!(
+                    "{section}.{name}: expected a list of words of two letters or more"
+                ));
+            }
+            _ => {
+                return Err(format!(
+                    "{section}.{name}: expected words between blanks, in one text"
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

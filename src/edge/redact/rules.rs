@@ -143,7 +143,9 @@ pub(super) struct Rule {
     pub(super) keywords: Vec<String>,
     pub(super) generic: bool,
     /// How far one try may look.
-    pub(super) max_len: usize,
+    max_len: usize,
+    /// The expression goes on after a blank; others end where their token does.
+    crosses_blanks: bool,
     back: usize,
     min_entropy: f32,
     digit: bool,
@@ -178,8 +180,7 @@ impl Rule {
         if !is_name(&kind) {
             return Err(RuleError::Type { rule: rule(), kind });
         }
-        let expression = text
-            .regex
+        let expression = tolerant(&text.regex)
             .replace("<quote>", r#"(?:\\*["'`])?"#)
             .replace("<space>", r"(?:\s|\\+[nrt])");
         let regex = Regex::builder()
@@ -187,6 +188,9 @@ impl Rule {
             .configure(
                 meta::Config::new()
                     .utf8_empty(false)
+                    // Each takes long to build, and no rule runs often enough to gain by it.
+                    .onepass(false)
+                    .dfa(false)
                     .nfa_size_limit(Some(4 << 20)),
             )
             .build(&expression)
@@ -205,6 +209,9 @@ impl Rule {
             keywords: text.keywords,
             generic: text.generic,
             max_len: text.max_len,
+            crosses_blanks: [" ", "[^", r"\s", "<space>"]
+                .iter()
+                .any(|sign| text.regex.contains(sign)),
             back: text.back,
             min_entropy: text.min_entropy,
             digit: text.digit,
@@ -217,11 +224,22 @@ impl Rule {
         })
     }
 
-    /// Tries the rule at a keyword that was found at `hit`; the span of the secret.
-    pub(super) fn at_keyword(&self, text: &[u8], hit: usize) -> Option<Range<usize>> {
+    /// What a try at a keyword that was found at `hit` looks at.
+    pub(super) fn window(&self, text: &[u8], hit: usize) -> Option<Range<usize>> {
         let start = hit.checked_sub(self.back)?;
-        let span = start..text.len().min(start + self.max_len);
-        let secret = self.group(text, span)?;
+        let limit = text.len().min(start + self.max_len);
+        let end = if self.crosses_blanks {
+            limit
+        } else {
+            let blank = text[start..limit].iter().position(u8::is_ascii_whitespace);
+            blank.map_or(limit, |length| start + length)
+        };
+        Some(start..end)
+    }
+
+    /// Tries the rule in its window; the span of the secret.
+    pub(super) fn at_keyword(&self, text: &[u8], window: Range<usize>) -> Option<Range<usize>> {
+        let secret = self.group(text, window)?;
         (self.edges == Edges::Any || has_edges(text, &secret)).then_some(secret)
     }
 
@@ -247,6 +265,9 @@ impl Rule {
         let bytes = &text[secret.clone()];
         let informative = || self.min_entropy <= 0.0 || entropy(bytes) >= self.min_entropy;
         let digit = || !self.digit || bytes.iter().any(u8::is_ascii_digit);
+        if !self.generic && is_filler(bytes) {
+            return None;
+        }
         let certain = || self.checksum.is_some_and(|checksum| checksum.fits(bytes));
         let likely = !self.doubtful && informative() && digit();
         (!bytes.is_empty() && (likely || certain())).then_some(secret)
@@ -302,12 +323,54 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(plain)
 }
 
+/// The expression with each class that holds `/`, `+` or `=` taking their escapes too, as one character: some encoders
+/// write `\/`, `\u002b` and `\u003d` for them, at any depth of strings.
+fn tolerant(expression: &str) -> String {
+    const ESCAPES: [(char, &str); 3] = [('/', "/|u002[fF]"), ('+', "u002[bB]"), ('=', "u003[dD]")];
+    let mut result = String::with_capacity(expression.len());
+    let mut rest = expression;
+    while let Some(start) = rest.find(['[', '\\']) {
+        result.push_str(&rest[..start]);
+        let token = &rest[start..];
+        let class = token
+            .starts_with('[')
+            .then(|| token[1..].find(']'))
+            .flatten();
+        let length = class.map_or(2, |end| end + 2).min(token.len());
+        let (class, after) = token.split_at_checked(length).unwrap_or((token, ""));
+        let escapes: Vec<&str> = ESCAPES
+            .iter()
+            .filter(|(sign, _)| class[1..].contains(*sign))
+            .map(|(_, escape)| *escape)
+            .collect();
+        // A class that excludes says where something ends; one with a backslash takes escapes already.
+        if escapes.is_empty()
+            || class.starts_with('\\')
+            || class.starts_with("[^")
+            || class.contains('\\')
+        {
+            result.push_str(class);
+        } else {
+            result.push_str(&format!(r"(?:{class}|\\+(?:{}))", escapes.join("|")));
+        }
+        rest = after;
+    }
+    result.push_str(rest);
+    result
+}
+
 /// The innermost reason; the outer ones only say that building failed.
 fn reason(error: &meta::BuildError) -> String {
     match error.syntax_error() {
         Some(syntax) => syntax.to_string(),
         None => error.to_string(),
     }
+}
+
+/// A token of a documentation: the whole alphabet, in small letters, in it.
+fn is_filler(bytes: &[u8]) -> bool {
+    const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
+    bytes.windows(ALPHABET.len()).any(|w| w == ALPHABET)
 }
 
 fn has_edges(text: &[u8], secret: &Range<usize>) -> bool {
