@@ -126,6 +126,7 @@ pub async fn run_reloading(
         let reloader = Reloader {
             source,
             config,
+            tried: Vec::new(),
             edge_id: state.edge_id,
             pipeline: Arc::clone(&pipeline),
             door,
