@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use fieldpost::logging;
 use fieldpost::shutdown::{self, Shutdown};
 
 /// See, completely and truthfully, what Claude does on your people's machines.
@@ -55,7 +56,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("fieldpost: {error:#}");
+            eprintln!("{}", logging::clean(&format!("fieldpost: {error:#}")));
             ExitCode::FAILURE
         }
     }

@@ -253,6 +253,16 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
+    /// Ends the reading of one section: what stands elsewhere, good or bad, is nobody's business now.
+    ///
+    /// # Errors
+    /// As [`Reader::finish`]; a file that is not TOML is a mistake in every section.
+    pub fn finish_section(mut self, section: &str) -> Result<(), Mistakes> {
+        let prefix = format!("{section}.");
+        self.values.retain(|key, _| key.starts_with(&prefix));
+        self.finish()
+    }
+
     /// Ends the reading.
     ///
     /// # Errors

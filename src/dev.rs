@@ -198,6 +198,6 @@ fn edge_config(
             limits: edge::queue::Limits::default(),
         },
         enrich: Default::default(),
-        redact: edge::redact::RedactConfig { secrets: true },
+        redact: edge::redact::RedactConfig::default(),
     })
 }

@@ -43,22 +43,21 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::http::{Tcp, serve_connections};
+use crate::logging;
 use crate::reload::{Slot, Swap};
 use crate::shutdown::{Shutdown, channel};
 
+pub use self::pipeline::Pipeline;
 pub use self::reloader::Source;
 
 use self::config::Config;
-use self::enrich::Enricher;
 use self::forwarder::Forwarder;
 use self::inside::{Fixed, Inside};
 use self::intake::Intake;
 use self::link::Link;
 use self::owner::Connection;
-use self::pipeline::{Pipeline, Steps};
 use self::queue::Queue;
 use self::receiver::Door;
-use self::redact::Redactor;
 use self::reloader::Reloader;
 use self::settings::Settings;
 use self::state::State;
@@ -128,8 +127,14 @@ pub async fn run_reloading(
     let state = State::open(&config.queue.directory)?;
     let queue = Queue::open(&config.queue.directory, config.queue.limits.clone())?;
     let extras = config.upstream.extras;
-    let steps = steps(&config, &state.edge_id)?;
-    let pipeline = Arc::new(Pipeline::new(state.identifier(), steps));
+    let pipeline = Pipeline::new(&config, &state.edge_id, state.identity_key)?;
+    let pipeline = Arc::new(pipeline);
+    // What the daemon says passes the rules that are in force, now and after each change.
+    logging::clean_with({
+        let pipeline = Arc::clone(&pipeline);
+        move |text| pipeline.clean(text)
+    });
+    pipeline.tell_refused_rules();
     let upstream = Upstream::new(&config.upstream, &gauges.link)?;
     let replacement = Arc::new(Slot::default());
     let forwarder = Forwarder::new(
@@ -172,6 +177,7 @@ pub async fn run_reloading(
         let reloader = Reloader {
             source,
             config,
+            tried: Vec::new(),
             edge_id: state.edge_id,
             pipeline: Arc::clone(&pipeline),
             door,
@@ -222,17 +228,4 @@ pub async fn run_reloading(
 fn addresses(listeners: &[TcpListener]) -> anyhow::Result<Vec<SocketAddr>> {
     let addresses = listeners.iter().map(TcpListener::local_addr);
     Ok(addresses.collect::<std::io::Result<_>>()?)
-}
-
-/// What `config` says about records.
-fn steps(config: &Config, edge_id: &str) -> anyhow::Result<Steps> {
-    let extras = config.upstream.extras;
-    let redactor = Redactor::new(&config.redact)?;
-    Ok(Steps {
-        enricher: Enricher::new(extras.then_some(edge_id), &config.enrich),
-        redactor: match extras {
-            true => redactor,
-            false => redactor.without_extras(),
-        },
-    })
 }

@@ -33,5 +33,8 @@ pub const REDACTION_COUNT: &str = "fieldpost.redaction.count";
 /// Attributes of a heartbeat that tell of lost records: `queue.lost.<reason>` is how many there have
 /// been, `queue.lost.<reason>.ranges` a list of first and last numbers by turns.
 pub const LOST: &str = "queue.lost.";
+/// Attributes of a heartbeat that tell how often each rule of redaction found something since the
+/// edge started: `redacted.<rule>`.
+pub const REDACTED: &str = "redacted.";
 /// Event name of an edge's heartbeat.
 pub const HEARTBEAT: &str = "fieldpost.heartbeat";

@@ -19,7 +19,7 @@ use crate::support::records::{claude_session, request};
 use crate::support::upstream::{Upstream, hanging};
 
 /// `fieldpost edge run` with a configuration that the test changes.
-struct Edge {
+pub(crate) struct Edge {
     directory: tempfile::TempDir,
     port: u16,
     child: Child,
@@ -27,14 +27,21 @@ struct Edge {
 
 impl Edge {
     async fn start(endpoint: &str) -> Edge {
+        Edge::start_with(endpoint, "", &[]).await
+    }
+
+    /// With `more` at the end of its configuration, and variables.
+    pub(crate) async fn start_with(endpoint: &str, more: &str, variables: &[(&str, &str)]) -> Edge {
         let directory = tempfile::tempdir().expect("a directory");
         let port = free_port();
         let file = directory.path().join("edge.toml");
-        fs::write(&file, edge_config(directory.path(), endpoint, None, port)).expect("writable");
+        let text = edge_config(directory.path(), endpoint, None, port);
+        fs::write(&file, text + more).expect("writable");
         let log = fs::File::create(directory.path().join("log")).expect("writable");
         let child = command()
             .args(["edge", "run", "--config"])
             .arg(&file)
+            .envs(variables.iter().copied())
             .stderr(Stdio::from(log))
             .spawn()
             .expect("the binary starts");
@@ -48,7 +55,7 @@ impl Edge {
     }
 
     /// The configuration for `endpoint`, with `more` at its end, renamed into place.
-    fn configure(&self, endpoint: &str, more: &str) {
+    pub(crate) fn configure(&self, endpoint: &str, more: &str) {
         let text = edge_config(self.path(), endpoint, None, self.port);
         self.write(&format!("{text}{more}"));
     }
@@ -59,11 +66,11 @@ impl Edge {
         fs::rename(beside, self.path().join("edge.toml")).expect("writable");
     }
 
-    async fn post(&self, records: usize) -> Result<StatusCode, reqwest::Error> {
+    pub(crate) async fn post(&self, records: usize) -> Result<StatusCode, reqwest::Error> {
         post(self.port, records).await
     }
 
-    async fn wait_for_log(&self, words: &str, times: usize) {
+    pub(crate) async fn wait_for_log(&self, words: &str, times: usize) {
         eventually(&format!("{words} {times} times in the log"), async || {
             let log = fs::read_to_string(self.path().join("log")).expect("a log");
             (log.matches(words).count() >= times).then_some(())
@@ -71,11 +78,11 @@ impl Edge {
         .await;
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.child.kill().await.expect("it was running");
     }
 }

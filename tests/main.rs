@@ -10,6 +10,8 @@ mod claude;
 mod receiver;
 mod lenient;
 mod redaction;
+mod redact_command;
+mod clean_logs;
 mod queue;
 mod damage;
 mod limits;

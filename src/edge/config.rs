@@ -118,9 +118,7 @@ impl Config {
             limits: queue_limits(&mut reader),
         };
         let control = Control::read(&mut reader, &queue.directory);
-        let redact = RedactConfig {
-            secrets: reader.flag("redact.secrets").unwrap_or(true),
-        };
+        let redact = RedactConfig::read(&mut reader);
         let enrich = reader.free_texts("enrich.attributes");
         reader.finish()?;
         Ok(Config {

@@ -3,23 +3,25 @@
 //! The central service learns from it that the machine is there, what still waits on it, and up to
 //! which number it should have records.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, InstrumentationScope, any_value::Value,
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
 };
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
-use crate::event::{HEARTBEAT, LOST, Timestamp, attribute};
+use crate::event::{HEARTBEAT, LOST, REDACTED, Timestamp, attribute};
 use crate::otlp::{Request, Signal};
 use crate::shutdown::Shutdown;
 
 use super::inside::Inside;
 use super::pipeline::Pipeline;
 use super::queue::{Losses, Queue, Reason};
+use super::redact::Hits;
 
 /// Time between two heartbeats.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -38,7 +40,8 @@ pub(super) async fn run(pipeline: Arc<Pipeline>, inside: Arc<Inside>, mut shutdo
             () = shutdown.requested() => return,
         }
         let losses = queue.losses(MAX_RANGES);
-        let record = Request::Logs(heartbeat(queue, &losses, Timestamp::now()));
+        let (now, redactions) = (Timestamp::now(), pipeline.redactions());
+        let record = Request::Logs(heartbeat(queue, &losses, &redactions, now));
         let appended = queue.append(pipeline.process(record)).await;
         inside
             .intake
@@ -50,7 +53,12 @@ pub(super) async fn run(pipeline: Arc<Pipeline>, inside: Arc<Inside>, mut shutdo
     }
 }
 
-fn heartbeat(queue: &Queue, losses: &Losses, now: Timestamp) -> ExportLogsServiceRequest {
+fn heartbeat(
+    queue: &Queue,
+    losses: &Losses,
+    redactions: &Hits,
+    now: Timestamp,
+) -> ExportLogsServiceRequest {
     let depth = queue.depth();
     let nanos = u64::try_from(now.0).unwrap_or(0);
     let whole = |number: u64| Value::IntValue(i64::try_from(number).unwrap_or(i64::MAX));
@@ -77,6 +85,7 @@ fn heartbeat(queue: &Queue, losses: &Losses, now: Timestamp) -> ExportLogsServic
             attributes.push(attribute(&key, whole(*records)));
         }
     }
+    attributes.extend(by_rule(redactions));
     let record = LogRecord {
         time_unix_nano: nanos,
         observed_time_unix_nano: nanos,
@@ -107,8 +116,61 @@ fn heartbeat(queue: &Queue, losses: &Losses, now: Timestamp) -> ExportLogsServic
     }
 }
 
+/// How often each rule found something; one that changed its type while the edge ran counts once.
+fn by_rule(redactions: &Hits) -> Vec<KeyValue> {
+    let mut rules = BTreeMap::<&str, u64>::new();
+    for (rule, _, count) in redactions.by_rule() {
+        *rules.entry(rule).or_default() += count;
+    }
+    let counts = rules.into_iter().map(|(rule, count)| {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        attribute(&format!("{REDACTED}{rule}"), Value::IntValue(count))
+    });
+    counts.collect()
+}
+
 fn text(text: &str) -> AnyValue {
     AnyValue {
         value: Some(Value::StringValue(text.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::redact::Redactor;
+
+    #[test]
+    fn tells_how_often_each_rule_found_something_and_redaction_leaves_it_so() {
+        let redactor = Redactor::builtin();
+        let token = ["gh", "p_", "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA2bC4"].concat();
+        let password = ["password='Gr8", "Lantern77!'"].concat();
+        let (_, hits) = redactor.redact_text(&format!("{token}\n{token}\n{password}\n"));
+        let attributes = by_rule(&hits);
+        let counts: i64 = attributes
+            .iter()
+            .map(|attribute| {
+                assert!(attribute.key.starts_with(REDACTED), "{}", attribute.key);
+                match attribute.value.as_ref().and_then(|it| it.value.as_ref()) {
+                    Some(Value::IntValue(count)) => *count,
+                    other => panic!("no count: {other:?}"),
+                }
+            })
+            .sum();
+        assert_eq!((attributes.len(), counts), (2, 3));
+        let mut request = ExportLogsServiceRequest::default();
+        let record = LogRecord {
+            attributes,
+            ..LogRecord::default()
+        };
+        request.resource_logs.push(ResourceLogs {
+            scope_logs: vec![ScopeLogs {
+                log_records: vec![record],
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        });
+        let request = Request::Logs(request);
+        assert_eq!(*redactor.redact(request.clone()).request(), request);
     }
 }

@@ -1,16 +1,21 @@
 //! What happens to a request between decoding and the queue: identity, enrichment, redaction.
 
+use std::sync::Arc;
+
 use crate::event::Identifier;
 use crate::otlp::Request;
 use crate::reload::Swap;
 
+use super::config::Config;
 use super::enrich::Enricher;
 use super::owner::Owner;
-use super::redact::{Redacted, Redactor};
+use super::redact::{Hits, Placeholder, Redacted, Redactor, Refusal, Tally};
+use super::state;
 
 /// The three steps, in the order in which they must happen.
-pub(super) struct Pipeline {
+pub struct Pipeline {
     identifier: Identifier,
+    tally: Arc<Tally>,
     steps: Swap<Steps>,
 }
 
@@ -21,20 +26,65 @@ pub(super) struct Steps {
 }
 
 impl Pipeline {
-    pub(super) fn new(identifier: Identifier, steps: Steps) -> Pipeline {
-        Pipeline {
-            identifier,
+    /// What `config` says about records, for the edge of this id; `identity_key` is the key of its
+    /// records' identities.
+    ///
+    /// # Errors
+    /// When the rules of redaction cannot be used.
+    pub fn new(config: &Config, edge_id: &str, identity_key: [u8; 32]) -> anyhow::Result<Pipeline> {
+        let tally = Arc::<Tally>::default();
+        let steps = Steps::new(config, edge_id, Arc::clone(&tally))?;
+        Ok(Pipeline {
+            identifier: Identifier::new(identity_key),
+            tally,
             steps: Swap::new(steps),
+        })
+    }
+
+    /// What was taken out of records since the edge started, by type and rule.
+    pub fn redactions(&self) -> Hits {
+        self.tally.snapshot()
+    }
+
+    /// What of the configured rules is not in force, and why.
+    pub fn refused_rules(&self) -> Vec<Refusal> {
+        self.steps.load().redactor.refusals().to_vec()
+    }
+
+    /// Other steps after a changed configuration, to be put in force by [`Pipeline::replace`].
+    ///
+    /// # Errors
+    /// When the rules of redaction cannot be used, or one that is in force has become bad: without
+    /// it, what it found until now would go out.
+    pub(super) fn prepare(&self, config: &Config, edge_id: &str) -> anyhow::Result<Steps> {
+        let steps = Steps::new(config, edge_id, Arc::clone(&self.tally))?;
+        if let Some(refusal) = self.steps.load().redactor.refused_by(&steps.redactor) {
+            anyhow::bail!("{refusal}");
         }
+        Ok(steps)
     }
 
     /// Other steps from now on; a request under way goes on with the old ones.
     pub(super) fn replace(&self, steps: Steps) {
         self.steps.store(steps);
+        self.tell_refused_rules();
+    }
+
+    /// Says in the log what of the configured rules is not in force.
+    pub(super) fn tell_refused_rules(&self) {
+        for refusal in self.refused_rules() {
+            tracing::warn!("{refusal}; the other rules are in force");
+        }
+    }
+
+    /// A text of the edge's own or of its upstream's, without secrets.
+    pub(super) fn clean(&self, text: &str) -> String {
+        let steps = self.steps.load();
+        steps.redactor.redact_text(text).0.into_owned()
     }
 
     /// What the edge itself has to say, as it may be written to disk.
-    pub(super) fn process(&self, request: Request) -> Redacted {
+    pub fn process(&self, request: Request) -> Redacted {
         self.process_from(request, None)
     }
 
@@ -53,5 +103,22 @@ impl Pipeline {
         let steps = self.steps.load();
         steps.enricher.enrich(&mut request, owner);
         steps.redactor.redact(request)
+    }
+}
+
+impl Steps {
+    fn new(config: &Config, edge_id: &str, tally: Arc<Tally>) -> anyhow::Result<Steps> {
+        let extras = config.upstream.extras;
+        let mut redactor = Redactor::new(&config.redact)?.counting_in(tally);
+        if config.redact.placeholder == Placeholder::Hash {
+            redactor = redactor.with_hash_key(state::redaction_key(&config.queue.directory)?);
+        }
+        Ok(Steps {
+            enricher: Enricher::new(extras.then_some(edge_id), &config.enrich),
+            redactor: match extras {
+                true => redactor,
+                false => redactor.without_extras(),
+            },
+        })
     }
 }

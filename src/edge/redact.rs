@@ -17,18 +17,35 @@ mod spans;
 mod pairs;
 mod quotes;
 mod values;
+mod providers;
 mod pem;
+mod manifest;
+mod pii;
+mod checksum;
+mod hash;
 mod rules;
+mod load;
+mod config;
+mod tally;
+mod explain;
+mod stream;
 mod split;
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
-use engine::Engine;
+use engine::{Engine, Scope};
+use hash::HashKey;
+use load::Loaded;
 use policy::Policy;
-use rules::RuleFile;
 
+pub use config::{Placeholder, RedactConfig};
+pub use explain::Finding;
+pub use load::Refusal;
+pub use pii::{PiiKind, UnknownPii};
 pub use rules::RuleError;
 pub use split::split_half;
+pub use stream::{Block, redact_stream};
+pub use tally::{Hits, Tally};
 
 use crate::event::{EDGE_SEQ, set_attribute};
 use crate::otlp::{Request, Signal};
@@ -105,64 +122,25 @@ impl Redacted {
     }
 }
 
-/// How many secrets of each type were replaced.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hits {
-    by_type: BTreeMap<String, u64>,
-}
-
-impl Hits {
-    /// Secrets of all types.
-    pub fn total(&self) -> u64 {
-        self.by_type.values().sum()
-    }
-
-    /// Nothing was replaced.
-    pub fn is_empty(&self) -> bool {
-        self.by_type.is_empty()
-    }
-
-    /// Types and their counts, in the order of the types' names.
-    pub fn by_type(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.by_type
-            .iter()
-            .map(|(kind, count)| (kind.as_str(), *count))
-    }
-
-    /// Adds the counts of another text.
-    pub fn merge(&mut self, other: Hits) {
-        for (kind, count) in other.by_type {
-            *self.by_type.entry(kind).or_default() += count;
-        }
-    }
-
-    fn add(&mut self, kind: &str) {
-        match self.by_type.get_mut(kind) {
-            Some(count) => *count += 1,
-            None => drop(self.by_type.insert(kind.to_owned(), 1)),
-        }
-    }
-}
-
-/// What is to be redacted.
-#[derive(Clone, Debug)]
-pub struct RedactConfig {
-    /// Search for secrets. Without it, only the policy by attribute key acts.
-    pub secrets: bool,
-}
-
-impl Default for RedactConfig {
-    fn default() -> Self {
-        Self { secrets: true }
-    }
-}
-
 /// Redacts requests and texts.
 #[derive(Debug)]
 pub struct Redactor {
     engine: Option<Engine>,
     policy: Policy,
+    refusals: Vec<Refusal>,
+    tally: Arc<Tally>,
     extras: bool,
+}
+
+/// What stands in the list of rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleInfo<'r> {
+    /// The rule's name.
+    pub id: &'r str,
+    /// What its placeholder says.
+    pub kind: &'r str,
+    /// The file it stands in; `None` for what fieldpost brings along.
+    pub file: Option<&'r Path>,
 }
 
 impl Redactor {
@@ -174,19 +152,26 @@ impl Redactor {
         Self::new(&RedactConfig::default()).expect("the built-in rules compile, as a test shows")
     }
 
-    /// A redactor after a configuration.
+    /// A redactor after a configuration, but for the hashes of [`Placeholder::Hash`], whose key the caller has. Rules that cannot work are left out: see [`Redactor::refusals`].
     ///
     /// # Errors
-    /// The first rule that cannot work, and why.
+    /// A file of rules that cannot be read as a whole.
     pub fn new(config: &RedactConfig) -> Result<Self, RuleError> {
-        let engine = config
-            .secrets
-            .then(|| Engine::new(RuleFile::parse(rules::BUILTIN)?))
-            .transpose()?;
-        Ok(Self {
+        let Loaded {
             engine,
-            policy: Policy::builtin()?,
+            policy,
+            refusals,
+        } = load::load(&config.rules, &config.disable)?;
+        let redactor = Self {
+            engine: config.secrets.then_some(engine),
+            policy,
+            refusals,
+            tally: Arc::default(),
             extras: true,
+        };
+        Ok(match config.pii.as_slice() {
+            [] => redactor,
+            kinds => redactor.with_pii(kinds.iter().copied()),
         })
     }
 
@@ -194,6 +179,33 @@ impl Redactor {
     pub fn without_extras(self) -> Self {
         Self {
             extras: false,
+            ..self
+        }
+    }
+
+    /// The same, counting what it takes out of requests in a tally that others share.
+    pub fn counting_in(self, tally: Arc<Tally>) -> Self {
+        Self { tally, ..self }
+    }
+
+    /// The same, looking for personal data of these kinds too. Attributes that say who or what sent a record keep
+    /// theirs.
+    pub fn with_pii(self, kinds: impl IntoIterator<Item = PiiKind>) -> Self {
+        let engine = self.engine.unwrap_or_else(Engine::without_rules);
+        Self {
+            engine: Some(engine.with_pii(kinds.into_iter().collect())),
+            ..self
+        }
+    }
+
+    /// The same, with a hash in each placeholder (`[REDACTED:<type>:h=<16 characters>]`): equal secrets of one
+    /// installation have equal hashes. Cards, social security numbers, telephone numbers, IP addresses and anything
+    /// shorter than 12 bytes have none, since whoever got hold of the key could try all values.
+    pub fn with_hash_key(self, key: [u8; 32]) -> Self {
+        Self {
+            engine: self
+                .engine
+                .map(|engine| engine.with_hash_key(HashKey::new(key))),
             ..self
         }
     }
@@ -206,12 +218,54 @@ impl Redactor {
         }
     }
 
-    /// Replaces every secret in a text; borrowed when it has none.
+    /// Replaces every secret in a text; borrowed when it has none. This is not counted in the tally.
     pub fn redact_text<'a>(&self, text: &'a str) -> (Cow<'a, str>, Hits) {
+        self.search(text, Scope::All)
+    }
+
+    fn search<'a>(&self, text: &'a str, scope: Scope) -> (Cow<'a, str>, Hits) {
         match &self.engine {
-            Some(engine) => engine.redact(text),
+            Some(engine) => engine.redact(text, scope),
             None => (Cow::Borrowed(text), Hits::default()),
         }
+    }
+
+    /// What [`Redactor::redact_text`] replaces, in the order of the places.
+    pub fn findings(&self, text: &str) -> Vec<Finding> {
+        self.engine
+            .as_ref()
+            .map_or_else(Vec::new, |engine| explain::findings(engine, text))
+    }
+
+    /// What of the configured files of rules is not in force, and why.
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.refusals
+    }
+
+    /// A rule of one's own that is in force here, and that `next` refuses.
+    pub fn refused_by<'n>(&self, next: &'n Redactor) -> Option<&'n Refusal> {
+        let is_in_force = |id: &str| {
+            self.rules()
+                .any(|rule| rule.file.is_some() && rule.id == id)
+        };
+        let refused = |refusal: &&Refusal| refusal.rule.as_deref().is_some_and(is_in_force);
+        next.refusals.iter().find(refused)
+    }
+
+    /// The rules in force, in the order in which they were read, and what finds secrets beside them.
+    pub fn rules(&self) -> impl Iterator<Item = RuleInfo<'_>> {
+        let rules = self.engine.iter().flat_map(|engine| engine.rules());
+        let rules = rules.map(|rule| RuleInfo {
+            id: &rule.id,
+            kind: &rule.kind,
+            file: rule.source.as_ref().map(|place| &*place.file),
+        });
+        let beside = self.engine.iter().flat_map(|_| Engine::built_in_kinds());
+        rules.chain(beside.map(|kind| RuleInfo {
+            id: kind,
+            kind,
+            file: None,
+        }))
     }
 
     /// How many rules are in force.

@@ -4,8 +4,9 @@
 //! with a mistake, or with a file that cannot be used, leaves the old one in force as a whole.
 //! Requests under way go on with what they began with.
 
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(super) struct Reloader {
     pub(super) source: Source,
     /// What is in force.
     pub(super) config: Config,
+    /// The files of the configuration that was read last, in force or not.
+    pub(super) tried: Vec<PathBuf>,
     pub(super) edge_id: String,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) door: Arc<Swap<Door>>,
@@ -53,16 +56,11 @@ impl Reloader {
     /// until `shutdown`. From this call on, not only from the first poll, SIGHUP ends no process.
     pub(super) fn run(self, shutdown: Shutdown) -> impl Future<Output = ()> {
         let hangup = Hangup::new();
-        let seen = contents(&self.files());
+        let seen = contents(self.files());
         self.obey(hangup, seen, shutdown)
     }
 
-    async fn obey(
-        mut self,
-        mut hangup: Hangup,
-        mut seen: Vec<Option<Vec<u8>>>,
-        mut shutdown: Shutdown,
-    ) {
+    async fn obey(mut self, mut hangup: Hangup, mut seen: Contents, mut shutdown: Shutdown) {
         loop {
             let files = self.files();
             let mut watch = FileWatch::new(files.iter().map(PathBuf::as_path))
@@ -71,7 +69,7 @@ impl Reloader {
                 })
                 .ok();
             // A change that came before the watch began is a change as well.
-            let has_changed = contents(&files) != seen;
+            let has_changed = differ(&files, &seen);
             let is_asked_for = tokio::select! {
                 biased;
                 () = std::future::ready(()), if has_changed => false,
@@ -82,15 +80,15 @@ impl Reloader {
             if !is_asked_for {
                 tokio::time::sleep(SETTLE).await;
             }
-            let now = contents(&files);
-            if is_asked_for || now != seen {
-                self.reload().await;
-                seen = contents(&self.files());
+            if is_asked_for || differ(&files, &seen) {
+                // Before they are used: what changes from here on is another change.
+                seen = contents(files);
+                self.reload(&mut seen).await;
             }
         }
     }
 
-    async fn reload(&mut self) {
+    async fn reload(&mut self, seen: &mut Contents) {
         let config = match (self.source.read)() {
             Ok(config) => config,
             Err(mistakes) => {
@@ -105,6 +103,11 @@ impl Reloader {
                 return;
             }
         };
+        // A file that makes this configuration bad is watched too, so that its correction is seen.
+        self.tried = files_of(&config);
+        let named = self.tried.iter().filter(|file| !seen.contains_key(*file));
+        let named = contents(named.cloned().collect());
+        seen.extend(named);
         match self.apply(config).await {
             Ok(()) => tracing::info!("the configuration was read again and is in force"),
             Err(error) => {
@@ -118,9 +121,10 @@ impl Reloader {
     async fn apply(&mut self, mut config: Config) -> anyhow::Result<()> {
         let waits = self.keep_what_needs_a_restart(&mut config);
         let (edge_id, link) = (self.edge_id.clone(), self.link.clone());
+        let pipeline = Arc::clone(&self.pipeline);
         // Rules are compiled and certificates read off the threads that serve connections.
         let made = tokio::task::spawn_blocking(move || {
-            let steps = super::steps(&config, &edge_id)?;
+            let steps = pipeline.prepare(&config, &edge_id)?;
             let door = Door::new(&config)?;
             let upstream = Upstream::new(&config.upstream, &link)?;
             anyhow::Ok((config, steps, door, upstream))
@@ -167,22 +171,41 @@ impl Reloader {
 
     /// The configuration and the files whose contents are read along with it.
     fn files(&self) -> Vec<PathBuf> {
-        let upstream = &self.config.upstream;
-        let client = upstream.client_certificate.as_ref();
-        let named = [
-            self.config.listen.bearer_token_file.as_ref(),
-            upstream.ca_file.as_ref(),
-            client.map(|client| &client.certificate),
-            client.map(|client| &client.key),
-        ];
         let mut files = vec![self.source.path.clone()];
-        files.extend(named.into_iter().flatten().cloned());
+        files.extend(files_of(&self.config));
+        files.extend(self.tried.iter().cloned());
         files
     }
 }
 
-fn contents(files: &[impl AsRef<Path>]) -> Vec<Option<Vec<u8>>> {
-    files.iter().map(|file| std::fs::read(file).ok()).collect()
+/// The files whose contents are read along with a configuration.
+fn files_of(config: &Config) -> Vec<PathBuf> {
+    let upstream = &config.upstream;
+    let client = upstream.client_certificate.as_ref();
+    let named = [
+        config.listen.bearer_token_file.as_ref(),
+        upstream.ca_file.as_ref(),
+        client.map(|client| &client.certificate),
+        client.map(|client| &client.key),
+    ];
+    let named = named.into_iter().flatten();
+    named.chain(&config.redact.rules).cloned().collect()
+}
+
+/// What stood in each file; `None` where there was none.
+type Contents = BTreeMap<PathBuf, Option<Vec<u8>>>;
+
+fn contents(files: Vec<PathBuf>) -> Contents {
+    let read = |file: PathBuf| {
+        let content = std::fs::read(&file).ok();
+        (file, content)
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn differ(files: &[PathBuf], seen: &Contents) -> bool {
+    let is_same = |file: &PathBuf| seen.get(file) == Some(&std::fs::read(file).ok());
+    !files.iter().all(is_same)
 }
 
 async fn changed(watch: &mut Option<FileWatch>) {

@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::Context;
 use uuid::Uuid;
 
-use crate::event::Identifier;
 use crate::secret;
 
 /// The files beside the queue's directory.
 pub(super) struct State {
     /// `fieldpost.edge.id`: random, so that two machines made from one image differ once they run.
     pub(super) edge_id: String,
-    identity_key: [u8; 32],
+    /// The key of its records' identities.
+    pub(super) identity_key: [u8; 32],
 }
 
 impl State {
@@ -39,9 +39,12 @@ impl State {
             identity_key,
         })
     }
+}
 
-    /// Gives records their identity, under this edge's own key.
-    pub(super) fn identifier(&self) -> Identifier {
-        Identifier::new(self.identity_key)
-    }
+/// The key of the hashes in this machine's placeholders, made when it is first needed. It stands beside
+/// `queue_directory` and is the owner's only: whoever has it could try guesses against the hashes.
+pub(super) fn redaction_key(queue_directory: &Path) -> anyhow::Result<[u8; 32]> {
+    let directory = queue_directory.parent().unwrap_or(Path::new("."));
+    let file = directory.join("redact.key");
+    secret::key_file(&file).with_context(|| format!("cannot use {}", file.display()))
 }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
+use crate::logging::clean;
 use crate::otlp::compression::Coding;
 use crate::otlp::reply::{PartialSuccess, read_error, read_partial_success};
 use crate::otlp::route::sibling_endpoint;
@@ -221,11 +222,16 @@ async fn read_answer(signal: Signal, mut response: reqwest::Response) -> Answer 
         },
         reason: match is_success {
             true => String::new(),
-            false => format!("{status}: {}", read_error(encoding, &body)),
+            // It may quote what it was sent, and goes into the log, the status and the parked list.
+            false => clean(&format!("{status}: {}", read_error(encoding, &body))),
         },
         partial: is_success
             .then(|| read_partial_success(signal, encoding.unwrap_or(Encoding::Protobuf), &body))
-            .flatten(),
+            .flatten()
+            .map(|partial| PartialSuccess {
+                message: clean(&partial.message),
+                ..partial
+            }),
         sent_bytes: 0,
     }
 }

@@ -95,6 +95,11 @@ fn sniff(text: &str) -> Result<Signal, DecodeError> {
     })
 }
 
+/// JSON as a strict reader takes it: what is no text in it, or half a character, becomes U+FFFD.
+pub fn readable(json: &[u8]) -> Cow<'_, str> {
+    repair(json).text
+}
+
 struct Repaired<'a> {
     text: Cow<'a, str>,
     /// Deepest nesting of brackets.

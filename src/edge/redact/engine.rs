@@ -20,27 +20,39 @@ use std::{
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::{
-    Hits, pairs, pem,
+    Hits,
+    hash::HashKey,
+    manifest, pairs, pem,
+    pii::{PiiKind, PiiKinds},
+    providers::{Name, Providers},
     quotes::VALUE_REACH,
-    rules::{At, Rule, RuleError, RuleFile},
-    spans::{PLACEHOLDER, Rank, Span, placeholder_at, replace, settle, whole_characters},
+    rules::{At, Rule, RuleError},
+    spans::{
+        PLACEHOLDER, Rank, Span, placeholder, placeholder_at, replace, settle, whole_characters,
+    },
     values::{Found, KeyWords},
 };
 
 /// What replaces a text that cost too much work.
-const BUDGET_TYPE: &str = "budget";
+pub(super) const BUDGET_TYPE: &str = "budget";
 /// Replaces bytes that are no text.
 pub(super) const BINARY_TYPE: &str = "binary";
 /// Replaces values nested deeper than anybody reads.
 pub(super) const DEPTH_TYPE: &str = "depth";
+/// Replaces what stands after the name of a provider.
+const PROVIDER_TYPE: &str = "provider-key";
 /// Work allowed per byte of text, in bytes looked at.
-const WORK_PER_BYTE: usize = 64;
+const WORK_PER_BYTE: usize = 24;
 /// Work allowed for any text, however short.
 const WORK_BASE: usize = 64 * 1024;
 /// What one look at a key and its value costs, in bytes looked at.
-const PAIR_WORK: usize = 64;
+const PAIR_WORK: usize = 96;
+/// What one look behind the name of a provider costs.
+const PROVIDER_WORK: usize = 384;
+/// What one try of a rule costs beside the bytes it looks at.
+const TRY_WORK: usize = 32;
 /// Passes over one text before it is given up.
-const MAX_PASSES: usize = 4;
+pub(super) const MAX_PASSES: usize = 4;
 /// No secret is shorter than this.
 const SHORTEST: usize = 8;
 
@@ -52,8 +64,13 @@ pub(super) struct Engine {
     tries: Vec<Vec<Try>>,
     rules: Vec<Rule>,
     keys: KeyWords,
+    providers: Providers,
     /// Every type that a placeholder can name.
     kinds: BTreeSet<String>,
+    /// The personal data to look for.
+    pii: PiiKinds,
+    /// Placeholders carry a hash under this key.
+    key: Option<HashKey>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,17 +81,37 @@ enum Try {
     Value(usize),
     /// The key words on the pair that this is part of.
     Key,
+    /// A random value after the name of a provider.
+    Provider(Name),
     /// A private key.
     Pem,
+    /// A manifest of Kubernetes.
+    Manifest,
+}
+
+/// What is looked for in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Everything that is switched on.
+    All,
+    /// Secrets; not personal data, whatever is switched on.
+    Secrets,
+    /// Tokens whose format is known, and private keys.
+    Formats,
 }
 
 /// The budget is spent.
 #[derive(Debug)]
-struct Spent;
+pub(super) struct Spent;
 
 impl Engine {
-    pub(super) fn new(file: RuleFile) -> Result<Self, RuleError> {
-        let (keys, rules) = file.compile()?;
+    /// An engine of these rules; `markers` are types that placeholders have beside the rules'.
+    pub(super) fn new(
+        keys: KeyWords,
+        providers: Providers,
+        rules: Vec<Rule>,
+        markers: Vec<String>,
+    ) -> Result<Self, RuleError> {
         let mut tries: BTreeMap<String, Vec<Try>> = BTreeMap::new();
         let mut add = |keyword: &str, what: Try| {
             tries
@@ -95,7 +132,11 @@ impl Engine {
             }
         }
         keys.keywords().for_each(|word| add(word, Try::Key));
+        providers
+            .keywords()
+            .for_each(|(word, name)| add(word, Try::Provider(name)));
         add(pem::KEYWORD, Try::Pem);
+        add(manifest::KEYWORD, Try::Manifest);
         let keywords = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
@@ -106,8 +147,17 @@ impl Engine {
             .iter()
             .map(|rule| rule.kind.as_str())
             .chain([Found::Password, Found::Secret].map(kind_of))
-            .chain([BUDGET_TYPE, BINARY_TYPE, DEPTH_TYPE, pem::TYPE])
+            .chain([
+                BUDGET_TYPE,
+                BINARY_TYPE,
+                DEPTH_TYPE,
+                PROVIDER_TYPE,
+                pem::TYPE,
+                manifest::TYPE,
+            ])
+            .chain(PiiKind::ALL.map(PiiKind::name))
             .map(str::to_owned)
+            .chain(markers)
             .collect();
         Ok(Self {
             kinds,
@@ -115,7 +165,47 @@ impl Engine {
             tries,
             rules,
             keys,
+            providers,
+            pii: PiiKinds::default(),
+            key: None,
         })
+    }
+
+    /// An engine that knows no secrets.
+    pub(super) fn without_rules() -> Self {
+        Self {
+            keywords: AhoCorasick::new([""; 0]).expect("no keywords are not too many"),
+            tries: Vec::new(),
+            rules: Vec::new(),
+            keys: KeyWords::default(),
+            providers: Providers::default(),
+            kinds: PiiKind::ALL.map(|kind| kind.name().to_owned()).into(),
+            pii: PiiKinds::default(),
+            key: None,
+        }
+    }
+
+    /// The same engine, looking for personal data too.
+    pub(super) fn with_pii(self, pii: PiiKinds) -> Self {
+        Self { pii, ..self }
+    }
+
+    /// The same engine, with hashes in its placeholders.
+    pub(super) fn with_hash_key(self, key: HashKey) -> Self {
+        Self {
+            key: Some(key),
+            ..self
+        }
+    }
+
+    /// The key of the hashes in placeholders.
+    pub(super) fn key(&self) -> Option<&HashKey> {
+        self.key.as_ref()
+    }
+
+    /// What stands in the place of a secret of this type.
+    pub(super) fn placeholder(&self, kind: &str, secret: &str) -> String {
+        placeholder(kind, secret, self.key.as_ref())
     }
 
     pub(super) fn rules(&self) -> &[Rule] {
@@ -123,28 +213,30 @@ impl Engine {
     }
 
     /// The text without its secrets, borrowed when there are none.
-    pub(super) fn redact<'a>(&self, text: &'a str) -> (Cow<'a, str>, Hits) {
+    pub(super) fn redact<'a>(&self, text: &'a str, scope: Scope) -> (Cow<'a, str>, Hits) {
         let mut hits = Hits::default();
         let mut result = Cow::Borrowed(text);
         for _ in 0..MAX_PASSES {
-            match self.find(&result) {
+            match self.find(&result, scope) {
                 Ok(spans) if spans.is_empty() => return (result, hits),
                 Ok(spans) => {
-                    let replaced = replace(&result, &spans, &mut hits);
+                    let key = self.key.as_ref();
+                    let (replaced, _) = replace(&result, &spans, key, &mut hits);
                     result = Cow::Owned(replaced);
                 }
                 Err(Spent) => break,
             }
         }
-        if matches!(self.find(&result), Ok(spans) if spans.is_empty()) {
+        if matches!(self.find(&result, scope), Ok(spans) if spans.is_empty()) {
             return (result, hits);
         }
-        hits.add(BUDGET_TYPE);
+        hits.add(BUDGET_TYPE, BUDGET_TYPE);
         (Cow::Owned(format!("{PLACEHOLDER}{BUDGET_TYPE}]")), hits)
     }
 
-    /// The type of a whole value, when its key gives it away: `password` and what stands under it.
-    pub(super) fn kind_by_key(&self, key: &str, value: &str) -> Option<&str> {
+    /// The type of a whole value and the rule that says so, when its key gives it away: `password` and what stands
+    /// under it.
+    pub(super) fn kind_by_key(&self, key: &str, value: &str) -> Option<(&str, &str)> {
         if value.is_empty() || value.len() > VALUE_REACH || self.is_placeholder(value) {
             return None;
         }
@@ -161,22 +253,29 @@ impl Engine {
                         .at_value(value.as_bytes(), 0..value.len())
                         .is_some_and(|secret| secret.len() == value.len())
                     {
-                        return Some(&rule.kind);
+                        return Some((&rule.kind, &rule.id));
                     }
                 }
                 Try::Key => by_words = true,
-                Try::Token(_) | Try::Pem => {}
+                Try::Token(_) | Try::Provider(_) | Try::Pem | Try::Manifest => {}
             }
         }
         by_words
             .then(|| self.keys.grade_whole(key, value))
             .flatten()
-            .map(kind_of)
+            .map(|found| (kind_of(found), kind_of(found)))
+    }
+
+    /// What finds secrets beside the rules: words of keys, names of providers, and forms.
+    pub(super) fn built_in_kinds() -> [&'static str; 5] {
+        let by_words = [Found::Password, Found::Secret].map(kind_of);
+        let [password, secret] = by_words;
+        [password, secret, PROVIDER_TYPE, manifest::TYPE, pem::TYPE]
     }
 
     /// What one pass finds, with the type of each span.
     pub(super) fn spans(&self, text: &str) -> Vec<(Range<usize>, String)> {
-        let spans = self.find(text).unwrap_or_default();
+        let spans = self.find(text, Scope::Secrets).unwrap_or_default();
         spans
             .into_iter()
             .map(|span| (span.range, span.kind.to_owned()))
@@ -187,7 +286,8 @@ impl Engine {
         placeholder_at(value, 0, &self.kinds).is_some_and(|whole| whole.end == value.len())
     }
 
-    fn find(&self, text: &str) -> Result<Vec<Span<'_>>, Spent> {
+    /// What one pass finds.
+    pub(super) fn find(&self, text: &str, scope: Scope) -> Result<Vec<Span<'_>>, Spent> {
         if text.len() < SHORTEST {
             return Ok(Vec::new());
         }
@@ -197,6 +297,7 @@ impl Engine {
             spans: Vec::new(),
             pair: None,
             after_pem: 0,
+            after_manifest: 0,
             work: WORK_BASE + text.len().saturating_mul(WORK_PER_BYTE),
         };
         for hit in self.keywords.find_overlapping_iter(text) {
@@ -204,7 +305,23 @@ impl Engine {
                 search.attempt(what, hit.start()..hit.end())?;
             }
         }
-        Ok(settle(text, search.spans, &self.kinds))
+        let mut spans = search.spans;
+        if scope == Scope::All && !self.pii.is_empty() {
+            self.pii.find(text.as_bytes(), |item| {
+                spans.push(Span {
+                    range: whole_characters(text, item.range),
+                    kind: item.kind.name(),
+                    rule: item.kind.name(),
+                    rank: Rank::Personal,
+                    weight: 0,
+                    wrap: item.wrap,
+                })
+            });
+        }
+        if scope == Scope::Formats {
+            spans.retain(|span| span.rank == Rank::Format);
+        }
+        Ok(settle(text, spans, &self.kinds))
     }
 }
 
@@ -217,6 +334,8 @@ struct Search<'e, 't> {
     pair: Option<ReadPair>,
     /// Private keys up to here are cut already.
     after_pem: usize,
+    /// Manifests up to here are cut already.
+    after_manifest: usize,
     work: usize,
 }
 
@@ -238,8 +357,11 @@ impl<'e> Search<'e, '_> {
                 if !rule.may_begin(text, hit.start) {
                     return Ok(());
                 }
-                self.spend(rule.max_len.min(text.len() - hit.start))?;
-                if let Some(secret) = rule.at_keyword(text, hit.start) {
+                let Some(window) = rule.window(text, hit.start) else {
+                    return Ok(());
+                };
+                self.spend(TRY_WORK + window.len())?;
+                if let Some(secret) = rule.at_keyword(text, window) {
                     let range = whole_characters(self.text, secret);
                     let rank = if rule.generic {
                         Rank::Context
@@ -254,6 +376,7 @@ impl<'e> Search<'e, '_> {
                         self.spans.push(Span {
                             range,
                             kind: &rule.kind,
+                            rule: &rule.id,
                             rank,
                             weight,
                             wrap: None,
@@ -288,6 +411,7 @@ impl<'e> Search<'e, '_> {
                     self.spans.push(Span {
                         range,
                         kind: &rule.kind,
+                        rule: &rule.id,
                         rank,
                         weight,
                         wrap: pair.wrap,
@@ -307,10 +431,45 @@ impl<'e> Search<'e, '_> {
                     self.spans.push(Span {
                         range: pair.value,
                         kind: kind_of(found),
+                        rule: kind_of(found),
                         rank: Rank::Generic,
                         weight,
                         wrap: pair.wrap,
                     });
+                }
+            }
+            Try::Provider(name) => {
+                if !begins_word(text, hit.start) {
+                    return Ok(());
+                }
+                self.spend(PROVIDER_WORK)?;
+                let (text, end) = (self.text, hit.end);
+                if let Some(range) = engine.providers.value_after(text, end, name, &engine.keys) {
+                    self.spans.push(Span {
+                        range,
+                        kind: PROVIDER_TYPE,
+                        rule: PROVIDER_TYPE,
+                        rank: Rank::Context,
+                        weight,
+                        wrap: None,
+                    });
+                }
+            }
+            Try::Manifest => {
+                if hit.start >= self.after_manifest
+                    && let Some(found) = manifest::secret(text, hit, self.after_manifest)
+                {
+                    self.spend(found.end - self.after_manifest.min(found.end))?;
+                    self.after_manifest = found.end;
+                    let span = |range| Span {
+                        range,
+                        kind: manifest::TYPE,
+                        rule: manifest::TYPE,
+                        rank: Rank::Context,
+                        weight,
+                        wrap: None,
+                    };
+                    self.spans.extend(found.values.into_iter().map(span));
                 }
             }
             Try::Pem => {
@@ -321,6 +480,7 @@ impl<'e> Search<'e, '_> {
                     self.spans.push(Span {
                         range: key,
                         kind: pem::TYPE,
+                        rule: pem::TYPE,
                         rank: Rank::Format,
                         weight,
                         wrap: None,

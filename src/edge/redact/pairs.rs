@@ -9,7 +9,7 @@
 //! cut-off document is as good as a whole one.
 use std::ops::Range;
 
-use super::quotes::{bare_value, own_slashes, quoted_value, run};
+use super::quotes::{bare_value, escaped_sign, own_slashes, quoted_value, run};
 
 /// A key, and where its value stands.
 #[derive(Clone, Debug)]
@@ -330,7 +330,12 @@ fn sign_at(text: &[u8], at: usize, after_quote: bool) -> Option<Sign> {
             element: false,
         }),
         [b'%', b'3', b'D' | b'd' | b'A' | b'a', ..] => sign(3),
-        [b'\\', b'u', b'0', b'0', b'3', b'D' | b'd', ..] => sign(6),
+        [b'\\', ..] => match escaped_sign(rest) {
+            Some(length) if rest[..length].ends_with(b"d") || rest[..length].ends_with(b"D") => {
+                sign(length)
+            }
+            _ => None,
+        },
         [b'(', b'"' | b'\'', ..] => sign(1),
         _ => None,
     }

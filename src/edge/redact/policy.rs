@@ -1,7 +1,7 @@
 //! Decides by an attribute's key what happens to its value: the reader of `policy.toml`.
 use serde::Deserialize;
 
-use super::rules::RuleError;
+use super::rules::{RuleError, is_name};
 
 const BUILTIN: &str = include_str!("policy.toml");
 
@@ -10,8 +10,12 @@ const BUILTIN: &str = include_str!("policy.toml");
 pub(super) enum Verdict<'p> {
     /// It stays as it is.
     Pass,
-    /// It is searched for secrets.
+    /// It is searched.
     Search,
+    /// It is searched for tokens whose format is known, and for private keys.
+    SearchFormats,
+    /// It is searched for secrets, but says who or what this is and keeps its personal data.
+    SearchSecrets,
     /// It is replaced by `[REDACTED:<marker>]`.
     Drop(&'p str),
 }
@@ -21,17 +25,44 @@ pub(super) enum Verdict<'p> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Policy {
     attribute: Vec<Entry>,
+    /// How many of the first entries drop what somebody's own file names.
+    #[serde(skip)]
+    own_drops: usize,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+pub(super) struct Entry {
     action: Action,
     keys: Vec<String>,
     #[serde(default)]
     events: Vec<String>,
-    #[serde(default)]
+    /// What the placeholder says in place of a value that is dropped.
+    #[serde(default = "default_marker")]
     marker: String,
+    /// What is allowed passes whole, also tokens of known formats and private keys.
+    #[serde(default)]
+    force: bool,
+}
+
+fn default_marker() -> String {
+    "denied".to_owned()
+}
+
+impl Entry {
+    /// Why this entry cannot stand in a file of somebody's own.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.keys.is_empty() || self.keys.iter().any(String::is_empty) {
+            return Err("it names no key".to_owned());
+        }
+        if !is_name(&self.marker) {
+            return Err("a marker has lower-case letters, digits and hyphens".to_owned());
+        }
+        if self.force && !matches!(self.action, Action::Allow) {
+            return Err("force goes with action = \"allow\" only".to_owned());
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -39,11 +70,37 @@ struct Entry {
 enum Action {
     Identity,
     Drop,
+    Search,
+    Allow,
 }
 
 impl Policy {
     pub(super) fn builtin() -> Result<Self, RuleError> {
         Ok(toml::from_str(BUILTIN)?)
+    }
+
+    /// Lets entries decide before those that are here, and what they drop before what they allow.
+    pub(super) fn put_before(&mut self, entries: Vec<Entry>) {
+        let (mut first, second): (Vec<Entry>, Vec<Entry>) = entries
+            .into_iter()
+            .partition(|entry| matches!(entry.action, Action::Drop));
+        // Drops of an earlier file stay before what a later one allows.
+        let own = std::mem::take(&mut self.own_drops);
+        let earlier = std::mem::take(&mut self.attribute);
+        let mut earlier = earlier.into_iter();
+        first.extend(earlier.by_ref().take(own));
+        self.own_drops = first.len();
+        self.attribute = first.into_iter().chain(second).chain(earlier).collect();
+    }
+
+    /// Every word that a placeholder may say in place of a dropped value.
+    pub(super) fn markers(&self) -> Vec<String> {
+        let drops = |entry: &&Entry| matches!(entry.action, Action::Drop);
+        self.attribute
+            .iter()
+            .filter(drops)
+            .map(|entry| entry.marker.clone())
+            .collect()
     }
 
     /// The verdict on an attribute of a record of `event`; `value` is given when it is text.
@@ -62,8 +119,11 @@ impl Policy {
             None => Verdict::Search,
             Some(entry) => match entry.action {
                 Action::Drop => Verdict::Drop(&entry.marker),
+                Action::Search => Verdict::Search,
+                Action::Allow if entry.force => Verdict::Pass,
+                Action::Allow => Verdict::SearchFormats,
                 Action::Identity if value.is_some_and(is_identity) => Verdict::Pass,
-                Action::Identity => Verdict::Search,
+                Action::Identity => Verdict::SearchSecrets,
             },
         }
     }

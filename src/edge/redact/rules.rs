@@ -9,7 +9,7 @@
 //!
 //! `<quote>` in an expression stands for an optional quote and `<space>` for a blank, both at any depth of escapes.
 //! `{+}` in an example is nothing: it keeps the example from looking like a secret to those who scan this source.
-use std::ops::Range;
+use std::{io, ops::Range, path::PathBuf};
 
 use regex_automata::{
     Anchored, Input,
@@ -18,7 +18,9 @@ use regex_automata::{
 };
 use serde::Deserialize;
 
-use super::values::{KeyWords, entropy};
+use super::checksum::Checksum;
+use super::load::Place;
+use super::values::entropy;
 
 /// The rules that fieldpost brings along.
 pub(super) const BUILTIN: &str = include_str!("rules.toml");
@@ -27,9 +29,22 @@ pub(super) const BUILTIN: &str = include_str!("rules.toml");
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are named in the messages")]
 pub enum RuleError {
-    /// The file is not TOML, or has keys that rules do not know.
-    #[error("the rules are not valid TOML: {0}")]
+    /// The built-in rules are not what this version reads.
+    #[error("the built-in rules cannot be read: {0}")]
     Toml(#[from] toml::de::Error),
+    /// A file of rules that is not there, or that may not be read.
+    #[error("cannot read the rules in {path}: {source}; correct redact.rules or the file")]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// A file of rules that is not TOML.
+    #[error("{path}:{line}: the rules are not valid TOML: {reason}")]
+    File {
+        path: PathBuf,
+        line: usize,
+        reason: String,
+    },
+    /// An id by which nobody could call a rule.
+    #[error("rule {rule:?}: an id has lower-case letters, digits and hyphens, 64 at most")]
+    Id { rule: String },
     /// A rule without a keyword.
     #[error("rule {rule}: no keyword; without one it would be tried at every byte")]
     NoKeyword { rule: String },
@@ -61,19 +76,10 @@ pub enum RuleError {
     Keywords(#[from] aho_corasick::BuildError),
 }
 
-/// A file of rules.
+/// A rule as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RuleFile {
-    #[serde(default)]
-    pub(super) keys: KeyWords,
-    #[serde(default)]
-    rule: Vec<RuleText>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleText {
+pub(super) struct RuleText {
     id: String,
     /// What the placeholder says; the id, unless given.
     r#type: Option<String>,
@@ -91,6 +97,11 @@ struct RuleText {
     digit: bool,
     #[serde(default)]
     edges: Edges,
+    /// Makes a find certain whatever its entropy; one that does not fit suppresses nothing.
+    checksum: Option<Checksum>,
+    /// The shape alone says too little: only the checksum makes it a find.
+    #[serde(default)]
+    doubtful: bool,
     /// Yields to any rule that knows the format.
     #[serde(default)]
     generic: bool,
@@ -122,43 +133,36 @@ enum Edges {
 }
 
 /// A rule, ready to be tried.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) id: String,
     pub(super) kind: String,
+    /// Where it stands, unless fieldpost brings it along.
+    pub(super) source: Option<Place>,
     pub(super) at: At,
     pub(super) keywords: Vec<String>,
     pub(super) generic: bool,
     /// How far one try may look.
-    pub(super) max_len: usize,
+    max_len: usize,
+    /// The expression goes on after a blank; others end where their token does.
+    crosses_blanks: bool,
     back: usize,
     min_entropy: f32,
     digit: bool,
+    checksum: Option<Checksum>,
+    doubtful: bool,
     edges: Edges,
     regex: Regex,
     examples: Vec<String>,
     non_examples: Vec<String>,
 }
 
-impl RuleFile {
-    pub(super) fn parse(text: &str) -> Result<Self, RuleError> {
-        Ok(toml::from_str(text)?)
-    }
-
-    /// Compiles every rule; the first that cannot work is the error.
-    pub(super) fn compile(self) -> Result<(KeyWords, Vec<Rule>), RuleError> {
-        let rules = self
-            .rule
-            .into_iter()
-            .map(Rule::compile)
-            .collect::<Result<_, _>>()?;
-        Ok((self.keys, rules))
-    }
-}
-
 impl Rule {
-    fn compile(text: RuleText) -> Result<Self, RuleError> {
+    pub(super) fn compile(text: RuleText, source: Option<Place>) -> Result<Self, RuleError> {
         let rule = || text.id.clone();
+        if !is_name(&text.id) {
+            return Err(RuleError::Id { rule: rule() });
+        }
         if text.keywords.is_empty() {
             return Err(RuleError::NoKeyword { rule: rule() });
         }
@@ -173,15 +177,10 @@ impl Rule {
             });
         }
         let kind = text.r#type.clone().unwrap_or_else(|| text.id.clone());
-        if kind.is_empty()
-            || !kind
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        {
+        if !is_name(&kind) {
             return Err(RuleError::Type { rule: rule(), kind });
         }
-        let expression = text
-            .regex
+        let expression = tolerant(&text.regex)
             .replace("<quote>", r#"(?:\\*["'`])?"#)
             .replace("<space>", r"(?:\s|\\+[nrt])");
         let regex = Regex::builder()
@@ -189,6 +188,9 @@ impl Rule {
             .configure(
                 meta::Config::new()
                     .utf8_empty(false)
+                    // Each takes long to build, and no rule runs often enough to gain by it.
+                    .onepass(false)
+                    .dfa(false)
                     .nfa_size_limit(Some(4 << 20)),
             )
             .build(&expression)
@@ -202,13 +204,19 @@ impl Rule {
         Ok(Self {
             id: text.id,
             kind,
+            source,
             at: text.at,
             keywords: text.keywords,
             generic: text.generic,
             max_len: text.max_len,
+            crosses_blanks: [" ", "[^", r"\s", "<space>"]
+                .iter()
+                .any(|sign| text.regex.contains(sign)),
             back: text.back,
             min_entropy: text.min_entropy,
             digit: text.digit,
+            checksum: text.checksum,
+            doubtful: text.doubtful,
             edges: text.edges,
             regex,
             examples: text.examples,
@@ -216,11 +224,22 @@ impl Rule {
         })
     }
 
-    /// Tries the rule at a keyword that was found at `hit`; the span of the secret.
-    pub(super) fn at_keyword(&self, text: &[u8], hit: usize) -> Option<Range<usize>> {
+    /// What a try at a keyword that was found at `hit` looks at.
+    pub(super) fn window(&self, text: &[u8], hit: usize) -> Option<Range<usize>> {
         let start = hit.checked_sub(self.back)?;
-        let span = start..text.len().min(start + self.max_len);
-        let secret = self.group(text, span)?;
+        let limit = text.len().min(start + self.max_len);
+        let end = if self.crosses_blanks {
+            limit
+        } else {
+            let blank = text[start..limit].iter().position(u8::is_ascii_whitespace);
+            blank.map_or(limit, |length| start + length)
+        };
+        Some(start..end)
+    }
+
+    /// Tries the rule in its window; the span of the secret.
+    pub(super) fn at_keyword(&self, text: &[u8], window: Range<usize>) -> Option<Range<usize>> {
+        let secret = self.group(text, window)?;
         (self.edges == Edges::Any || has_edges(text, &secret)).then_some(secret)
     }
 
@@ -244,9 +263,14 @@ impl Rule {
         self.regex.search_captures(&input, &mut captures);
         let secret: Range<usize> = captures.get_group(1)?.into();
         let bytes = &text[secret.clone()];
-        let informative = self.min_entropy <= 0.0 || entropy(bytes) >= self.min_entropy;
-        (!bytes.is_empty() && informative && (!self.digit || bytes.iter().any(u8::is_ascii_digit)))
-            .then_some(secret)
+        let informative = || self.min_entropy <= 0.0 || entropy(bytes) >= self.min_entropy;
+        let digit = || !self.digit || bytes.iter().any(u8::is_ascii_digit);
+        if !self.generic && is_filler(bytes) {
+            return None;
+        }
+        let certain = || self.checksum.is_some_and(|checksum| checksum.fits(bytes));
+        let likely = !self.doubtful && informative() && digit();
+        (!bytes.is_empty() && (likely || certain())).then_some(secret)
     }
 
     /// Checks the rule on its own examples; `find` redacts a text and says which types were found in it.
@@ -293,12 +317,60 @@ impl Rule {
     }
 }
 
+/// What can stand in a placeholder, and in the name of a counter.
+pub(super) fn is_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(plain)
+}
+
+/// The expression with each class that holds `/`, `+` or `=` taking their escapes too, as one character: some encoders
+/// write `\/`, `\u002b` and `\u003d` for them, at any depth of strings.
+fn tolerant(expression: &str) -> String {
+    const ESCAPES: [(char, &str); 3] = [('/', "/|u002[fF]"), ('+', "u002[bB]"), ('=', "u003[dD]")];
+    let mut result = String::with_capacity(expression.len());
+    let mut rest = expression;
+    while let Some(start) = rest.find(['[', '\\']) {
+        result.push_str(&rest[..start]);
+        let token = &rest[start..];
+        let class = token
+            .starts_with('[')
+            .then(|| token[1..].find(']'))
+            .flatten();
+        let length = class.map_or(2, |end| end + 2).min(token.len());
+        let (class, after) = token.split_at_checked(length).unwrap_or((token, ""));
+        let escapes: Vec<&str> = ESCAPES
+            .iter()
+            .filter(|(sign, _)| class[1..].contains(*sign))
+            .map(|(_, escape)| *escape)
+            .collect();
+        // A class that excludes says where something ends; one with a backslash takes escapes already.
+        if escapes.is_empty()
+            || class.starts_with('\\')
+            || class.starts_with("[^")
+            || class.contains('\\')
+        {
+            result.push_str(class);
+        } else {
+            result.push_str(&format!(r"(?:{class}|\\+(?:{}))", escapes.join("|")));
+        }
+        rest = after;
+    }
+    result.push_str(rest);
+    result
+}
+
 /// The innermost reason; the outer ones only say that building failed.
 fn reason(error: &meta::BuildError) -> String {
     match error.syntax_error() {
         Some(syntax) => syntax.to_string(),
         None => error.to_string(),
     }
+}
+
+/// A token of a documentation: the whole alphabet, in small letters, in it.
+fn is_filler(bytes: &[u8]) -> bool {
+    const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
+    bytes.windows(ALPHABET.len()).any(|w| w == ALPHABET)
 }
 
 fn has_edges(text: &[u8], secret: &Range<usize>) -> bool {
@@ -309,7 +381,7 @@ fn has_edges(text: &[u8], secret: &Range<usize>) -> bool {
 }
 
 /// Whether a token can begin at `start`: not inside a word, but right after an escape.
-fn begins(text: &[u8], start: usize) -> bool {
+pub(super) fn begins(text: &[u8], start: usize) -> bool {
     let Some(&previous) = start.checked_sub(1).and_then(|at| text.get(at)) else {
         return true;
     };

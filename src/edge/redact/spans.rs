@@ -5,6 +5,7 @@
 use std::{cmp::Reverse, collections::BTreeSet, ops::Range};
 
 use super::Hits;
+use super::hash::{HASH_SIGN, HashKey, is_hash};
 
 /// How every placeholder begins; the type and a bracket follow.
 pub(super) const PLACEHOLDER: &str = "[REDACTED:";
@@ -18,8 +19,13 @@ pub(super) fn placeholder_at(
 ) -> Option<Range<usize>> {
     let inner = text[start..].strip_prefix(PLACEHOLDER)?;
     let length = inner.bytes().position(|byte| byte == b']')?;
+    let kind = match inner[..length].split_once(HASH_SIGN) {
+        Some((kind, hash)) if is_hash(hash) => kind,
+        Some(_) => return None,
+        None => &inner[..length],
+    };
     kinds
-        .contains(&inner[..length])
+        .contains(kind)
         .then(|| start..start + PLACEHOLDER.len() + length + 1)
 }
 
@@ -28,6 +34,8 @@ pub(super) fn placeholder_at(
 pub(super) struct Span<'e> {
     pub(super) range: Range<usize>,
     pub(super) kind: &'e str,
+    /// What found it: a rule's id, or the type where there is no rule.
+    pub(super) rule: &'e str,
     pub(super) rank: Rank,
     /// How long the keyword was: of two formats that fit, the one with the longer keyword is meant.
     pub(super) weight: usize,
@@ -42,6 +50,7 @@ pub(super) enum Rank {
     KeyAndFormat,
     Context,
     Generic,
+    Personal,
 }
 
 /// Puts spans in order, merges those that overlap, and drops what would touch a placeholder or split a character.
@@ -70,7 +79,8 @@ pub(super) fn settle<'e>(
         match merged.last_mut() {
             Some(last) if span.range.start < last.range.end => {
                 if (span.rank, Reverse(span.weight)) < (last.rank, Reverse(last.weight)) {
-                    (last.kind, last.rank, last.weight) = (span.kind, span.rank, span.weight);
+                    (last.kind, last.rule) = (span.kind, span.rule);
+                    (last.rank, last.weight) = (span.rank, span.weight);
                 }
                 last.range.end = last.range.end.max(span.range.end);
                 last.wrap = last.wrap.take().or(span.wrap);
@@ -103,18 +113,35 @@ pub(super) fn whole_characters(text: &str, mut range: Range<usize>) -> Range<usi
     range
 }
 
-pub(super) fn replace(text: &str, spans: &[Span<'_>], hits: &mut Hits) -> String {
+/// What stands in the place of a secret.
+pub(super) fn placeholder(kind: &str, secret: &str, key: Option<&HashKey>) -> String {
+    match key.and_then(|key| key.hash(kind, secret)) {
+        Some(hash) => format!("{PLACEHOLDER}{kind}{HASH_SIGN}{hash}]"),
+        None => format!("{PLACEHOLDER}{kind}]"),
+    }
+}
+
+/// The text with placeholders in it, and where they stand.
+pub(super) fn replace(
+    text: &str,
+    spans: &[Span<'_>],
+    key: Option<&HashKey>,
+    hits: &mut Hits,
+) -> (String, Vec<Range<usize>>) {
+    let mut places = Vec::with_capacity(spans.len());
     let mut result = String::with_capacity(text.len() + spans.len() * 8);
     let mut copied = 0;
     for span in spans {
         let quote = span.wrap.as_ref().map_or("", |wrap| &text[wrap.clone()]);
         result.push_str(&text[copied..span.range.start]);
-        for part in [quote, PLACEHOLDER, span.kind, "]", quote] {
-            result.push_str(part);
-        }
+        let start = result.len();
+        result.push_str(quote);
+        result.push_str(&placeholder(span.kind, &text[span.range.clone()], key));
+        result.push_str(quote);
+        places.push(start..result.len());
         copied = span.range.end;
-        hits.add(span.kind);
+        hits.add(span.kind, span.rule);
     }
     result.push_str(&text[copied..]);
-    result
+    (result, places)
 }

@@ -4,11 +4,13 @@
 //! The words are data and stand in `rules.toml`. Values that name something instead of being it (a variable, a call,
 //! a path, an identifier, a placeholder) are no secrets, and neither is what reads like words of a language.
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
+use aho_corasick::AhoCorasick;
 use serde::Deserialize;
 
 use super::pairs::{self, Pair, Separator};
-use super::quotes::VALUE_REACH;
+use super::quotes::{VALUE_REACH, unescaped};
 
 /// The words of keys, as `rules.toml` has them: lower case, without separators.
 #[derive(Debug, Default, Deserialize)]
@@ -26,8 +28,13 @@ pub(super) struct KeyWords {
     describing: HashSet<String>,
     /// A key with this word anywhere is public.
     public: HashSet<String>,
+    /// Words that label a password, or say something of it.
+    label: HashSet<String>,
     /// A value that contains one of these stands for another one.
     placeholder: Vec<String>,
+    /// All of them in one automaton, made when first used.
+    #[serde(skip)]
+    placeholders: OnceLock<AhoCorasick>,
     /// Values that begin so are identifiers or ciphertext.
     identifier: Vec<String>,
 }
@@ -61,7 +68,7 @@ impl KeyWords {
     /// Grades a pair of `text`.
     pub(super) fn grade(&self, text: &str, pair: &Pair) -> Option<Found> {
         let key = text.get(pair.key.clone())?;
-        let value = text.get(pair.value.clone())?;
+        let value = &*unescaped(text.get(pair.value.clone())?);
         if value.len() < 5 || value.len() >= VALUE_REACH {
             return None;
         }
@@ -74,7 +81,9 @@ impl KeyWords {
                 is_password(value, false) && is_mixed(value) && value.len() >= 8 && !is_slug(value)
             }
             (Promise::Password, _) => {
-                is_password(value, pair.quoted) || is_token(value, pair.quoted, Strictness::Secret)
+                is_password(value, pair.quoted)
+                    || is_token(value, pair.quoted, Strictness::Secret)
+                    || (pair.quoted && self.is_plain_password(value))
             }
             (Promise::Secret, Separator::Blank) if pair.scheme => {
                 is_token(value, pair.quoted, Strictness::Scheme)
@@ -110,6 +119,22 @@ impl KeyWords {
         self.grade(&text, &pair)
     }
 
+    /// A word that says that what follows names or describes something, or is public.
+    pub(super) fn describes(&self, word: &str) -> bool {
+        let word = word.to_ascii_lowercase();
+        self.describing.contains(&word) || self.public.contains(&word)
+    }
+
+    fn holds_placeholder(&self, value: &str) -> bool {
+        let words = self.placeholders.get_or_init(|| {
+            AhoCorasick::builder()
+                .ascii_case_insensitive(true)
+                .build(&self.placeholder)
+                .expect("a few short words are not too many")
+        });
+        words.is_match(value)
+    }
+
     fn promise(&self, key: &str) -> Option<Promise> {
         if self
             .exact
@@ -122,16 +147,9 @@ impl KeyWords {
         if self.describing.contains(last) || words.iter().any(|word| self.public.contains(word)) {
             return None;
         }
-        let joined = words.windows(2).map(|pair| pair.concat());
-        let candidates: Vec<String> = words.iter().cloned().chain(joined).collect();
-        let holds = |set: &HashSet<String>| {
-            candidates.iter().any(|word| {
-                set.contains(word)
-                    || set
-                        .iter()
-                        .any(|known| known.len() >= 5 && word.ends_with(known.as_str()))
-            })
-        };
+        let joined: Vec<String> = words.windows(2).map(|pair| pair.concat()).collect();
+        let holds =
+            |set: &HashSet<String>| words.iter().chain(&joined).any(|word| ends_in(word, set));
         if holds(&self.password) {
             Some(Promise::Password)
         } else if holds(&self.secret) {
@@ -139,6 +157,19 @@ impl KeyWords {
         } else {
             holds(&self.hint).then_some(Promise::Hint)
         }
+    }
+
+    /// Words run together in small letters, in quotes after the key: a poor password, unless they are a label of it.
+    fn is_plain_password(&self, value: &str) -> bool {
+        let plain = |b: u8| b.is_ascii_lowercase() || b == b'_';
+        value.len() >= 8
+            && value.bytes().all(plain)
+            && !value.split('_').any(|part| {
+                self.label.contains(part)
+                    || self.password.contains(part)
+                    || self.secret.contains(part)
+                    || self.describing.contains(part)
+            })
     }
 
     /// A variable, a call, a mask, a path, an example.
@@ -150,7 +181,6 @@ impl KeyWords {
             unquoted.as_bytes()
         };
         let first = bytes[0];
-        let lower = value.to_ascii_lowercase();
         let named = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
         let variable = first == b'$'
             && bytes
@@ -174,13 +204,17 @@ impl KeyWords {
                 .identifier
                 .iter()
                 .any(|prefix| value.starts_with(prefix.as_str()))
-            || self
-                .placeholder
-                .iter()
-                .any(|word| lower.contains(word.as_str()))
+            || self.holds_placeholder(value)
             || (!quoted && is_code(bytes))
             || is_pattern(value)
     }
+}
+
+/// The word is known, or ends in a known one that is long enough to stand without a separator.
+fn ends_in(word: &str, known: &HashSet<String>) -> bool {
+    const LONG: usize = 5;
+    known.contains(word)
+        || (1..word.len().saturating_sub(LONG - 1)).any(|start| known.contains(&word[start..]))
 }
 
 /// `apiKey2`, `API_KEY` → `api`, `key`. Digits end a word and are dropped.
@@ -270,6 +304,12 @@ fn is_token(value: &str, quoted: bool, strictness: Strictness) -> bool {
         Strictness::Hint => 3.2,
     };
     entropy(bytes) >= floor
+}
+
+/// Whether a value looks random enough for a place where a token is expected, without a key of its own.
+pub(super) fn is_token_after(value: &str) -> bool {
+    is_mixed(value) && is_token(value, false, Strictness::Secret)
+        || value.len() >= 20 && is_token(value, false, Strictness::Hint)
 }
 
 /// Bits of information per byte, as far as the value itself tells.
@@ -364,7 +404,7 @@ fn is_mixed(value: &str) -> bool {
     value.bytes().any(|b| b.is_ascii_digit()) && value.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
-fn is_uuid(bytes: &[u8]) -> bool {
+pub(super) fn is_uuid(bytes: &[u8]) -> bool {
     bytes.len() == 36
         && bytes.iter().enumerate().all(|(at, b)| match at {
             8 | 13 | 18 | 23 => *b == b'-',
@@ -401,9 +441,10 @@ fn is_code(bytes: &[u8]) -> bool {
 
 /// A regular expression or a format string.
 fn is_pattern(value: &str) -> bool {
-    [
+    const SIGNS: [&str; 14] = [
         "[^", "(?", "]+", "]*", "]{", "\\d", "\\s", "\\w", "{{", "${", "$(", "<%", "%s", "{}",
-    ]
-    .iter()
-    .any(|sign| value.contains(sign))
+    ];
+    // Most values have none of these.
+    let may = |b: u8| matches!(b, b'[' | b'(' | b']' | b'\\' | b'{' | b'$' | b'<' | b'%');
+    value.bytes().any(may) && SIGNS.iter().any(|sign| value.contains(sign))
 }

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::{
 
 use super::{
     Hits, Redactor,
-    engine::{BINARY_TYPE, DEPTH_TYPE},
+    engine::{BINARY_TYPE, DEPTH_TYPE, Scope},
     policy::Verdict,
     spans::PLACEHOLDER,
 };
@@ -25,6 +25,7 @@ pub(super) fn request(redactor: &Redactor, mut request: Request) -> Request {
     let mut walk = Walk {
         redactor,
         event: String::new(),
+        scope: Scope::All,
         hits: Hits::default(),
     };
     match &mut request {
@@ -75,6 +76,8 @@ struct Walk<'r> {
     redactor: &'r Redactor,
     /// The event that the record at hand tells of, without prefix.
     event: String,
+    /// What is looked for in the attribute at hand.
+    scope: Scope,
     hits: Hits,
 }
 
@@ -194,8 +197,19 @@ impl Walk<'_> {
                 .verdict(&self.event, &attribute.key, as_text(value))
             {
                 Verdict::Pass => {}
-                Verdict::Drop(marker) => self.replace(value, marker),
+                Verdict::Drop(marker) => self.replace(value, marker, marker),
+                Verdict::SearchFormats => {
+                    self.scope = Scope::Formats;
+                    self.value(value, 0);
+                    self.text(&mut attribute.key);
+                    self.scope = Scope::All;
+                }
                 Verdict::Search => self.keyed(&mut attribute.key, value, 0),
+                Verdict::SearchSecrets => {
+                    self.scope = Scope::Secrets;
+                    self.keyed(&mut attribute.key, value, 0);
+                    self.scope = Scope::All;
+                }
             }
         }
     }
@@ -203,11 +217,13 @@ impl Walk<'_> {
     /// A value that has a key: the key may say what the value is.
     fn keyed(&mut self, key: &mut String, value: &mut AnyValue, depth: usize) {
         let secret = match (&self.redactor.engine, as_text(value)) {
-            (Some(engine), Some(text)) => engine.kind_by_key(key, text).map(str::to_owned),
+            (Some(engine), Some(text)) if self.scope != Scope::Formats => {
+                engine.kind_by_key(key, text)
+            }
             _ => None,
         };
         match secret {
-            Some(kind) => self.replace(value, &kind),
+            Some((kind, rule)) => self.replace(value, kind, rule),
             None => self.value(value, depth),
         }
         self.text(key);
@@ -216,7 +232,7 @@ impl Walk<'_> {
     fn value(&mut self, value: &mut AnyValue, depth: usize) {
         match &mut value.value {
             Some(Value::ArrayValue(_) | Value::KvlistValue(_)) if depth >= MAX_DEPTH => {
-                self.replace(value, DEPTH_TYPE)
+                self.replace(value, DEPTH_TYPE, DEPTH_TYPE)
             }
             Some(Value::StringValue(text)) => self.text(text),
             Some(Value::ArrayValue(array)) => array
@@ -236,7 +252,7 @@ impl Walk<'_> {
                     self.text(&mut text);
                     *bytes = text.into_bytes();
                 }
-                Err(_) => self.replace(value, BINARY_TYPE),
+                Err(_) => self.replace(value, BINARY_TYPE, BINARY_TYPE),
             },
             Some(
                 Value::BoolValue(_)
@@ -249,18 +265,22 @@ impl Walk<'_> {
     }
 
     fn text(&mut self, text: &mut String) {
-        let (redacted, hits) = self.redactor.redact_text(text);
+        let (redacted, hits) = self.redactor.search(text, self.scope);
         if let std::borrow::Cow::Owned(redacted) = redacted {
             *text = redacted;
-            self.hits.merge(hits);
+            self.hits.merge(&hits);
         }
     }
 
-    fn replace(&mut self, value: &mut AnyValue, kind: &str) {
-        let placeholder = format!("{PLACEHOLDER}{kind}]");
-        if as_text(value) != Some(placeholder.as_str()) {
+    fn replace(&mut self, value: &mut AnyValue, kind: &str, rule: &str) {
+        let secret = as_text(value).unwrap_or_default();
+        let placeholder = match &self.redactor.engine {
+            Some(engine) if !secret.starts_with(PLACEHOLDER) => engine.placeholder(kind, secret),
+            _ => format!("{PLACEHOLDER}{kind}]"),
+        };
+        if secret != placeholder {
             value.value = Some(Value::StringValue(placeholder));
-            self.hits.add(kind);
+            self.hits.add(kind, rule);
         }
     }
 
@@ -270,6 +290,7 @@ impl Walk<'_> {
             return;
         }
         let hits = std::mem::take(&mut self.hits);
+        self.redactor.tally.add(&hits);
         if !self.redactor.extras {
             return;
         }

@@ -1,0 +1,103 @@
+//! What the daemon says of itself passes the same rules as the records.
+
+use std::fs;
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde_json::Value;
+
+use crate::hot_reload::Edge;
+use crate::support::upstream::Upstream;
+
+const LOADED: &str = "the configuration was read again and is in force";
+
+fn token() -> String {
+    ["gh", "p_", "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA2bC4"].concat()
+}
+
+/// Answers every record with `status` and words that hold a token and a badge.
+async fn talkative(status: StatusCode) -> Upstream {
+    let badge = badge();
+    Upstream::judging(move |_| {
+        let words = format!("cannot log in with {} of \"{badge}\"", token());
+        Some((status, words).into_response())
+    })
+    .await
+}
+
+fn badge() -> String {
+    ["acme", "-", "4f9c2b7d81e6"].concat()
+}
+
+/// A rule for badges.
+fn rule(digits: usize) -> String {
+    format!(
+        "[[rule]]\nid = \"acme-badge\"\nkeywords = [\"acme-\"]\nregex = '(acme-[0-9a-f]{{{digits}}})'\n\
+         examples = [\"acme-{{+}}0123456789ab\"]\nnon_examples = [\"acme-0123\"]\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstreams_words_are_logged_without_their_secrets() {
+    for (format, status) in [
+        ("text", StatusCode::SERVICE_UNAVAILABLE),
+        ("json", StatusCode::BAD_REQUEST),
+    ] {
+        let upstream = talkative(status).await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let rules = directory.path().join("rules.toml");
+        fs::write(&rules, rule(12)).expect("writable");
+        let more = format!("[redact]\nrules = [\"{}\"]\n", rules.display());
+        let variables = [("FIELDPOST_LOG_FORMAT", format), ("FIELDPOST_LOG", "debug")];
+        let edge = Edge::start_with(&upstream.endpoint, &more, &variables).await;
+        assert_eq!(edge.post(1).await.expect("an answer"), StatusCode::OK);
+        let words = "cannot log in with [REDACTED:github-token] of ";
+        edge.wait_for_log(words, 1).await;
+        edge.wait_for_log("[REDACTED:acme-badge]", 1).await;
+        let log = fs::read_to_string(edge.path().join("log")).expect("a log");
+        assert!(!log.contains(&token()) && !log.contains(&badge()), "{log}");
+        if format == "json" {
+            for line in log.lines() {
+                let line: Value = serde_json::from_str(line).expect("each line is an object");
+                assert!(line["fields"]["message"].is_string(), "{line}");
+            }
+        }
+        edge.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_rules_are_watched_and_a_bad_one_leaves_the_old_in_force() {
+    let upstream = talkative(StatusCode::SERVICE_UNAVAILABLE).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let rules = directory.path().join("rules.toml");
+    let write = |text: &str| {
+        let beside = directory.path().join("rules.new");
+        fs::write(&beside, text).expect("writable");
+        fs::rename(beside, &rules).expect("writable");
+    };
+    // At the start, a bad rule is told and the edge runs.
+    write(&rule(13));
+    let more = format!("[redact]\nrules = [\"{}\"]\n", rules.display());
+    let edge = Edge::start_with(&upstream.endpoint, &more, &[]).await;
+    let told = format!(
+        "{}:1: rule acme-badge: example 1 is not found",
+        rules.display()
+    );
+    edge.wait_for_log(&told, 1).await;
+    edge.wait_for_log("the other rules are in force", 1).await;
+
+    write(&rule(12));
+    edge.wait_for_log(LOADED, 1).await;
+    // A bad rule in the place of one that is in force would let its secrets out.
+    write(&rule(13));
+    edge.wait_for_log("the old one stays in force", 1).await;
+    edge.wait_for_log(&told, 2).await;
+    write("[[rule]\n");
+    edge.wait_for_log("the old one stays in force", 2).await;
+    edge.wait_for_log("rules.toml:1: the rules are not valid TOML", 1)
+        .await;
+    assert_eq!(edge.post(1).await.expect("an answer"), StatusCode::OK);
+    edge.wait_for_log("[REDACTED:acme-badge]", 1).await;
+    edge.stop().await;
+}
