@@ -196,3 +196,86 @@ fn a_text_that_costs_too_much_work_is_replaced_whole() {
     assert_eq!(after, "[REDACTED:budget]");
     assert_eq!(hits.by_type().collect::<Vec<_>>(), [("budget", 1)]);
 }
+
+#[test]
+fn a_random_value_after_a_providers_name_needs_no_sign() {
+    let value = ["7f3a", "9c1e", "5b8d", "2046", "aXkQ"].concat();
+    for notation in [
+        "shodan API KEY @",
+        "shodan-access-token-@",
+        "shodanSECRET=@",
+        "shodan @",
+        "the shodan secret key\\n@ is old",
+        "{\"note\": \"shodan token: \\\"@\\\"\"}",
+    ] {
+        let text = notation.replace('@', &value);
+        let (after, hits) = redactor().redact_text(&text);
+        assert_eq!(hits.total(), 1, "{text} became {after}");
+        let kind = hits.by_type().next().expect("one hit has one type").0;
+        assert_eq!(after, notation.replace('@', &format!("[REDACTED:{kind}]")));
+    }
+    for text in [
+        "shodan is a search engine for devices, see shodan.io/host/7f3a9c1e5b8d2046",
+        "shodan commit 7f3a9c1e5b8d20467f3a9c1e5b8d20467f3a9c1e",
+        "shodan version 2024-11-23T10:00:00",
+        "stripe 7f3a9c1e5b8d2046aXkQ is only a word here",
+    ] {
+        assert_eq!(redact(text), text);
+    }
+}
+
+#[test]
+fn the_data_of_a_kubernetes_secret_goes_whatever_its_keys() {
+    let value = ["YWRtaW46", "cGFzc3dv", "cmQ="].concat();
+    for manifest in [
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: a\ndata:\n  # note\n  extra: @\n",
+        "data:\n  .file: |\n    @\nkind: Secret\n",
+        "{\"kind\": \"Secret\", \"data\": {\"extra\": \"@\"}}",
+        "{\"out\": \"kind: Secret\\ndata:\\n  extra: @\\n\"}",
+    ] {
+        let after = redact(&manifest.replace('@', &value));
+        assert_eq!(after, manifest.replace('@', "[REDACTED:kubernetes-secret]"));
+    }
+    let other = format!("kind: ConfigMap\ndata:\n  extra: {value}\n");
+    assert_eq!(redact(&other), other);
+}
+
+#[test]
+fn signs_that_encoders_escape_are_part_of_the_secret() {
+    let parts = ["q7Zt1vNw", "Q2zT9xLm", "3Kq5Rt8s"];
+    for escape in ["\\/", "\\\\/", "\\u002b", "\\u003d"] {
+        let secret = parts.join(escape);
+        let text = format!("{{\"a\": \"api_token\\u003d{secret}\\u0026page=2\"}}");
+        assert_eq!(
+            redact(&text),
+            "{\"a\": \"api_token\\u003d[REDACTED:secret]\\u0026page=2\"}"
+        );
+    }
+}
+
+#[test]
+fn a_checksum_makes_a_doubtful_find_certain_and_its_absence_suppresses_nothing() {
+    // Too little entropy for the rule, but the CRC-32 of its random part in base 62 at its end.
+    let random = "ab".repeat(15);
+    let certain = ["ghp", "_", &random, &base62(crc(random.as_bytes()))].concat();
+    assert_eq!(redact(&certain), "[REDACTED:github-token]");
+    assert_eq!(redact(&github_token()), "[REDACTED:github-token]");
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
+    })
+}
+
+fn base62(mut number: u32) -> String {
+    let digits: Vec<char> = ('0'..='9').chain('A'..='Z').chain('a'..='z').collect();
+    let mut result = Vec::new();
+    for _ in 0..6 {
+        result.insert(0, digits[number as usize % 62]);
+        number /= 62;
+    }
+    result.into_iter().collect()
+}

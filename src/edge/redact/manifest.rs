@@ -101,7 +101,13 @@ fn entries(text: &[u8], range: Range<usize>, values: &mut Vec<Range<usize>>) -> 
         });
         let padding = run(text, start + length, end, |b| b == b'=');
         let value = start..start + length + padding;
-        if value.len() >= SHORTEST && value.len().is_multiple_of(4) && padding <= 2 {
+        // Not a bare number of JSON.
+        let number = |b: &u8| b.is_ascii_digit() || b"eE+".contains(b);
+        if value.len() >= SHORTEST
+            && value.len().is_multiple_of(4)
+            && padding <= 2
+            && !text[value.clone()].iter().all(number)
+        {
             values.push(value.clone());
         }
         // Whatever else the line holds.

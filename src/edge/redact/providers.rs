@@ -118,7 +118,8 @@ impl Providers {
         {
             return false;
         }
-        if keys.stands_for_another(secret, true) {
+        // A bare number of JSON could not become a placeholder without quotes.
+        if keys.stands_for_another(secret, true) || secret.parse::<f64>().is_ok() {
             return false;
         }
         if is_uuid(bytes) {

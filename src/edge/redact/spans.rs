@@ -94,10 +94,17 @@ pub(super) fn settle<'e>(
 /// Moves the start of a span out of an escape, and its ends out of characters.
 fn leave_escape(text: &str, range: &mut Range<usize>) {
     let bytes = text.as_bytes();
-    // `\n` before `pm_…` could as well be `\` and `npm_…`: the letter stays, as part of the escape.
-    let escaped = range.start > 0 && bytes[range.start - 1] == b'\\';
-    if escaped && b"nrtbfu\"/".contains(&bytes[range.start]) {
-        range.start += 1;
+    if range.start > 0 && bytes[range.start - 1] == b'\\' {
+        while bytes.get(range.start) == Some(&b'\\') && range.start < range.end {
+            range.start += 1;
+        }
+        // `\n` before `pm_…` could as well be `\` and `npm_…`: the letter stays, as part of the escape.
+        range.start += match bytes.get(range.start) {
+            Some(b'u') => 5,
+            Some(letter) if b"nrtbf\"/".contains(letter) => 1,
+            _ => 0,
+        };
+        range.start = range.start.min(range.end);
     }
     *range = whole_characters(text, range.clone());
 }

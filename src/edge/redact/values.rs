@@ -382,8 +382,15 @@ fn is_common(first: u8, second: u8) -> bool {
     table[usize::from(first - b'a')] & (1 << (second - b'a')) != 0
 }
 
-/// `0.11.2`, `rc0.15.0_20231217`: two dots between digits.
+/// `0.11.2`, `rc0.15.0_20231217`: two dots between digits; or a date.
 fn is_version(value: &str) -> bool {
+    let date = |w: &[u8]| w.iter().all(|b| b.is_ascii_digit());
+    if let [year @ .., b'-', month, month_2, b'-', _, _] = &value.as_bytes()[..value.len().min(10)]
+        && date(year)
+        && date(&[*month, *month_2])
+    {
+        return true;
+    }
     let dots = value
         .as_bytes()
         .windows(3)

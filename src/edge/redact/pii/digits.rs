@@ -3,7 +3,10 @@ use std::ops::Range;
 
 use super::{Item, PiiKind, address, context, holds, phone, stands_alone};
 use crate::edge::redact::checksum::{luhn, mod_97};
+use crate::edge::redact::quotes::own_slashes;
 
+/// How far a list of numbers may reach back, in bytes.
+const LIST_REACH: usize = 256;
 /// Bytes looked at together for a digit.
 const BLOCK: usize = 32;
 
@@ -119,11 +122,27 @@ fn card(text: &[u8], run: Range<usize>) -> Option<Item> {
     if whole && (key.ends_with(b"id") || key.ends_with(b"uuid")) {
         return None;
     }
+    let wrap = match whole.then(|| place(text, &range)) {
+        None | Some(Place::Text) => None,
+        Some(Place::JsonNumber(quote)) => Some(quote),
+        Some(Place::Unclear) => return None,
+    };
     Some(Item {
         kind: PiiKind::Card,
-        wrap: whole.then(|| bare_value_quote(text, &range)).flatten(),
         range,
+        wrap,
     })
+}
+
+/// Where a number stands.
+enum Place {
+    /// In text, or in a string.
+    Text,
+    /// A bare value of JSON; the quote after its key.
+    JsonNumber(Range<usize>),
+    /// A value of JSON or the beginning of a string, which only the whole document could tell. The number stays:
+    /// either guess could break the document.
+    Unclear,
 }
 
 /// Begins as the numbers of a card network do, and is as long.
@@ -146,31 +165,35 @@ fn is_issued(digits: &[u8]) -> bool {
     }
 }
 
-/// `"pan": 4…,`: the quote after the key, when the number is a bare value of JSON.
-fn bare_value_quote(text: &[u8], number: &Range<usize>) -> Option<Range<usize>> {
-    let blank = |b: &u8| b.is_ascii_whitespace();
-    let back = |from: usize| {
-        from - text[from.saturating_sub(16)..from]
-            .iter()
-            .rev()
-            .take_while(|b| blank(b))
-            .count()
+/// `"pan": 4…,` and `"pans": [4…, 5…]` have bare numbers.
+fn place(text: &[u8], number: &Range<usize>) -> Place {
+    let back = |from: usize, test: fn(&u8) -> bool| {
+        let reach = &text[from.saturating_sub(LIST_REACH)..from];
+        from - reach.iter().rev().take_while(|b| test(b)).count()
     };
-    let colon = back(number.start);
-    if colon == 0 || text[colon - 1] != b':' {
-        return None;
+    let blank = u8::is_ascii_whitespace;
+    let last = |end: usize| end.checked_sub(1).map(|at| text[at]);
+    let after = text[number.end..].iter().find(|b| !b.is_ascii_whitespace());
+    let mut value = back(number.start, blank);
+    let list = back(value, |b| b.is_ascii_digit() || b", \t\r\n.-".contains(b));
+    if last(list) == Some(b'[') {
+        value = back(list - 1, blank);
     }
-    let quote = back(colon - 1);
-    if quote == 0 || text[quote - 1] != b'"' {
-        return None;
+    if last(value) != Some(b':') || !after.is_none_or(|b| b",}]".contains(b)) {
+        return Place::Text;
     }
-    let slashes = text[quote.saturating_sub(64)..quote - 1]
-        .iter()
-        .rev()
-        .take_while(|b| **b == b'\\')
-        .count();
-    let own = crate::edge::redact::quotes::own_slashes(slashes);
-    Some(quote - 1 - own..quote)
+    let quote = back(value - 1, blank);
+    if last(quote) != Some(b'"') {
+        return Place::Text;
+    }
+    let slashes = quote - 1 - back(quote - 1, |b| *b == b'\\');
+    let own = own_slashes(slashes);
+    let key = last(quote - 1 - slashes);
+    if own == slashes && key.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        Place::JsonNumber(quote - 1 - own..quote)
+    } else {
+        Place::Unclear
+    }
 }
 
 /// An international bank account number, whole or in groups of four.
