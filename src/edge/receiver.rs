@@ -3,6 +3,7 @@
 //! Every path that ends in a signal's suffix, and `/`, takes records by POST. A record is durable
 //! before its request is answered with 200.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,18 +14,21 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::Semaphore;
 
 use crate::http::otlp::{Exchange, Refusal};
 use crate::http::{BodyLimits, Limits, discard_body};
+use crate::otlp::decode::Decoded;
 use crate::otlp::route::Target;
 use crate::otlp::{self, Signal, reply::PartialSuccess};
 use crate::reload::Swap;
 
 use super::config::{Config, Listen};
 use super::guard::Guard;
-use super::owner::Connection;
+use super::owner::{Connection, Owner};
 use super::pipeline::Pipeline;
 use super::queue::{AppendError, Queue};
+use super::redact::Redacted;
 
 /// What is let in.
 pub(super) struct Door {
@@ -78,6 +82,16 @@ struct Receiver {
     discarded: AtomicU64,
     pipeline: Arc<Pipeline>,
     queue: Queue,
+    /// One for each core. More requests at a time would be ready no sooner, and take memory meanwhile.
+    workers: Arc<Semaphore>,
+}
+
+/// What is left of a request once it is decoded and redacted.
+struct Processed {
+    signal: Signal,
+    rejected: usize,
+    /// `None` when there is nothing to keep.
+    records: Option<Redacted>,
 }
 
 /// The routes of the localhost endpoint.
@@ -87,6 +101,9 @@ pub(super) fn router(door: Arc<Swap<Door>>, pipeline: Arc<Pipeline>, queue: Queu
         discarded: AtomicU64::new(0),
         pipeline,
         queue,
+        workers: Arc::new(Semaphore::new(
+            std::thread::available_parallelism().map_or(1, NonZero::get),
+        )),
     };
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -103,7 +120,7 @@ async fn receive(
     // The same for all of a request, whatever is reloaded meanwhile.
     let door = receiver.door.load();
     match door.admit(&head) {
-        Ok(exchange) => receiver.take(exchange, &door, &connection, body).await,
+        Ok(exchange) => receiver.take(exchange, door, &connection, body).await,
         Err(refusal) => {
             discard_body(body).await;
             refusal.into_response()
@@ -123,25 +140,66 @@ impl Drop for Receiver {
 impl Receiver {
     /// Answers once the records are durable.
     async fn take(
-        &self,
+        self: Arc<Self>,
         exchange: Exchange,
-        door: &Door,
+        door: Arc<Door>,
         connection: &Connection,
         body: Body,
     ) -> Response {
-        let decoded = match exchange.read(body, door.body).await {
-            Ok(decoded) => decoded,
+        let body = match exchange.receive(body, door.body).await {
+            Ok(body) => body,
             Err(refusal) => return refusal.into_response(),
         };
-        let signal = decoded.request.signal();
-        if !door.signals.contains(&signal) {
-            self.discard(&decoded.request);
-        } else if decoded.request.record_count() > 0
-            && let Err(refusal) = self.append(decoded.request, connection).await
+        let owner = connection.owner().await.cloned();
+        let permit = Arc::clone(&self.workers).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let receiver = Arc::clone(&self);
+        let processing = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            receiver.process(exchange, &door, &body, owner.as_ref())
+        });
+        // Whatever goes wrong while redacting, nothing unredacted goes on from here.
+        let processed = processing.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request was refused: its records could not be processed");
+            let refusal = Refusal::unavailable("the records could not be processed");
+            Err(refusal)
+        });
+        let Processed {
+            signal,
+            rejected,
+            records,
+        } = match processed {
+            Ok(processed) => processed,
+            Err(refusal) => return exchange.refuse(refusal),
+        };
+        if let Some(records) = records
+            && let Err(refusal) = self.append(records).await
         {
             return exchange.refuse(refusal);
         }
-        exchange.accept(signal, &PartialSuccess::unreadable(decoded.rejected))
+        exchange.accept(signal, &PartialSuccess::unreadable(rejected))
+    }
+
+    fn process(
+        &self,
+        exchange: Exchange,
+        door: &Door,
+        body: &[u8],
+        owner: Option<&Owner>,
+    ) -> Result<Processed, Refusal> {
+        let Decoded { request, rejected } = exchange.decode(body, door.body)?;
+        let signal = request.signal();
+        let records = if !door.signals.contains(&signal) {
+            self.discard(&request);
+            None
+        } else {
+            (request.record_count() > 0).then(|| self.pipeline.process_from(request, owner))
+        };
+        Ok(Processed {
+            signal,
+            rejected,
+            records,
+        })
     }
 
     /// A client whose signal nobody wants is told that all is well: it would only send it again.
@@ -157,17 +215,8 @@ impl Receiver {
         }
     }
 
-    async fn append(&self, request: otlp::Request, connection: &Connection) -> Result<(), Refusal> {
-        let pipeline = Arc::clone(&self.pipeline);
-        let owner = connection.owner().await.cloned();
-        let processing =
-            tokio::task::spawn_blocking(move || pipeline.process_from(request, owner.as_ref()));
-        // Whatever goes wrong while redacting, nothing unredacted goes on from here.
-        let redacted = processing.await.map_err(|error| {
-            tracing::error!(%error, "a request was refused: its records could not be processed");
-            Refusal::unavailable("the records could not be processed")
-        })?;
-        let appended = self.queue.append(redacted).await;
+    async fn append(&self, records: Redacted) -> Result<(), Refusal> {
+        let appended = self.queue.append(records).await;
         appended.map(drop).map_err(|error| match error {
             AppendError::Full => {
                 tracing::warn!("a request was refused: the queue is full");
