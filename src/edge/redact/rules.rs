@@ -122,6 +122,9 @@ enum Edges {
 }
 
 /// A rule, ready to be tried.
+/// Memory for the fastest kind of search, for each rule.
+const ONE_PASS_BYTES: usize = 64 << 10;
+
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) id: String,
@@ -189,7 +192,9 @@ impl Rule {
             .configure(
                 meta::Config::new()
                     .utf8_empty(false)
-                    .nfa_size_limit(Some(4 << 20)),
+                    .nfa_size_limit(Some(4 << 20))
+                    // A rule that counts to hundreds would take half a megabyte for it.
+                    .onepass_size_limit(Some(ONE_PASS_BYTES)),
             )
             .build(&expression)
             .map_err(|error| RuleError::Expression {
