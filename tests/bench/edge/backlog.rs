@@ -5,8 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::daemon::Edge;
-use super::load::Load;
-use super::requests::RECORDS;
+use super::load::{Load, RECORDS};
 use super::table::{Row, Table, mebibytes};
 use super::upstream::NullUpstream;
 

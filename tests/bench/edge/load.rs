@@ -7,7 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::requests;
+use super::records::Generator;
+
+/// Records in one request.
+pub(crate) const RECORDS: usize = 50;
+
+/// Length of a record, as JSON.
+const RECORD_BYTES: usize = 1000;
 
 /// Requests that are different; they are posted one after another, again and again.
 const DIFFERENT: usize = 128;
@@ -28,7 +34,8 @@ pub(crate) struct Done {
 
 impl Load {
     pub(crate) fn new(port: u16) -> Load {
-        let bodies: Vec<String> = (0..DIFFERENT).map(requests::body).collect();
+        let mut records = Generator::new(1, RECORD_BYTES);
+        let bodies: Vec<String> = (0..DIFFERENT).map(|_| records.request(RECORDS)).collect();
         let body_bytes = bodies.iter().map(String::len).sum::<usize>() / DIFFERENT;
         let request = |body: &String| {
             format!(

@@ -18,7 +18,8 @@ mod daemon;
 mod disk;
 mod load;
 mod queue;
-mod requests;
+#[path = "../records.rs"]
+mod records;
 mod table;
 mod upstream;
 
@@ -27,7 +28,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use daemon::{Edge, Meter};
-use load::Load;
+use load::{Load, RECORDS};
 use table::{Row, Table, mebibytes, millis};
 use upstream::NullUpstream;
 
@@ -140,7 +141,7 @@ fn full_load(_: &Plan, directory: &Path, table: &mut Table) {
     edge.forget_peak();
     let done = load.closed(CONNECTIONS, Duration::from_secs(10));
     let peak = edge.peak();
-    let sent = u64::from(done.requests()) * requests::RECORDS as u64;
+    let sent = u64::from(done.requests()) * RECORDS as u64;
     // What the edge still has to forward belongs to what these records cost.
     upstream.wait_until_quiet();
     let used = Meter::read(&edge).since(&before);
@@ -153,8 +154,8 @@ fn full_load(_: &Plan, directory: &Path, table: &mut Table) {
         upstream.stored_bytes_per_request(),
         Duration::from_secs(4),
     );
-    let rate = done.rate() * requests::RECORDS as f64;
-    let floor_rate = floor.rate() * requests::RECORDS as f64;
+    let rate = done.rate() * RECORDS as f64;
+    let floor_rate = floor.rate() * RECORDS as f64;
     table.add(
         Row::new(
             "closed loop, forwarding at the same time",

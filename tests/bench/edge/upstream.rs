@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use super::load::content_length;
-use super::requests::RECORDS;
+use super::load::{RECORDS, content_length};
 
 /// A server on a port of its own, for as long as the process runs.
 pub(crate) struct NullUpstream {
