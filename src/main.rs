@@ -2,6 +2,10 @@
 
 mod cli;
 
+/// Gives memory back that glibc's allocator keeps, and takes less time. `.cargo/config.toml` sets it up.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -9,6 +9,7 @@ pub mod route;
 pub mod compression;
 pub mod decode;
 pub mod lenient;
+mod logs_json;
 pub mod json;
 pub mod reply;
 

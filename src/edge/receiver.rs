@@ -3,6 +3,7 @@
 //! Every path that ends in a signal's suffix, and `/`, takes records by POST. A record is durable
 //! before its request is answered with 200. `/healthz`, `/readyz` and `/metrics` say how the edge is.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::Semaphore;
 
 use crate::http::otlp::{Exchange, Refusal};
 use crate::http::{BodyLimits, Limits, discard_body};
+use crate::otlp::decode::Decoded;
 use crate::otlp::route::Target;
 use crate::otlp::{self, Signal, reply::PartialSuccess};
 use crate::reload::Swap;
@@ -28,6 +31,8 @@ use super::owner::{Connection, Owner};
 use super::pipeline::Pipeline;
 use super::queue::AppendError;
 use super::quota::Quota;
+use super::redact::Redacted;
+use super::tail::Line;
 
 /// What is let in.
 pub(super) struct Door {
@@ -81,6 +86,18 @@ struct Receiver {
     door: Arc<Swap<Door>>,
     pipeline: Arc<Pipeline>,
     inside: Arc<Inside>,
+    /// One for each core. More requests at a time would be ready no sooner, and take memory meanwhile.
+    workers: Arc<Semaphore>,
+}
+
+/// What is left of a request once it is decoded and redacted.
+struct Processed {
+    signal: Signal,
+    rejected: usize,
+    /// `None` when there is nothing to keep.
+    records: Option<Redacted>,
+    /// The same for those who watch.
+    lines: Vec<Line>,
 }
 
 /// The routes of the localhost endpoint.
@@ -93,6 +110,9 @@ pub(super) fn router(
         door,
         pipeline,
         inside,
+        workers: Arc::new(Semaphore::new(
+            std::thread::available_parallelism().map_or(1, NonZero::get),
+        )),
     };
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -133,7 +153,11 @@ async fn receive(
     // The same for all of a request, whatever is reloaded meanwhile.
     let door = receiver.door.load();
     let (signal, response) = match door.admit(&head) {
-        Ok(exchange) => receiver.take(exchange, &door, &connection, body).await,
+        Ok(exchange) => {
+            Arc::clone(&receiver)
+                .take(exchange, door, &connection, body)
+                .await
+        }
         Err(refusal) => {
             discard_body(body).await;
             (None, refusal.into_response())
@@ -155,9 +179,9 @@ impl Drop for Receiver {
 impl Receiver {
     /// Answers once the records are durable. Says which signal they are of, where that became known.
     async fn take(
-        &self,
+        self: Arc<Self>,
         exchange: Exchange,
-        door: &Door,
+        door: Arc<Door>,
         connection: &Connection,
         body: Body,
     ) -> (Option<Signal>, Response) {
@@ -167,23 +191,73 @@ impl Receiver {
             discard_body(body).await;
             return (None, exchange.refuse(self.refuse_account(uid, wait)));
         }
-        let decoded = match exchange.read(body, door.body).await {
-            Ok(decoded) => decoded,
+        let body = match exchange.receive(body, door.body).await {
+            Ok(body) => body,
             Err(refusal) => return (None, refusal.into_response()),
         };
-        let records = decoded.request.record_count() + decoded.rejected;
-        door.quota
-            .charge(uid, records, decoded.bytes, Instant::now());
-        let signal = decoded.request.signal();
-        if !door.signals.contains(&signal) {
-            self.discard(&decoded.request);
-        } else if decoded.request.record_count() > 0
-            && let Err(refusal) = self.append(decoded.request, owner).await
+        let owner = owner.cloned();
+        let permit = Arc::clone(&self.workers).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let receiver = Arc::clone(&self);
+        let processing = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            receiver.process(exchange, &door, &body, owner.as_ref())
+        });
+        // Whatever goes wrong while redacting, nothing unredacted goes on from here.
+        let processed = processing.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request was refused: its records could not be processed");
+            let refusal = Refusal::unavailable("the records could not be processed");
+            Err(refusal)
+        });
+        let Processed {
+            signal,
+            rejected,
+            records,
+            lines,
+        } = match processed {
+            Ok(processed) => processed,
+            Err(refusal) => return (None, exchange.refuse(refusal)),
+        };
+        if let Some(records) = records
+            && let Err(refusal) = self.append(records, lines).await
         {
             return (Some(signal), exchange.refuse(refusal));
         }
-        let partial = PartialSuccess::unreadable(decoded.rejected);
+        let partial = PartialSuccess::unreadable(rejected);
         (Some(signal), exchange.accept(signal, &partial))
+    }
+
+    fn process(
+        &self,
+        exchange: Exchange,
+        door: &Door,
+        body: &[u8],
+        owner: Option<&Owner>,
+    ) -> Result<Processed, Refusal> {
+        let Decoded {
+            request,
+            rejected,
+            bytes,
+        } = exchange.decode(body, door.body)?;
+        let uid = owner.map(|owner| owner.uid);
+        let count = request.record_count();
+        door.quota
+            .charge(uid, count + rejected, bytes, Instant::now());
+        let signal = request.signal();
+        let mut processed = Processed {
+            signal,
+            rejected,
+            records: None,
+            lines: Vec::new(),
+        };
+        if !door.signals.contains(&signal) {
+            self.discard(&request);
+        } else if count > 0 {
+            let records = self.pipeline.process_from(request, owner);
+            processed.lines = self.inside.tail.lines(records.request());
+            processed.records = Some(records);
+        }
+        Ok(processed)
     }
 
     /// A client whose signal nobody wants is told that all is well: it would only send it again.
@@ -211,23 +285,11 @@ impl Receiver {
         Refusal::too_many(wait, message)
     }
 
-    async fn append(&self, request: otlp::Request, owner: Option<&Owner>) -> Result<(), Refusal> {
-        let pipeline = Arc::clone(&self.pipeline);
-        let owner = owner.cloned();
-        let tail = self.inside.tail.clone();
-        let processing = tokio::task::spawn_blocking(move || {
-            let redacted = pipeline.process_from(request, owner.as_ref());
-            (tail.lines(redacted.request()), redacted)
-        });
-        // Whatever goes wrong while redacting, nothing unredacted goes on from here.
-        let (lines, redacted) = processing.await.map_err(|error| {
-            tracing::error!(%error, "a request was refused: its records could not be processed");
-            Refusal::unavailable("the records could not be processed")
-        })?;
-        let (signal, records) = (redacted.signal(), redacted.record_count() as u64);
-        let appended = self.inside.queue.append(redacted).await;
+    async fn append(&self, records: Redacted, lines: Vec<Line>) -> Result<(), Refusal> {
+        let (signal, count) = (records.signal(), records.record_count() as u64);
+        let appended = self.inside.queue.append(records).await;
         let intake = &self.inside.intake;
-        intake.appended(signal, records, appended.as_ref().err());
+        intake.appended(signal, count, appended.as_ref().err());
         if appended.is_ok() {
             self.inside.tail.show(lines);
         }

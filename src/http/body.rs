@@ -19,6 +19,9 @@ const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a body that nobody wants.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Largest length that is believed before it has come.
+const MAX_CLAIMED: usize = 256 << 10;
+
 /// What a body may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
@@ -98,7 +101,9 @@ async fn read_pieces(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
     if declared > limit as u64 {
         return Err(BodyError::TooLarge { limit });
     }
-    let mut collected = BytesMut::new();
+    // Made in one piece where it is small; what a peer only claims takes no memory.
+    let claimed = usize::try_from(declared).unwrap_or(limit);
+    let mut collected = BytesMut::with_capacity(claimed.min(MAX_CLAIMED));
     loop {
         let frame = tokio::time::timeout(PIECE_TIMEOUT, body.frame())
             .await

@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 
 use super::body::{BodyError, BodyLimits, read_body};
 use crate::otlp::compression::{Coding, InflateError};
@@ -64,32 +65,46 @@ impl Exchange {
         })
     }
 
-    /// Reads, inflates and decodes the body.
+    /// Reads and decodes the body, off the threads that serve connections.
+    ///
+    /// # Errors
+    /// Those of [`Exchange::receive`] and [`Exchange::decode`].
+    #[cfg(feature = "central")]
+    pub async fn read(self, body: Body, limits: BodyLimits) -> Result<Decoded, Refusal> {
+        let body = self.receive(body, limits).await?;
+        tokio::task::spawn_blocking(move || self.decode(&body, limits))
+            .await
+            .unwrap_or_else(|_| Err(Refusal::unavailable("decoding failed")))
+    }
+
+    /// Reads the body, as it comes.
     ///
     /// # Errors
     /// 413, 408 or 400.
-    pub async fn read(self, body: Body, limits: BodyLimits) -> Result<Decoded, Refusal> {
-        let body = read_body(body, limits)
-            .await
-            .map_err(|error| self.refuse_body(&error))?;
-        let decoding = tokio::task::spawn_blocking(move || {
-            let inflated = self
-                .coding
-                .inflate(&body, limits.inflated(body.len()))
-                .map_err(|error| {
-                    let status = match error {
-                        InflateError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                        InflateError::Corrupt(_) => StatusCode::BAD_REQUEST,
-                    };
-                    Refusal::new(status, error.to_string()).in_encoding(self.encoding)
-                })?;
-            decode(self.target, self.encoding, &inflated).map_err(|error| {
-                Refusal::new(StatusCode::BAD_REQUEST, error.to_string()).in_encoding(self.encoding)
-            })
-        });
-        decoding
-            .await
-            .unwrap_or_else(|_| Err(Refusal::unavailable("decoding failed")))
+    pub async fn receive(self, body: Body, limits: BodyLimits) -> Result<Bytes, Refusal> {
+        let received = read_body(body, limits).await;
+        received.map_err(|error| self.refuse_body(&error))
+    }
+
+    /// Inflates and decodes a body that was read within `limits`. Takes its time: not for the runtime's
+    /// own threads.
+    ///
+    /// # Errors
+    /// 413 or 400.
+    pub fn decode(self, body: &[u8], limits: BodyLimits) -> Result<Decoded, Refusal> {
+        let inflated = self
+            .coding
+            .inflate(body, limits.inflated(body.len()))
+            .map_err(|error| {
+                let status = match error {
+                    InflateError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                    InflateError::Corrupt(_) => StatusCode::BAD_REQUEST,
+                };
+                Refusal::new(status, error.to_string()).in_encoding(self.encoding)
+            })?;
+        decode(self.target, self.encoding, &inflated).map_err(|error| {
+            Refusal::new(StatusCode::BAD_REQUEST, error.to_string()).in_encoding(self.encoding)
+        })
     }
 
     /// The 200 for what was stored.

@@ -1,6 +1,6 @@
 //! OTLP/JSON as clients really write it.
 //!
-//! The specification's JSON is read by `opentelemetry-proto`. What it refuses, and what clients and
+//! The specification's JSON is read by `logs_json` and `opentelemetry-proto`. What they refuse, and what clients and
 //! collectors nevertheless send (WIRE.md, section 1), is brought into the specification's form first:
 //! numbers as strings and strings as numbers, nulls, attribute maps, values of unknown kinds, lone
 //! UTF-16 surrogates, invalid UTF-8. A record that still cannot be read is left out and counted; one
@@ -64,7 +64,7 @@ pub(super) fn decode_json(target: Target, body: &[u8]) -> Result<Decoded, Decode
 
 fn strict(signal: Signal, text: &str) -> Result<Request, serde_json::Error> {
     Ok(match signal {
-        Signal::Logs => Request::Logs(serde_json::from_str(text)?),
+        Signal::Logs => Request::Logs(super::logs_json::decode(text)?),
         Signal::Metrics => Request::Metrics(serde_json::from_str(text)?),
         Signal::Traces => Request::Traces(serde_json::from_str(text)?),
     })

@@ -1,0 +1,115 @@
+//! The queue alone, without the daemon around it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use fieldpost::edge::queue::{Limits, Queue};
+use fieldpost::edge::redact::{RedactConfig, Redacted, Redactor};
+use fieldpost::otlp::Request;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+
+use super::disk;
+use super::load::Done;
+use super::table::{Row, Table, millis};
+
+const PRODUCERS: usize = 16;
+const VALUE_BYTES: usize = 20_000;
+const TIME: Duration = Duration::from_secs(4);
+
+/// Sixteen producers of 20 KB that cannot be compressed further.
+pub(crate) fn measure(directory: &Path, table: &mut Table) {
+    let floor = disk::closed(directory, PRODUCERS, VALUE_BYTES, TIME);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let queue = Queue::open(&directory.join("queue"), Limits::default()).expect("a fresh queue");
+    let done = runtime.block_on(append(&queue));
+    runtime.block_on(queue.close());
+    let again = disk::closed(directory, PRODUCERS, VALUE_BYTES, TIME);
+    // The disk's mood changes within seconds: the mean of before and after.
+    let floor_rate = (floor.rate() + again.rate()) / 2.0;
+    table.add(
+        Row::new(
+            "queue alone, 16 producers of 20 KB",
+            "≥ 0.60 of a plain file",
+            format!(
+                "{:.0} appends/s, {:.2} of it",
+                done.rate(),
+                done.rate() / floor_rate
+            ),
+        )
+        .floor(format!("{floor_rate:.0}")),
+    );
+    table.add(
+        Row::new(
+            "latency there, p50 and p99",
+            "",
+            format!(
+                "{}, {}",
+                millis(done.latency(0.5)),
+                millis(done.latency(0.99))
+            ),
+        )
+        .floor(format!(
+            "{}, {}",
+            millis(floor.latency(0.5)),
+            millis(floor.latency(0.99))
+        )),
+    );
+}
+
+async fn append(queue: &Queue) -> Done {
+    let start = Instant::now();
+    let producers: Vec<_> = (0..PRODUCERS)
+        .map(|producer| {
+            let (queue, records) = (queue.clone(), records(producer));
+            tokio::spawn(async move {
+                let mut latencies = Vec::new();
+                while start.elapsed() < TIME {
+                    let begun = Instant::now();
+                    queue
+                        .append(records.clone())
+                        .await
+                        .expect("the disk has space");
+                    latencies.push(begun.elapsed());
+                }
+                latencies
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for producer in producers {
+        all.extend(producer.await.expect("it does not panic"));
+    }
+    Done::new(all, start.elapsed())
+}
+
+/// One record that takes [`VALUE_BYTES`] once compressed: letters carry six bits each.
+fn records(seed: usize) -> Redacted {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let text = disk::noise(seed, VALUE_BYTES * 4 / 3)
+        .into_iter()
+        .map(|byte| char::from(LETTERS[usize::from(byte % 64)]))
+        .collect();
+    let record = LogRecord {
+        body: Some(AnyValue {
+            value: Some(Value::StringValue(text)),
+        }),
+        ..LogRecord::default()
+    };
+    let request = ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            scope_logs: vec![ScopeLogs {
+                log_records: vec![record],
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    };
+    let redactor = Redactor::new(&RedactConfig {
+        secrets: false,
+        ..RedactConfig::default()
+    })
+    .expect("the policy compiles");
+    redactor.redact(Request::Logs(request))
+}
