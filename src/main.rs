@@ -2,7 +2,7 @@
 
 mod cli;
 
-/// Gives memory back that glibc's allocator keeps, and takes less time. `.cargo/config.toml` sets it up.
+/// Gives memory back that glibc's allocator keeps. `.cargo/config.toml` sets it up.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -35,6 +35,9 @@ use upstream::NullUpstream;
 /// Connections that post at the same time.
 const CONNECTIONS: usize = 8;
 
+/// A name for the command line, and what measures it.
+type Part = (&'static str, fn(&Plan, &Path, &mut Table));
+
 /// What was asked for on the command line.
 struct Plan {
     long: bool,
@@ -56,7 +59,7 @@ fn main() {
     };
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("target is writable");
     let mut table = Table::new();
-    let parts: [(&str, fn(&Plan, &Path, &mut Table)); 5] = [
+    let parts: [Part; 5] = [
         ("idle", idle),
         ("latency", latency),
         ("load", full_load),
