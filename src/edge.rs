@@ -150,7 +150,13 @@ pub async fn run_reloading(
         directory: config.queue.directory.clone(),
         extras,
     };
-    let inside = Inside::new(fixed, queue.clone(), gauges, settings.clone());
+    let inside = Inside::new(
+        fixed,
+        Arc::clone(&pipeline),
+        queue.clone(),
+        gauges,
+        settings.clone(),
+    );
     let inside = Arc::new(inside);
     let door = Arc::new(Swap::new(Door::new(&config)?));
     let receiver = receiver::router(

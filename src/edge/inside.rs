@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::event::Timestamp;
 
 use super::Gauges;
 use super::intake::{Intake, Numbers};
 use super::link::{self, Link};
+use super::pipeline::Pipeline;
 use super::queue::{AppendError, Losses, Queue};
+use super::redact::Hits;
 use super::settings::Settings;
 use super::status::{self, Configuration, Parked, Requests, State, Status, Upstream};
 use super::tail::Tail;
@@ -26,6 +29,7 @@ pub(super) struct Inside {
     extras: bool,
     /// What was lost before the start.
     lost_before: Losses,
+    pipeline: Arc<Pipeline>,
     pub(super) queue: Queue,
     pub(super) intake: Intake,
     pub(super) tail: Tail,
@@ -43,7 +47,13 @@ pub(super) struct Fixed {
 }
 
 impl Inside {
-    pub(super) fn new(fixed: Fixed, queue: Queue, gauges: Gauges, settings: Settings) -> Inside {
+    pub(super) fn new(
+        fixed: Fixed,
+        pipeline: Arc<Pipeline>,
+        queue: Queue,
+        gauges: Gauges,
+        settings: Settings,
+    ) -> Inside {
         Inside {
             edge_id: fixed.edge_id,
             started: Timestamp::now(),
@@ -51,6 +61,7 @@ impl Inside {
             directory: fixed.directory,
             extras: fixed.extras,
             lost_before: queue.losses(0),
+            pipeline,
             queue,
             intake: gauges.intake,
             tail: Tail::new(),
@@ -114,6 +125,13 @@ impl Inside {
             stored: by_word(numbers.stored),
             discarded: by_word(numbers.untaken.discarded),
             over_quota: by_account(numbers.untaken.over_quota),
+            redacted: by_rule(&self.pipeline.redactions()),
+            refused_rules: self
+                .pipeline
+                .refused_rules()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             configuration: Configuration {
                 file: settings.file,
                 in_force_since: settings.since,
@@ -210,6 +228,14 @@ fn by_account(requests: BTreeMap<Option<u32>, u64>) -> BTreeMap<String, u64> {
         (account, count)
     });
     requests.collect()
+}
+
+fn by_rule(redactions: &Hits) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for (rule, _, count) in redactions.by_rule() {
+        *counts.entry(rule.to_owned()).or_default() += count;
+    }
+    counts
 }
 
 fn words(words: &[&str]) -> Vec<String> {

@@ -75,6 +75,16 @@ fn received(page: &mut Page, status: &Status) {
         "Records of signals that are switched off, by signal.",
     )
     .by("signal", &status.discarded);
+    page.counter(
+        "fieldpost_edge_redactions_total",
+        "Secrets and personal data taken out of records, by rule.",
+    )
+    .by("rule", &status.redacted);
+    page.gauge(
+        "fieldpost_edge_rules_refused",
+        "Rules of one's own that are not in force.",
+    )
+    .value(status.refused_rules.len() as u64);
 }
 
 fn queue(page: &mut Page, status: &Status) {

@@ -52,6 +52,11 @@ pub struct Status {
     pub refused: BTreeMap<String, u64>,
     /// Requests of accounts above their quota, by account; they are among those refused.
     pub over_quota: BTreeMap<String, u64>,
+    /// What was taken out of records since the process started, by rule; `budget` counts texts that were replaced
+    /// whole because they cost too much work.
+    pub redacted: BTreeMap<String, u64>,
+    /// Rules of one's own that are not in force: file, line and reason.
+    pub refused_rules: Vec<String>,
     /// The configuration.
     pub configuration: Configuration,
 }
@@ -176,6 +181,7 @@ impl Status {
             self.loss_problem(),
             self.parked_problem(),
             self.configuration_problem(),
+            self.rules_problem(),
         ];
         self.problems = problems.into_iter().flatten().collect();
         self.well = self.problems.is_empty();
@@ -293,6 +299,14 @@ impl Status {
             file.map_or_else(String::new, |file| file.display().to_string()),
             reason.unwrap_or_default()
         ))
+    }
+
+    fn rules_problem(&self) -> Option<String> {
+        let rules = self.refused_rules.as_slice();
+        let first = rules.first()?;
+        let refused = words::plural(rules.len(), "rule is", "rules are");
+        let others = if rules.len() > 1 { "; and others" } else { "" };
+        Some(format!("{refused} not in force: {first}{others}"))
     }
 }
 

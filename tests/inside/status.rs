@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Edge, bulky, refusal, run};
 use crate::support::eventually;
 use crate::support::fieldpost::edge_config;
+use crate::support::records::{claude_session, request};
 use crate::support::upstream::Upstream;
 
 /// Waits until the first problem in the status says all of `words`.
@@ -275,4 +276,39 @@ async fn a_token_that_expires_soon_is_told_before_it_does() {
     wait_for_problem(&soon, &["the token expires in 2 d"]).await;
     let past = Edge::start(&upstream.endpoint, Some(&jwt(now - 60))).await;
     wait_for_problem(&past, &["the token has expired at "]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_out_is_counted_by_rule_and_a_bad_rule_is_told() {
+    let upstream = Upstream::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let rules = directory.path().join("rules.toml");
+    // No keyword: it would be tried at every byte.
+    std::fs::write(
+        &rules,
+        "[[rule]]\nid = \"own\"\nkeywords = []\nregex = '(x)'\n",
+    )
+    .expect("writable");
+    let edge = Edge::start_with(&upstream.endpoint, None, |config| {
+        format!("{config}[redact]\nrules = [\"{}\"]\n", rules.display())
+    })
+    .await;
+    let token = ["gh", "p_", "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA2bC4"].concat();
+    let mut records = claude_session("ada@example.com", "leaky", 1);
+    let prompt = format!("push with {token} please");
+    records[0].attributes.insert("prompt".into(), prompt.into());
+    assert_eq!(edge.post_body("/v1/logs", &request(&records)).await, 200);
+    let status = edge.status().await;
+    let redacted = status["redacted"].as_object().expect("an object");
+    let counts: Vec<_> = redacted.values().cloned().collect();
+    assert_eq!(counts, [json!(1)], "{redacted:?}");
+    let problem = wait_for_problem(&edge, &["1 rule is not in force", "rules.toml:1"]).await;
+    assert!(problem.contains("keyword"), "{problem}");
+    let metrics = edge.client.get(edge.url("/metrics")).send().await;
+    let metrics = metrics.expect("an answer").text().await.expect("text");
+    let (rule, _) = redacted.iter().next().expect("one rule");
+    let sample = format!("fieldpost_edge_redactions_total{{rule=\"{rule}\"}} 1");
+    assert!(metrics.contains(&sample), "{metrics}");
+    assert!(metrics.contains("fieldpost_edge_rules_refused 1"));
+    assert!(!metrics.contains(&token));
 }

@@ -63,6 +63,7 @@ fn text(status: &Status) -> String {
     if !status.over_quota.is_empty() {
         line("over quota", by(&status.over_quota, |account| account));
     }
+    line("redacted", by(&status.redacted, |rule| rule));
     line("configuration", configuration(status));
     text
 }
