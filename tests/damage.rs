@@ -89,6 +89,52 @@ async fn settled_records_do_not_count_as_lost_with_their_segment() {
 }
 
 #[tokio::test]
+async fn a_segment_that_sled_cannot_open_is_made_anew_from_what_is_whole() {
+    let whole = four_segments().await;
+    for sealed in [true, false] {
+        let directory = copy(whole.path());
+        let segment = segments(directory.path()).remove(1);
+        // Without the first bytes of the file sled knows nothing of the others.
+        let mut bytes = fs::read(segment.join("db")).unwrap();
+        bytes[..1024].fill(0x5a);
+        fs::write(segment.join("db"), bytes).unwrap();
+        for entry in fs::read_dir(&segment).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if name.starts_with("snap.") || (name == "info" && !sealed) {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        let (numbers, queue) = rest(directory.path()).await;
+        let lost: Vec<u64> = (1..=31).filter(|n| !numbers.contains(n)).collect();
+        assert!(
+            lost.len() <= 1,
+            "only what was hit, sealed: {sealed}, {lost:?}"
+        );
+        let told = damaged(&queue).0.into_iter().flatten();
+        assert_eq!(told.collect::<Vec<_>>(), lost);
+    }
+}
+
+#[tokio::test]
+async fn a_replacement_that_a_crash_interrupted_is_ended_or_begun_again() {
+    let whole = four_segments().await;
+    for old_is_gone in [true, false] {
+        let directory = copy(whole.path());
+        let segment = segments(directory.path()).remove(2);
+        let anew = segment.with_extension("anew");
+        if old_is_gone {
+            fs::rename(&segment, &anew).unwrap();
+        } else {
+            fs::create_dir(&anew).unwrap();
+        }
+        let (numbers, queue) = rest(directory.path()).await;
+        assert_eq!((numbers.len(), damaged(&queue)), (31, (vec![], 0)));
+        assert!(!anew.exists());
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_a_segment_that_was_being_written_is_missed() {
     let directory = TempDir::new().unwrap();
     let queue = open(directory.path());

@@ -12,6 +12,8 @@ const FORMAT: &str = "1";
 pub(super) const SEGMENT: &str = "sled";
 pub(super) const QUARANTINED: &str = "bad";
 const TRASH: &str = "trash";
+/// What is to take the place of the segment with its name.
+pub(super) const ANEW: &str = "anew";
 const BALLAST: &str = "ballast";
 /// Opening a queue writes: snapshots of sled's, what segments hold. So does the ledger.
 const BALLAST_BYTES: u64 = 4 << 20;
@@ -128,6 +130,28 @@ impl Drop for Copied {
 /// Puts a damaged segment aside for an expert.
 pub(super) fn quarantine(path: &Path) -> io::Result<()> {
     fs::rename(path, path.with_extension(QUARANTINED))
+}
+
+/// Replaces a segment by one that is made, whole: after a crash one of the two is there, and
+/// [`finish_replacing`] goes on where it stopped.
+pub(super) fn take_the_place(anew: &Path, path: &Path) -> io::Result<()> {
+    remove_directory(path)?;
+    fs::rename(anew, path)?;
+    sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Ends what a crash left half done of [`take_the_place`].
+pub(super) fn finish_replacing(root: &Path) -> io::Result<()> {
+    for (first, anew) in numbered(root, ANEW)? {
+        let path = segment_path(root, first);
+        // While the old one is there, it is not known whether the new one is whole.
+        if path.exists() {
+            remove_directory(&anew)?;
+        } else {
+            take_the_place(&anew, &path)?;
+        }
+    }
+    Ok(())
 }
 
 fn empty_trash(root: &Path) -> io::Result<()> {

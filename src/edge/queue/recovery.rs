@@ -32,6 +32,7 @@ pub(super) struct Recovered {
 /// Looks at every segment, reading only those that were not sealed, and seals these.
 pub(super) fn recover(root: &Path) -> Result<Recovered, StorageError> {
     let mut recovered = Recovered::default();
+    directory::finish_replacing(root)?;
     for (first, path) in directory::numbered(root, directory::SEGMENT)? {
         let totals = match Info::read(&path) {
             Some(Info::Sealed(totals)) => totals,

@@ -97,7 +97,8 @@ impl Segment {
         let mut segment = match Self::open_as_it_is(path) {
             Err(StorageError::Damaged(damage)) if !salvaged.is_empty() => {
                 tracing::warn!(path = %path.display(), %damage, "a segment of the queue is made anew from what is undamaged in it");
-                Self::make_anew(path)?
+                Self::make_anew(path, &salvaged)?;
+                Self::open_as_it_is(path)?
             }
             settled => settled?,
         };
@@ -118,17 +119,22 @@ impl Segment {
         })
     }
 
-    /// An empty segment in place of one that nothing opens; what is known of that one stays known.
-    fn make_anew(path: &Path) -> Result<Segment, StorageError> {
+    /// Puts a new segment with what was salvaged in the place of one that nothing opens. It is made
+    /// beside that one, whole and durable, before it takes its place.
+    fn make_anew(path: &Path, salvaged: &Salvaged) -> Result<(), StorageError> {
         let root = path.parent().unwrap_or(Path::new("."));
-        let info = Info::read(path);
-        directory::remove_directory(path)?;
-        let mut segment = Self::create_at(path, root, 0, Reserve::No)?;
-        if let Some(info) = info {
-            info.write(path)?;
-        }
+        let anew = path.with_extension(directory::ANEW);
+        directory::remove_directory(&anew)?;
+        let mut segment = Self::create_at(&anew, root, 0, Reserve::No)?;
         segment.trees = Some(HashSet::new());
-        Ok(segment)
+        segment.put_back(salvaged)?;
+        drop(segment);
+        // What is known of the old one stays known; it is read once more where that is nothing.
+        match Info::read(path) {
+            Some(info) => info.write(&anew)?,
+            None => fs::remove_file(anew.join("info"))?,
+        }
+        Ok(directory::take_the_place(&anew, path)?)
     }
 
     fn put_back(&mut self, salvaged: &Salvaged) -> Result<(), StorageError> {
