@@ -205,6 +205,7 @@ pub async fn run_reloading(
             shutdown.clone(),
         ));
     }
+    tokio::spawn(pipeline.keep_facts_fresh(sending.clone()));
     let mut forwarder = tokio::spawn(forwarder.run(sending.clone()));
     let heartbeat = extras.then(|| tokio::spawn(heartbeat::run(pipeline, inside, sending)));
     if !extras {

@@ -4,36 +4,40 @@
 //! be able to claim.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use crate::event::{EDGE_ID, EDGE_SEQ, EDGE_VERSION, PEER_UID, PROCESS_OWNER, attribute};
 use crate::otlp::Request;
+use crate::reload::Swap;
+use crate::shutdown::Shutdown;
 
 use super::owner::Owner;
 
 /// Keys that only an edge sets.
 const OWN_KEYS: [&str; 4] = [EDGE_ID, EDGE_SEQ, EDGE_VERSION, PEER_UID];
 
-/// Facts about this machine, read once, as resource attributes.
+/// Time between two readings of the machine's facts: a laptop may get another name, a system another version.
+const READ_EVERY: Duration = Duration::from_secs(3600);
+
+/// Facts about this machine, as resource attributes.
+pub(super) struct Facts(Vec<KeyValue>);
+
+/// What is added to records.
 pub(super) struct Enricher {
+    /// What the configuration says, and what the edge says of itself.
     attributes: Vec<KeyValue>,
+    facts: Arc<Swap<Facts>>,
     extras: bool,
 }
 
-impl Enricher {
-    /// Reads the machine's facts; `fixed` attributes come from the configuration. The edge's own
-    /// attributes are added only for an `edge_id`.
-    pub(super) fn new(edge_id: Option<&str>, fixed: &BTreeMap<String, String>) -> Enricher {
-        let mut attributes: Vec<KeyValue> =
-            fixed.iter().map(|(key, value)| named(key, value)).collect();
+impl Facts {
+    /// Asks the system.
+    pub(super) fn read() -> Facts {
         let facts = [
-            (EDGE_ID, edge_id.map(str::to_owned)),
-            (
-                EDGE_VERSION,
-                edge_id.map(|_| env!("CARGO_PKG_VERSION").to_owned()),
-            ),
             ("host.name", host_name()),
             ("host.id", first_line("/etc/machine-id")),
             ("host.arch", Some(host_arch().to_owned())),
@@ -44,24 +48,58 @@ impl Enricher {
                 first_line("/sys/class/dmi/id/product_serial"),
             ),
         ];
-        attributes.extend(
+        let facts = facts.into_iter();
+        Facts(
             facts
-                .into_iter()
-                .filter_map(|(key, value)| Some(named(key, &value?))),
-        );
+                .filter_map(|(key, value)| Some(named(key, &value?)))
+                .collect(),
+        )
+    }
+}
+
+/// Reads the facts again now and then, until `shutdown`. Nobody waits for them.
+pub(super) async fn keep_fresh(facts: Arc<Swap<Facts>>, mut shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(READ_EVERY) => {}
+            () = shutdown.requested() => return,
+        }
+        if let Ok(read) = tokio::task::spawn_blocking(Facts::read).await {
+            facts.store(read);
+        }
+    }
+}
+
+impl Enricher {
+    /// `fixed` attributes come from the configuration. The edge's own attributes are added only for
+    /// an `edge_id`.
+    pub(super) fn new(
+        edge_id: Option<&str>,
+        fixed: &BTreeMap<String, String>,
+        facts: Arc<Swap<Facts>>,
+    ) -> Enricher {
+        let mut attributes: Vec<KeyValue> =
+            fixed.iter().map(|(key, value)| named(key, value)).collect();
+        if let Some(edge_id) = edge_id {
+            attributes.push(named(EDGE_ID, edge_id));
+            attributes.push(named(EDGE_VERSION, env!("CARGO_PKG_VERSION")));
+        }
         Enricher {
             attributes,
+            facts,
             extras: edge_id.is_some(),
         }
     }
 
     /// Adds the facts to every resource of `request`, and those about its `owner`.
     pub(super) fn enrich(&self, request: &mut Request, owner: Option<&Owner>) {
-        let owner = owner.map(|owner| self.about(owner)).unwrap_or_default();
+        let mut added = owner.map(|owner| self.about(owner)).unwrap_or_default();
+        added.extend_from_slice(&self.attributes);
+        added.extend_from_slice(&self.facts.load().0);
         match request {
             Request::Logs(logs) => {
                 for resource_logs in &mut logs.resource_logs {
-                    self.enrich_resource(&mut resource_logs.resource, &owner);
+                    enrich_resource(&mut resource_logs.resource, &added);
                     resource_logs
                         .scope_logs
                         .iter_mut()
@@ -72,11 +110,11 @@ impl Enricher {
             Request::Metrics(metrics) => metrics
                 .resource_metrics
                 .iter_mut()
-                .for_each(|metrics| self.enrich_resource(&mut metrics.resource, &owner)),
+                .for_each(|metrics| enrich_resource(&mut metrics.resource, &added)),
             Request::Traces(traces) => traces
                 .resource_spans
                 .iter_mut()
-                .for_each(|spans| self.enrich_resource(&mut spans.resource, &owner)),
+                .for_each(|spans| enrich_resource(&mut spans.resource, &added)),
         }
     }
 
@@ -88,18 +126,18 @@ impl Enricher {
             .then(|| attribute(PEER_UID, Value::IntValue(owner.uid.into())));
         name.into_iter().chain(uid).collect()
     }
+}
 
-    fn enrich_resource(&self, resource: &mut Option<Resource>, owner: &[KeyValue]) {
-        let resource = resource.get_or_insert_default();
-        remove_own_keys(&mut resource.attributes);
-        for attribute in owner.iter().chain(&self.attributes) {
-            if !resource
-                .attributes
-                .iter()
-                .any(|present| present.key == attribute.key)
-            {
-                resource.attributes.push(attribute.clone());
-            }
+fn enrich_resource(resource: &mut Option<Resource>, added: &[KeyValue]) {
+    let resource = resource.get_or_insert_default();
+    remove_own_keys(&mut resource.attributes);
+    for attribute in added {
+        if !resource
+            .attributes
+            .iter()
+            .any(|present| present.key == attribute.key)
+        {
+            resource.attributes.push(attribute.clone());
         }
     }
 }
@@ -151,4 +189,53 @@ fn first_line(path: &str) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let line = text.lines().next()?.trim();
     (!line.is_empty()).then(|| line.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Attributes;
+    use crate::otlp::{ExportLogsServiceRequest, Signal};
+    use crate::shutdown::channel;
+    use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
+
+    fn resource_of(enricher: &Enricher) -> Resource {
+        let mut request = Request::Logs(ExportLogsServiceRequest {
+            resource_logs: vec![ResourceLogs::default()],
+        });
+        enricher.enrich(&mut request, None);
+        assert_eq!(request.signal(), Signal::Logs);
+        let Request::Logs(mut logs) = request else {
+            unreachable!("it was made of logs")
+        };
+        logs.resource_logs
+            .remove(0)
+            .resource
+            .expect("it was enriched")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn facts_are_read_again_after_a_while_and_the_configuration_counts_for_more() {
+        let old = Facts(vec![
+            named("host.name", "before"),
+            named("os.type", "a system of old"),
+        ]);
+        let facts = Arc::new(Swap::new(old));
+        let fixed = BTreeMap::from([("os.type".to_owned(), "configured".to_owned())]);
+        let enricher = Enricher::new(None, &fixed, Arc::clone(&facts));
+        let told = |key: &str| Attributes::new(&resource_of(&enricher).attributes, &[]).text(key);
+        assert_eq!(told("host.name").as_deref(), Some("before"));
+        let (trigger, shutdown) = channel();
+        let keeper = tokio::spawn(keep_fresh(facts, shutdown));
+        // The clock stands still but for these waits, of which the first ends before the facts are read.
+        tokio::time::sleep(READ_EVERY - Duration::from_secs(1)).await;
+        assert_eq!(told("host.name").as_deref(), Some("before"));
+        while told("host.name").as_deref() == Some("before") {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(told("host.name"), host_name());
+        assert_eq!(told("os.type").as_deref(), Some("configured"));
+        trigger.stop();
+        keeper.await.expect("it ends");
+    }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::event::Identifier;
 use crate::otlp::Request;
 use crate::reload::Swap;
+use crate::shutdown::Shutdown;
 
 use super::config::Config;
-use super::enrich::Enricher;
+use super::enrich::{self, Enricher, Facts};
 use super::owner::Owner;
 use super::redact::{Hits, Placeholder, Redacted, Redactor, Refusal, Tally};
 use super::state;
@@ -16,6 +17,7 @@ use super::state;
 pub struct Pipeline {
     identifier: Identifier,
     tally: Arc<Tally>,
+    facts: Arc<Swap<Facts>>,
     steps: Swap<Steps>,
 }
 
@@ -33,12 +35,19 @@ impl Pipeline {
     /// When the rules of redaction cannot be used.
     pub fn new(config: &Config, edge_id: &str, identity_key: [u8; 32]) -> anyhow::Result<Pipeline> {
         let tally = Arc::<Tally>::default();
-        let steps = Steps::new(config, edge_id, Arc::clone(&tally))?;
+        let facts = Arc::new(Swap::new(Facts::read()));
+        let steps = Steps::new(config, edge_id, Arc::clone(&tally), Arc::clone(&facts))?;
         Ok(Pipeline {
             identifier: Identifier::new(identity_key),
             tally,
+            facts,
             steps: Swap::new(steps),
         })
+    }
+
+    /// Reads the machine's facts again now and then, until `shutdown`.
+    pub(super) fn keep_facts_fresh(&self, shutdown: Shutdown) -> impl Future<Output = ()> + use<> {
+        enrich::keep_fresh(Arc::clone(&self.facts), shutdown)
     }
 
     /// What was taken out of records since the edge started, by type and rule.
@@ -57,7 +66,8 @@ impl Pipeline {
     /// When the rules of redaction cannot be used, or one that is in force has become bad: without
     /// it, what it found until now would go out.
     pub(super) fn prepare(&self, config: &Config, edge_id: &str) -> anyhow::Result<Steps> {
-        let steps = Steps::new(config, edge_id, Arc::clone(&self.tally))?;
+        let (tally, facts) = (Arc::clone(&self.tally), Arc::clone(&self.facts));
+        let steps = Steps::new(config, edge_id, tally, facts)?;
         if let Some(refusal) = self.steps.load().redactor.refused_by(&steps.redactor) {
             anyhow::bail!("{refusal}");
         }
@@ -107,14 +117,19 @@ impl Pipeline {
 }
 
 impl Steps {
-    fn new(config: &Config, edge_id: &str, tally: Arc<Tally>) -> anyhow::Result<Steps> {
+    fn new(
+        config: &Config,
+        edge_id: &str,
+        tally: Arc<Tally>,
+        facts: Arc<Swap<Facts>>,
+    ) -> anyhow::Result<Steps> {
         let extras = config.upstream.extras;
         let mut redactor = Redactor::new(&config.redact)?.counting_in(tally);
         if config.redact.placeholder == Placeholder::Hash {
             redactor = redactor.with_hash_key(state::redaction_key(&config.queue.directory)?);
         }
         Ok(Steps {
-            enricher: Enricher::new(extras.then_some(edge_id), &config.enrich),
+            enricher: Enricher::new(extras.then_some(edge_id), &config.enrich, facts),
             redactor: match extras {
                 true => redactor,
                 false => redactor.without_extras(),
