@@ -117,6 +117,32 @@ async fn a_segment_that_sled_cannot_open_is_made_anew_from_what_is_whole() {
 }
 
 #[tokio::test]
+async fn files_that_are_deleted_or_cut_cost_what_was_in_them() {
+    let whole = four_segments().await;
+    let segment = segments(whole.path()).remove(1);
+    let names = fs::read_dir(&segment).unwrap().map(|entry| entry.unwrap());
+    let names = names.filter(|entry| entry.file_type().unwrap().is_file());
+    let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
+    assert!(names.len() >= 3, "{names:?}");
+    let delete = |file: &Path| fs::remove_file(file).unwrap();
+    let cut = |file: &Path| {
+        let file = fs::File::options().write(true).open(file).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    };
+    for name in names {
+        for harm in [&delete as &dyn Fn(&Path), &cut] {
+            let directory = copy(whole.path());
+            harm(&segments(directory.path())[1].join(&name));
+            let (numbers, queue) = rest(directory.path()).await;
+            let lost: Vec<u64> = (1..=31).filter(|n| !numbers.contains(n)).collect();
+            let told = damaged(&queue).0.into_iter().flatten();
+            assert_eq!(told.collect::<Vec<_>>(), lost, "{name:?}");
+            assert_eq!(lost.is_empty(), name != "db", "{name:?}: {lost:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_replacement_that_a_crash_interrupted_is_ended_or_begun_again() {
     let whole = four_segments().await;
     for old_is_gone in [true, false] {
