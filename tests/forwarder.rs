@@ -13,7 +13,7 @@ use fieldpost::edge::verdict::{Outcome, Verdict};
 use fieldpost::otlp::Signal;
 
 use crate::support::eventually;
-use crate::support::fieldpost::{TestEdge, edge_config, write_token};
+use crate::support::fieldpost::{TestEdge, edge_config, folder, write_token};
 use crate::support::records::claude_session;
 use crate::support::upstream::{Received, Upstream, attribute};
 
@@ -217,6 +217,41 @@ async fn the_record_at_fault_is_parked_and_the_rest_goes_on() {
         .sum();
     assert_eq!(parked, 1);
     queue.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_parked_waits_until_it_can() {
+    let upstream = Upstream::judging(|received: &Received| {
+        let is_at_fault = attribute(&received.request, "event.sequence")
+            .iter()
+            .any(|number| number == "3");
+        is_at_fault.then(|| StatusCode::BAD_REQUEST.into_response())
+    })
+    .await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let config = edge_config(directory.path(), &upstream.endpoint, None, 0);
+    let config = format!("{config}max_retry_wait = \"10ms\"\n");
+    // Where the list of parked records should be, the disk does not take any.
+    let in_the_way = folder(directory.path(), "queue").join("parked.db");
+    std::fs::write(&in_the_way, "in the way").expect("writable");
+    let edge = TestEdge::start_with(directory.path(), &config).await;
+    post(&edge, 6).await;
+    let reason = eventually("the edge to say what is wrong", async || {
+        match edge.link().state {
+            State::Retrying { reason, .. } => Some(reason),
+            _ => None,
+        }
+    })
+    .await;
+    assert!(reason.contains("cannot be parked"), "{reason}");
+    assert_eq!(edge.link().counters.parked, 0);
+    std::fs::remove_file(&in_the_way).expect("writable");
+    wait_for_records(&upstream, 5).await;
+    eventually("the record to be parked", async || {
+        (edge.link().counters.parked == 1).then_some(())
+    })
+    .await;
+    edge.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

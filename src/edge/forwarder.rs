@@ -30,7 +30,7 @@ use super::retry::Waits;
 use super::upstream::{Answer, Upstream};
 use super::verdict::Verdict;
 
-use self::flight::Flight;
+use self::flight::{Flight, Piece};
 use self::obstacle::Obstacle;
 use self::rest::Rest;
 
@@ -241,7 +241,7 @@ impl Forwarder {
             Verdict::Hold => self.note_refused_token(&sent.answer),
             Verdict::Split => match self.flights[at].split() {
                 Ok(()) => self.link.count(|counters| counters.split += 1),
-                Err(request) => self.park_refused(request, &sent.answer).await,
+                Err(request) => self.park_refused(at, request, &sent.answer).await,
             },
         }
         if self.flights[at].is_settled() {
@@ -273,7 +273,8 @@ impl Forwarder {
                 "the upstream did not store some records; they are kept in the parked list"
             );
             let reason = format!("{} rejected: {}", partial.rejected, partial.message);
-            self.park(request, reason, answer.outcome.status()).await;
+            let status = answer.outcome.status();
+            self.park(at, request, reason, status).await;
         }
     }
 
@@ -294,26 +295,29 @@ impl Forwarder {
         }
     }
 
-    async fn park_refused(&self, request: Request, answer: &Answer) {
+    async fn park_refused(&mut self, at: usize, request: Request, answer: &Answer) {
         tracing::warn!(
             reason = answer.reason,
             "the upstream refuses a record; it is parked"
         );
         let (reason, status) = (answer.reason.clone(), answer.outcome.status());
-        self.park(request, reason, status).await;
+        self.park(at, request, reason, status).await;
     }
 
-    async fn park(&self, request: Request, reason: String, status: Option<u16>) {
+    /// What cannot be parked, because the disk does not take it, is sent again after a while.
+    async fn park(&mut self, at: usize, request: Request, reason: String, status: Option<u16>) {
         let records = request.record_count() as u64;
         let parked = Parked {
             reason,
             status,
-            request,
+            request: request.clone(),
         };
         match self.queue.park(parked).await {
             Ok(()) => self.link.count(|counters| counters.parked += records),
             Err(error) => {
-                tracing::error!(%error, "a refused record could not be parked and is lost");
+                self.flights[at].pieces.push_front(Piece::Apart(request));
+                let reason = format!("a record that it refuses cannot be parked: {error}");
+                self.note_unwell(None, &reason);
             }
         }
     }

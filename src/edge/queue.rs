@@ -414,10 +414,11 @@ impl Queue {
             let numbers = parked::numbers(&parked.request);
             let unnumbered = parked.request.record_count().saturating_sub(numbers.len());
             let ranges: Vec<_> = numbers.into_iter().map(|n| n..=n).collect();
-            shared
-                .ledger
-                .add(Reason::Parked, &ranges, unnumbered as u64);
-            store.park(&parked, SystemTime::now(), &compressors)
+            // Not removed yet, the records come again after a crash in between.
+            store.park(&parked, SystemTime::now(), &compressors)?;
+            let unnumbered = unnumbered as u64;
+            shared.ledger.add(Reason::Parked, &ranges, unnumbered);
+            Ok(())
         })
         .await
     }
