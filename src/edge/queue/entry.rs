@@ -32,7 +32,8 @@ pub(super) const SET_BYTES: u64 = 128;
 const HEADER_BYTES: usize = 54;
 const NUMBER_OFFSET: usize = 42;
 const CRC_OFFSET: usize = 50;
-const VERSION: u8 = 1;
+/// What every entry begins with.
+pub(super) const VERSION: u8 = 1;
 
 /// One request on its way into the queue: the entries that are appended and delivered together.
 #[derive(Debug)]

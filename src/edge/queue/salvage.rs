@@ -33,7 +33,8 @@ impl Salvaged {
         };
         let mut entries = BTreeMap::new();
         let mut at = 0;
-        while at < file.len() {
+        while let Some(skipped) = memchr::memchr(entry::VERSION, &file[at..]) {
+            at += skipped;
             match entry::find(&file[at..]) {
                 Some((entry, value)) => {
                     entries.insert(entry, at..at + value.len());
