@@ -16,8 +16,9 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::fieldpost::{Service, client, edge_config, folder, free_port};
-use crate::support::powercut::{Chance, Disk, Preload};
+use crate::support::powercut::{Disk, Preload};
 use crate::support::queue::{blobs, redacted};
+use crate::support::random::Random;
 use crate::support::records::{Record, claude_session, request};
 use crate::support::upstream::{Received, Upstream, attribute};
 
@@ -96,17 +97,17 @@ async fn cut_one_run(preload: &Preload, weather: Weather, seed: u64) -> (usize, 
     let journal = fs::read(&journal).expect("the daemon wrote it");
     let acknowledged = acknowledged.lock().expect("nobody panics").clone();
     let delivered = delivered.lock().expect("nobody panics").clone();
-    let mut chance = Chance(seed);
+    let chance = Random::new(seed);
     let mut before_the_cuts = 0;
     for cut in 0..CUTS {
         // Half of them right when an acknowledgement went out: then nothing may be late.
         let moment = if cut % 2 == 0 {
-            acknowledged[chance.below(acknowledged.len() as u64) as usize].1
+            acknowledged[chance.next() as usize % acknowledged.len()].1
         } else {
-            chance.below(journal.len() as u64 + 1)
+            chance.next() % (journal.len() as u64 + 1)
         };
         let found = TempDir::new().expect("a temporary directory");
-        Disk::after(&journal[..moment as usize]).cut(&root, found.path(), &mut chance);
+        Disk::after(&journal[..moment as usize]).cut(&root, found.path(), &chance);
         let by_then = |seen: &[(BTreeSet<String>, u64)]| -> BTreeSet<String> {
             let seen = seen.iter().filter(|(_, at)| *at <= moment);
             seen.flat_map(|(ids, _)| ids.clone()).collect()
@@ -127,12 +128,12 @@ async fn cut_one_run(preload: &Preload, weather: Weather, seed: u64) -> (usize, 
 /// Refuses one record in some, and is there as the weather is.
 async fn upstream(weather: Weather, seed: u64, journal: &Path, delivered: &Seen) -> Upstream {
     let (journal, delivered) = (journal.to_owned(), Arc::clone(delivered));
-    let mut chance = Chance(seed + 1000);
+    let chance = Random::new(seed + 1000);
     Upstream::judging(move |received: &Received| {
         let is_there = match weather {
             Weather::Down => false,
             Weather::Up => true,
-            Weather::Flapping => chance.below(2) == 0,
+            Weather::Flapping => chance.next() % 2 == 0,
         };
         if !is_there {
             return Some((StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]).into_response());
@@ -157,15 +158,18 @@ fn ids(received: &Received) -> BTreeSet<String> {
 /// Posts requests of different lengths, and writes down which were acknowledged.
 async fn post(number: u64, port: u16, journal: &Path, acknowledged: &Seen) {
     let client = client();
-    let mut chance = Chance(number);
+    let chance = Random::new(number);
     for request_number in 0..REQUESTS {
-        let count = 1 + chance.below(6) as usize;
+        let count = 1 + chance.next() as usize % 6;
         let session = format!("client-{number}-{request_number}");
         let mut records = claude_session("ada@example.com", &session, count);
         let mut ids = BTreeSet::new();
         for (at, record) in records.iter_mut().enumerate() {
-            let id = format!("{number}-{request_number}-{}", at as u64 + chance.below(5));
-            lengthen(record, &mut chance);
+            let id = format!(
+                "{number}-{request_number}-{}",
+                at as u64 + chance.next() % 5
+            );
+            lengthen(record, &chance);
             record.attributes.insert("test.id".into(), json!(id));
             ids.insert(id);
         }
@@ -183,15 +187,13 @@ async fn post(number: u64, port: u16, journal: &Path, acknowledged: &Seen) {
 }
 
 /// Some records are long: a request may take many entries, and a segment few requests.
-fn lengthen(record: &mut Record, chance: &mut Chance) {
-    let words = match chance.below(8) {
+fn lengthen(record: &mut Record, chance: &Random) {
+    let words = match chance.next() % 8 {
         0 => 30_000,
         1 => 3000,
         _ => 30,
     };
-    let text: Vec<String> = (0..words)
-        .map(|_| chance.below(1 << 30).to_string())
-        .collect();
+    let text: Vec<String> = (0..words).map(|_| chance.next().to_string()).collect();
     let attributes = &mut record.attributes;
     attributes.insert("test.words".into(), json!(text.join(" ")));
 }

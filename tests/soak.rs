@@ -144,6 +144,15 @@ async fn every_acknowledged_record_survives_kill_9_under_load() {
         .filter_map(|event| event["id"].as_str())
         .collect();
     assert_eq!(identities.len(), events.len());
+    // The service's own account says so, too: no number is missing, and none was given up.
+    crate::support::eventually("the account of the machine to be whole", async || {
+        let machines = api.list("machines").await;
+        let [machine] = &machines[..] else {
+            return None;
+        };
+        (machine["missing"] == 0 && machine["dropped"] == serde_json::json!([])).then_some(())
+    })
+    .await;
     let [up, down, bad] = weathers;
     let line = line.expect("the line was laid");
     let again = line.arrived().values().filter(|times| **times > 1).count();

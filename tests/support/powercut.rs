@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::process;
+use super::random::Random;
 
 /// What a disk writes as a whole.
 const PAGE: u64 = 4096;
@@ -43,20 +44,6 @@ impl Preload {
             ("FIELDPOST_JOURNAL", journal.to_owned()),
             ("FIELDPOST_JOURNAL_ROOT", root.to_owned()),
         ]
-    }
-}
-
-/// Numbers by chance, the same for the same seed.
-pub(crate) struct Chance(pub(crate) u64);
-
-impl Chance {
-    /// One of `0..end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end.max(1)
     }
 }
 
@@ -135,9 +122,9 @@ impl Disk {
     }
 
     /// Makes `to` what `root` would be after a cut now.
-    pub(crate) fn cut(&self, root: &Path, to: &Path, chance: &mut Chance) {
+    pub(crate) fn cut(&self, root: &Path, to: &Path, chance: &Random) {
         let doubtful = (self.names.len() - self.durable_names) as u64;
-        let certain = self.durable_names + chance.below(doubtful + 1) as usize;
+        let certain = self.durable_names + (chance.next() % (doubtful + 1)) as usize;
         let mut found: BTreeMap<PathBuf, Option<usize>> = BTreeMap::new();
         for naming in &self.names[..certain] {
             match naming {
@@ -183,13 +170,13 @@ impl Contents {
         }
     }
 
-    fn after_a_cut(&self, chance: &mut Chance) -> Vec<u8> {
+    fn after_a_cut(&self, chance: &Random) -> Vec<u8> {
         let mut bytes = self.durable.clone();
         // Now all of it, now nothing, now some.
-        let kept_of_ten = [0, 5, 9, 10][chance.below(4) as usize];
+        let kept_of_ten = [0, 5, 9, 10][(chance.next() % 4) as usize];
         for change in &self.pending {
             for change in change.pages() {
-                if chance.below(10) < kept_of_ten {
+                if chance.next() % 10 < kept_of_ten {
                     change.apply(&mut bytes);
                 }
             }
