@@ -133,7 +133,7 @@ async fn upstream(weather: Weather, seed: u64, journal: &Path, delivered: &Seen)
         let is_there = match weather {
             Weather::Down => false,
             Weather::Up => true,
-            Weather::Flapping => chance.next() % 2 == 0,
+            Weather::Flapping => chance.next().is_multiple_of(2),
         };
         if !is_there {
             return Some((StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]).into_response());

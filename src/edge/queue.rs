@@ -86,7 +86,7 @@ use tokio::{
     task, time,
 };
 
-use crate::{edge::redact::Redacted, otlp::Request};
+use crate::edge::redact::Redacted;
 
 pub use batch::{Batch, BatchLimits, DecodeError};
 pub use error::{AppendError, OpenError, StorageError};
@@ -404,25 +404,6 @@ impl Queue {
         }
     }
 
-    /// Puts records aside for a person to look at. They are durable when this returns `Ok`. The
-    /// list is bounded to 64 MiB; the oldest records go first. Parked or not, they are lost to the
-    /// upstream, and the ledger says so from here on.
-    pub async fn park(&self, parked: Parked) -> Result<(), StorageError> {
-        let compressors = Arc::clone(&self.0.compressors);
-        let shared = Arc::clone(&self.0.shared);
-        self.with_parked(move |store| {
-            let numbers = parked::numbers(&parked.request);
-            let unnumbered = parked.request.record_count().saturating_sub(numbers.len());
-            let ranges: Vec<_> = numbers.into_iter().map(|n| n..=n).collect();
-            // Not removed yet, the records come again after a crash in between.
-            store.park(&parked, SystemTime::now(), &compressors)?;
-            let unnumbered = unnumbered as u64;
-            shared.ledger.add(Reason::Parked, &ranges, unnumbered);
-            Ok(())
-        })
-        .await
-    }
-
     /// What was lost, with at most `max_ranges` of the oldest ranges that are still to be told.
     pub fn losses(&self, max_ranges: usize) -> Losses {
         self.0.shared.ledger.losses(max_ranges)
@@ -432,42 +413,6 @@ impl Queue {
     /// itself lost, their ranges are forgotten.
     pub fn told(&self, number: u64, losses: &Losses) {
         self.0.shared.ledger.told(number, losses);
-    }
-
-    /// What is parked.
-    pub async fn parked(&self) -> Result<ParkedList, StorageError> {
-        self.with_parked(ParkedStore::list).await
-    }
-
-    /// One parked request, whole. `None` when it is not in the list.
-    pub async fn read_parked(&self, id: u64) -> Result<Option<Parked>, StorageError> {
-        self.with_parked(move |store| store.read(id)).await
-    }
-
-    /// Appends a parked request again and takes it out of the list; its records get new numbers.
-    /// It is redacted once more, by the rules of today. False when it is not in the list. After a
-    /// crash in the middle it is in both places: the records' identities keep them single.
-    pub async fn send_parked(
-        &self,
-        id: u64,
-        redact: impl FnOnce(Request) -> Redacted,
-    ) -> Result<bool, AppendError> {
-        let Some(parked) = self.read_parked(id).await? else {
-            return Ok(false);
-        };
-        self.append(redact(parked.request)).await?;
-        Ok(self.drop_parked(id).await?)
-    }
-
-    /// Takes a request out of the parked list for good. False when it is not there. Its bytes are off
-    /// the disk once its segment holds nothing else.
-    pub async fn drop_parked(&self, id: u64) -> Result<bool, StorageError> {
-        self.with_parked(move |store| store.remove(id)).await
-    }
-
-    /// How many requests are parked, and how many records are in them.
-    pub async fn parked_totals(&self) -> Result<(u64, u64), StorageError> {
-        self.with_parked(ParkedStore::totals).await
     }
 
     /// Losses are from now on only counted, by reason: for an upstream that nobody tells of them.
@@ -519,21 +464,6 @@ impl Queue {
         if !matches!(closed.await, Ok(Ok(()))) {
             tracing::error!("a thread of the queue had ended by an internal error");
         }
-    }
-
-    async fn with_parked<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&ParkedStore) -> Result<T, StorageError> + Send + 'static,
-    ) -> Result<T, StorageError> {
-        let (store, shared) = (Arc::clone(&self.0.parked), Arc::clone(&self.0.shared));
-        let acted = task::spawn_blocking(move || {
-            if shared.is_closing() {
-                Err(StorageError::Closed)
-            } else {
-                act(&store)
-            }
-        });
-        acted.await.unwrap_or(Err(StorageError::Stopped))
     }
 }
 
