@@ -13,6 +13,7 @@ use super::forms::{is_code, is_mixed, is_path, is_pattern, is_slug, is_uuid, is_
 use super::natural::{is_natural, naturalness};
 use super::pairs::{self, Pair, Separator};
 use super::quotes::{VALUE_REACH, unescaped};
+use super::spans::PLACEHOLDER;
 
 /// The words of keys, as `rules.toml` has them: lower case, without separators.
 #[derive(Debug, Default, Deserialize)]
@@ -73,7 +74,8 @@ impl KeyWords {
     pub(super) fn grade(&self, text: &str, pair: &Pair) -> Option<Found> {
         let key = text.get(pair.key.clone())?;
         let value = &*unescaped(text.get(pair.value.clone())?);
-        if value.len() < 5 || value.len() >= VALUE_REACH {
+        // What a pass before this one wrote is looked at once per pass: the cheap test comes first.
+        if value.len() < 5 || value.len() >= VALUE_REACH || value.starts_with(PLACEHOLDER) {
             return None;
         }
         let promise = self.promise(key)?;
