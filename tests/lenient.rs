@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use proptest::prelude::*;
 
+use crate::support::random::cases;
 use crate::support::wire;
 
 fn logs(json: &str) -> Decoded {
@@ -261,7 +262,7 @@ fn the_target_is_read_from_the_end_of_a_path() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(cases(300, 7))]
 
     /// No bytes make the reader panic, and whatever it accepts is OTLP that reads again.
     #[test]

@@ -25,6 +25,7 @@ use crate::support::queue::{
     append, blobs, copy, disk_bytes, drain, flip, logs, metrics, next, open, open_within, read,
     redacted, segments, traces,
 };
+use crate::support::random::cases;
 
 #[tokio::test]
 async fn records_come_out_in_order_and_numbered() {
@@ -467,7 +468,7 @@ fn limits() -> impl Strategy<Value = Limits> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(32, 5))]
 
     /// The model: record `n` of all that were appended has the id `n` and the number `n + 1`. Both
     /// delivery and a full queue take from the front; so what waits is always the end of the list.

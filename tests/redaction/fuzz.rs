@@ -9,8 +9,9 @@ use std::sync::OnceLock;
 use fieldpost::edge::redact::{PiiKind, Redactor};
 use proptest::prelude::*;
 
-use super::properties::{cases, nasty_json, nasty_text};
+use super::properties::{nasty_json, nasty_text};
 use super::redactor;
+use crate::support::random::cases;
 
 fn with_personal_data() -> &'static Redactor {
     static REDACTOR: OnceLock<Redactor> = OnceLock::new();

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::RngSeed;
+
 /// Numbers without a pattern, the same in every run.
 pub(crate) struct Random(AtomicU64);
 
@@ -22,5 +25,23 @@ impl Random {
                 Some(step(state))
             });
         step(before.expect("always some")) >> 33
+    }
+}
+
+/// So many cases, the same each time, so that a test fails for a change alone. `PROPTEST_CASES` makes a long run of
+/// other cases each time: `PROPTEST_CASES=100000 tests/run redaction::properties`.
+pub(crate) fn cases(cases: u32, seed: u64) -> ProptestConfig {
+    let long = std::env::var("PROPTEST_CASES").ok();
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    match long.and_then(|number| number.parse().ok()) {
+        Some(cases) => ProptestConfig { cases, ..config },
+        None => ProptestConfig {
+            cases,
+            rng_seed: RngSeed::Fixed(seed),
+            ..config
+        },
     }
 }
