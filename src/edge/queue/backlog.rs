@@ -264,10 +264,13 @@ impl Backlog {
         (self.cursor, end)
     }
 
-    /// The highest record number before a segment, and the highest up to its end.
+    /// The highest record number before what is unsettled of a segment, and the highest up to its end.
     pub(super) fn numbers_of(&self, first: u64) -> (u64, u64) {
         let part = self.segments.iter().find(|part| part.first == first);
-        part.map_or((0, 0), |part| (part.totals.before, part.totals.last_seq))
+        part.map_or((0, 0), |part| {
+            let before = part.totals.before.max(self.cursor_seq);
+            (before, part.totals.last_seq)
+        })
     }
 
     /// The entries of a segment that are not settled.

@@ -94,16 +94,18 @@ impl Segment {
     /// [`StorageError::Io`] the segment is as good as before.
     pub(super) fn open(path: &Path) -> Result<Segment, StorageError> {
         let salvaged = Salvaged::read(&path.join("db"))?;
-        let mut segment = match Self::open_as_it_is(path) {
+        let opened = Self::open_as_it_is(path).and_then(|mut segment| {
+            segment.put_back(&salvaged)?;
+            Ok(segment)
+        });
+        match opened {
             Err(StorageError::Damaged(damage)) if !salvaged.is_empty() => {
                 tracing::warn!(path = %path.display(), %damage, "a segment of the queue is made anew from what is undamaged in it");
                 Self::make_anew(path, &salvaged)?;
-                Self::open_as_it_is(path)?
+                Self::open_as_it_is(path)
             }
-            settled => settled?,
-        };
-        segment.put_back(&salvaged)?;
-        Ok(segment)
+            settled => settled,
+        }
     }
 
     fn open_as_it_is(path: &Path) -> Result<Segment, StorageError> {
@@ -143,12 +145,8 @@ impl Segment {
             if matches!(self.get(entry), Ok(Some(found)) if found == value) {
                 continue;
             }
-            match self.insert(entry, value) {
-                Ok(()) => count += 1,
-                // It stays lost, and counts so when it is read.
-                Err(StorageError::Damaged(_)) => continue,
-                Err(error) => return Err(error),
-            }
+            self.insert(entry, value)?;
+            count += 1;
             if let Some(trees) = &mut self.trees {
                 trees.insert(entry / TREE_ENTRIES);
             }
