@@ -8,9 +8,8 @@ use std::sync::OnceLock;
 
 use fieldpost::edge::redact::{PiiKind, Redactor};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
-use super::properties::{nasty_json, nasty_text};
+use super::properties::{cases, nasty_json, nasty_text};
 use super::redactor;
 
 fn with_personal_data() -> &'static Redactor {
@@ -32,12 +31,7 @@ fn the_corpus_breaks_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 128,
-        failure_persistence: None,
-        rng_seed: RngSeed::Fixed(4),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(128, 4))]
 
     #[test]
     fn nasty_text_breaks_nothing(text in nasty_text(), document in nasty_json(1)) {

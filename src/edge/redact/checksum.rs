@@ -48,7 +48,7 @@ impl Checksum {
 }
 
 /// One level of base64, of either alphabet and with or without padding.
-fn decode(text: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let padding = text.iter().rev().take_while(|b| **b == b'=').count();
     let text = &text[..text.len() - padding];
     let standard = || BASE64_STANDARD_NO_PAD.decode(text).ok();

@@ -22,11 +22,12 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use super::{
     Hits,
     hash::HashKey,
-    manifest, pairs, pem,
+    manifest, pem,
     pii::{PiiKind, PiiKinds},
-    providers::{Name, Providers},
+    providers::Providers,
     quotes::VALUE_REACH,
     rules::{At, Rule, RuleError},
+    search::{Search, Spent, Try},
     spans::{
         PLACEHOLDER, Rank, Span, placeholder, placeholder_at, replace, settle, whole_characters,
     },
@@ -40,17 +41,7 @@ pub(super) const BINARY_TYPE: &str = "binary";
 /// Replaces values nested deeper than anybody reads.
 pub(super) const DEPTH_TYPE: &str = "depth";
 /// Replaces what stands after the name of a provider.
-const PROVIDER_TYPE: &str = "provider-key";
-/// Work allowed per byte of text, in bytes looked at.
-const WORK_PER_BYTE: usize = 24;
-/// Work allowed for any text, however short.
-const WORK_BASE: usize = 64 * 1024;
-/// What one look at a key and its value costs, in bytes looked at.
-const PAIR_WORK: usize = 96;
-/// What one look behind the name of a provider costs.
-const PROVIDER_WORK: usize = 384;
-/// What one try of a rule costs beside the bytes it looks at.
-const TRY_WORK: usize = 32;
+pub(super) const PROVIDER_TYPE: &str = "provider-key";
 /// Passes over one text before it is given up.
 pub(super) const MAX_PASSES: usize = 4;
 /// No secret is shorter than this.
@@ -62,31 +53,15 @@ pub(super) struct Engine {
     keywords: AhoCorasick,
     /// What to try at each keyword.
     tries: Vec<Vec<Try>>,
-    rules: Vec<Rule>,
-    keys: KeyWords,
-    providers: Providers,
+    pub(super) rules: Vec<Rule>,
+    pub(super) keys: KeyWords,
+    pub(super) providers: Providers,
     /// Every type that a placeholder can name.
-    kinds: BTreeSet<String>,
+    pub(super) kinds: BTreeSet<String>,
     /// The personal data to look for.
     pii: PiiKinds,
     /// Placeholders carry a hash under this key.
     key: Option<HashKey>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Try {
-    /// A rule whose token begins here.
-    Token(usize),
-    /// A rule on the value of the key that this is part of.
-    Value(usize),
-    /// The key words on the pair that this is part of.
-    Key,
-    /// A random value after the name of a provider.
-    Provider(Name),
-    /// A private key.
-    Pem,
-    /// A manifest of Kubernetes.
-    Manifest,
 }
 
 /// What is looked for in a text.
@@ -99,10 +74,6 @@ pub(super) enum Scope {
     /// Tokens whose format is known, and private keys.
     Formats,
 }
-
-/// The budget is spent.
-#[derive(Debug)]
-pub(super) struct Spent;
 
 impl Engine {
     /// An engine of these rules; `markers` are types that placeholders have beside the rules'.
@@ -291,21 +262,13 @@ impl Engine {
         if text.len() < SHORTEST {
             return Ok(Vec::new());
         }
-        let mut search = Search {
-            engine: self,
-            text,
-            spans: Vec::new(),
-            pair: None,
-            after_pem: 0,
-            after_manifest: 0,
-            work: WORK_BASE + text.len().saturating_mul(WORK_PER_BYTE),
-        };
+        let mut search = Search::new(self, text);
         for hit in self.keywords.find_overlapping_iter(text) {
             for &what in &self.tries[hit.pattern().as_usize()] {
                 search.attempt(what, hit.start()..hit.end())?;
             }
         }
-        let mut spans = search.spans;
+        let mut spans = search.into_spans();
         if scope == Scope::All && !self.pii.is_empty() {
             self.pii.find(text.as_bytes(), |item| {
                 spans.push(Span {
@@ -325,217 +288,9 @@ impl Engine {
     }
 }
 
-/// One pass over one text.
-struct Search<'e, 't> {
-    engine: &'e Engine,
-    text: &'t str,
-    spans: Vec<Span<'e>>,
-    /// The pair read last: several keywords of one key share it.
-    pair: Option<ReadPair>,
-    /// Private keys up to here are cut already.
-    after_pem: usize,
-    /// Manifests up to here are cut already.
-    after_manifest: usize,
-    work: usize,
-}
-
-struct ReadPair {
-    /// Where the key stands; hits inside it need no second look.
-    key: Range<usize>,
-    pair: Option<pairs::Pair>,
-    graded: bool,
-}
-
-impl<'e> Search<'e, '_> {
-    fn attempt(&mut self, what: Try, hit: Range<usize>) -> Result<(), Spent> {
-        let text = self.text.as_bytes();
-        let weight = hit.len();
-        let engine = self.engine;
-        match what {
-            Try::Token(index) => {
-                let rule = &engine.rules[index];
-                if !rule.may_begin(text, hit.start) {
-                    return Ok(());
-                }
-                let Some(window) = rule.window(text, hit.start) else {
-                    return Ok(());
-                };
-                self.spend(TRY_WORK + window.len())?;
-                if let Some(secret) = rule.at_keyword(text, window) {
-                    let range = whole_characters(self.text, secret);
-                    let rank = if rule.generic {
-                        Rank::Context
-                    } else {
-                        Rank::Format
-                    };
-                    if !rule.generic
-                        || !engine
-                            .keys
-                            .stands_for_another(&self.text[range.clone()], true)
-                    {
-                        self.spans.push(Span {
-                            range,
-                            kind: &rule.kind,
-                            rule: &rule.id,
-                            rank,
-                            weight,
-                            wrap: None,
-                        });
-                    }
-                }
-            }
-            Try::Value(index) => {
-                let rule = &engine.rules[index];
-                if !begins_word(text, hit.start) {
-                    return Ok(());
-                }
-                let Some(pair) = self.pair_at(hit)?.pair.clone() else {
-                    return Ok(());
-                };
-                if rule.generic && pair.separator != pairs::Separator::Sign {
-                    return Ok(());
-                }
-                self.spend(pair.value.len())?;
-                if let Some(secret) = rule.at_value(text, pair.value.clone()) {
-                    // Quotes go around a whole value, never into one.
-                    let range = if pair.wrap.is_some() {
-                        pair.value
-                    } else {
-                        secret
-                    };
-                    let rank = if rule.generic {
-                        Rank::Context
-                    } else {
-                        Rank::KeyAndFormat
-                    };
-                    self.spans.push(Span {
-                        range,
-                        kind: &rule.kind,
-                        rule: &rule.id,
-                        rank,
-                        weight,
-                        wrap: pair.wrap,
-                    });
-                }
-            }
-            Try::Key => {
-                let read = self.pair_at(hit)?;
-                if std::mem::replace(&mut read.graded, true) {
-                    return Ok(());
-                }
-                let Some(pair) = read.pair.clone() else {
-                    return Ok(());
-                };
-                self.spend(pair.value.len())?;
-                if let Some(found) = engine.keys.grade(self.text, &pair) {
-                    self.spans.push(Span {
-                        range: pair.value,
-                        kind: kind_of(found),
-                        rule: kind_of(found),
-                        rank: Rank::Generic,
-                        weight,
-                        wrap: pair.wrap,
-                    });
-                }
-            }
-            Try::Provider(name) => {
-                if !begins_word(text, hit.start) {
-                    return Ok(());
-                }
-                self.spend(PROVIDER_WORK)?;
-                let (text, end) = (self.text, hit.end);
-                if let Some(range) = engine.providers.value_after(text, end, name, &engine.keys) {
-                    self.spans.push(Span {
-                        range,
-                        kind: PROVIDER_TYPE,
-                        rule: PROVIDER_TYPE,
-                        rank: Rank::Context,
-                        weight,
-                        wrap: None,
-                    });
-                }
-            }
-            Try::Manifest => {
-                if hit.start >= self.after_manifest
-                    && let Some(found) = manifest::secret(text, hit, self.after_manifest)
-                {
-                    self.spend(found.end - self.after_manifest.min(found.end))?;
-                    self.after_manifest = found.end;
-                    let span = |range| Span {
-                        range,
-                        kind: manifest::TYPE,
-                        rule: manifest::TYPE,
-                        rank: Rank::Context,
-                        weight,
-                        wrap: None,
-                    };
-                    self.spans.extend(found.values.into_iter().map(span));
-                }
-            }
-            Try::Pem => {
-                if hit.start >= self.after_pem
-                    && let Some(key) = pem::private_key(text, hit)
-                {
-                    self.after_pem = key.end;
-                    self.spans.push(Span {
-                        range: key,
-                        kind: pem::TYPE,
-                        rule: pem::TYPE,
-                        rank: Rank::Format,
-                        weight,
-                        wrap: None,
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The pair around a keyword, read once per key.
-    fn pair_at(&mut self, hit: Range<usize>) -> Result<&mut ReadPair, Spent> {
-        let known = self
-            .pair
-            .as_ref()
-            .is_some_and(|read| read.key.start <= hit.start && hit.end <= read.key.end);
-        if !known {
-            self.spend(PAIR_WORK)?;
-            // The type in a placeholder is no key of what follows it.
-            let (text, kinds) = (self.text, &self.engine.kinds);
-            let pair = pairs::parse(text.as_bytes(), hit.clone()).filter(|pair| {
-                let before = text[..pair.key.start].strip_suffix(PLACEHOLDER);
-                before.is_none_or(|before| placeholder_at(text, before.len(), kinds).is_none())
-            });
-            self.spend(pair.as_ref().map_or(0, |pair| pair.value.len()))?;
-            let key = pair.as_ref().map_or(hit, |pair| pair.key.clone());
-            self.pair = Some(ReadPair {
-                key,
-                pair,
-                graded: false,
-            });
-        }
-        Ok(self.pair.as_mut().expect("read above"))
-    }
-
-    fn spend(&mut self, work: usize) -> Result<(), Spent> {
-        self.work = self.work.checked_sub(work).ok_or(Spent)?;
-        Ok(())
-    }
-}
-
-fn kind_of(found: Found) -> &'static str {
+pub(super) fn kind_of(found: Found) -> &'static str {
     match found {
         Found::Password => "password",
         Found::Secret => "secret",
     }
-}
-
-/// A key word of a rule counts at the start of a word: after a sign, at a capital, after an escape.
-fn begins_word(text: &[u8], start: usize) -> bool {
-    let Some(previous) = start.checked_sub(1).map(|at| text[at]) else {
-        return true;
-    };
-    let escaped = start >= 2 && text[start - 2] == b'\\' && b"nrt".contains(&previous);
-    !previous.is_ascii_alphabetic()
-        || escaped
-        || (text[start].is_ascii_uppercase() && previous.is_ascii_lowercase())
 }

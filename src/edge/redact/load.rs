@@ -74,7 +74,8 @@ pub(super) struct Loaded {
     pub(super) refusals: Vec<Refusal>,
 }
 
-/// Reads and compiles the built-in rules and those of `files`, without those that `disabled` names.
+/// Reads the built-in rules and those of `files`, without those that `disabled` names. Rules of files are compiled here;
+/// built-in ones when they are first needed, since a test saw to it that they can be.
 ///
 /// # Errors
 /// A file that cannot be read as a whole.
@@ -206,12 +207,12 @@ impl<'t> File<'t> {
         Ok(file)
     }
 
-    /// All rules of a file in which every rule must work.
+    /// All rules of a file in which every rule works.
     fn rules(&mut self) -> Result<Vec<Rule>, RuleError> {
         let rules = std::mem::take(&mut self.rules);
         rules
             .into_iter()
-            .map(|rule| Rule::compile(read(rule)?, None))
+            .map(|rule| Rule::new(read(rule)?, None))
             .collect()
     }
 
@@ -232,7 +233,9 @@ impl<'t> File<'t> {
                 .map_err(|error| self.with_line(line, &error))
                 .and_then(|text| {
                     let place = self.path.clone().map(|file| Place { file, line });
-                    Rule::compile(text, place).map_err(|error| (line, error.to_string()))
+                    let made = Rule::new(text, place);
+                    made.and_then(|rule| rule.compile().map(|()| rule))
+                        .map_err(|error| (line, error.to_string()))
                 });
             match made {
                 Ok(rule) if ids.insert(rule.id.clone()) => rules.push(rule),

@@ -4,6 +4,7 @@
 //! before the data or after it.
 use std::ops::Range;
 
+use super::checksum::decode;
 use super::quotes::run;
 
 /// What begins the search.
@@ -15,6 +16,8 @@ pub(super) const TYPE: &str = "kubernetes-secret";
 const REACH: usize = 16 * 1024;
 /// The shortest base64 worth hiding.
 const SHORTEST: usize = 8;
+/// What such a value stands for is longer than a word such as `true`.
+const SHORTEST_DECODED: usize = 5;
 /// Keys of the manifest itself: the data ends before them.
 const ENDS: [&[u8]; 7] = [
     b"kind",
@@ -107,6 +110,8 @@ fn entries(text: &[u8], range: Range<usize>, values: &mut Vec<Range<usize>>) -> 
             && value.len().is_multiple_of(4)
             && padding <= 2
             && !text[value.clone()].iter().all(number)
+            && decode(&text[value.clone()])
+                .is_none_or(|secret| secret.trim_ascii().len() >= SHORTEST_DECODED)
         {
             values.push(value.clone());
         }

@@ -9,7 +9,10 @@
 //! cut-off document is as good as a whole one.
 use std::ops::Range;
 
-use super::quotes::{bare_value, escaped_sign, own_slashes, quoted_value, run};
+use super::quotes::{bare_value, quoted_value, run};
+use super::signs::{
+    GAP_REACH, Opening, WORDS_REACH, annotated, sign_at, skip_closing, skip_opening,
+};
 
 /// A key, and where its value stands.
 #[derive(Clone, Debug)]
@@ -41,10 +44,6 @@ pub(super) enum Separator {
 
 /// How far a key reaches to the left and right of its keyword, in bytes.
 const KEY_REACH: usize = 64;
-/// How many bytes of further words may stand between the key and its separator.
-const WORDS_REACH: usize = 28;
-/// How many bytes of blanks, quotes and escapes may stand on either side of a separator.
-const GAP_REACH: usize = 48;
 /// The words that may stand before a credential in one value.
 const SCHEMES: [&str; 10] = [
     "bearer ", "basic ", "token ", "ssws ", "apikey ", "api-key ", "key ", "digest ", "aivenv1 ",
@@ -246,174 +245,6 @@ fn named_value(text: &[u8], from: usize) -> Option<usize> {
     let word = &text[at..at + length];
     let names = [&b"value"[..], b"val", b"default", b"content"];
     (at > from && names.iter().any(|name| word.eq_ignore_ascii_case(name))).then_some(at + length)
-}
-
-struct Closing {
-    end: usize,
-    quote: Option<Range<usize>>,
-}
-
-/// Skips what may close a key: blanks, one quote, a bracket.
-fn skip_closing(text: &[u8], from: usize, limit: usize) -> Closing {
-    let mut closing = Closing {
-        end: from,
-        quote: None,
-    };
-    while closing.end < limit {
-        match text[closing.end] {
-            b' ' | b'\t' | b']' => closing.end += 1,
-            b'"' | b'\'' | b'`' if closing.quote.is_none() => {
-                closing.quote = Some(closing.end..closing.end + 1);
-                closing.end += 1;
-            }
-            b'\\' if closing.quote.is_none() => {
-                let slashes = run(text, closing.end, limit, |b| b == b'\\');
-                let quote = closing.end + slashes;
-                if !matches!(text.get(quote), Some(b'"' | b'\'' | b'`')) {
-                    break;
-                }
-                // Backslashes beyond the quote's own belong to the key.
-                closing.quote = Some(quote - own_slashes(slashes)..quote + 1);
-                closing.end = quote + 1;
-            }
-            _ => break,
-        }
-    }
-    closing
-}
-
-struct Sign {
-    end: usize,
-    colon: bool,
-    comma: bool,
-    element: bool,
-}
-
-fn sign_at(text: &[u8], at: usize, after_quote: bool) -> Option<Sign> {
-    let rest = text.get(at..text.len().min(at + 8))?;
-    let sign = |length: usize| {
-        Some(Sign {
-            end: at + length,
-            colon: false,
-            comma: false,
-            element: false,
-        })
-    };
-    match rest {
-        [b':', b':', b':', b'=', ..] => sign(4),
-        [b'=', b'=', b'=', ..]
-        | [b':', b':', b'=', ..]
-        | [b'|', b'|', b'=', ..]
-        | [b'?', b'?', b'=', ..] => sign(3),
-        [b'=', b'=' | b'>', ..]
-        | [b':' | b'?' | b'.' | b'+', b'=', ..]
-        | [b'|', b'|', ..]
-        | [b'-', b'>', ..] => sign(2),
-        [b'=', ..] => sign(1),
-        [b':', b':', ..] => None,
-        [b':', ..] => Some(Sign {
-            end: at + 1,
-            colon: true,
-            comma: false,
-            element: false,
-        }),
-        [b'>', ..] => Some(Sign {
-            end: at + 1,
-            colon: false,
-            comma: false,
-            element: true,
-        }),
-        [b',', ..] if after_quote => Some(Sign {
-            end: at + 1,
-            colon: false,
-            comma: true,
-            element: false,
-        }),
-        [b'%', b'3', b'D' | b'd' | b'A' | b'a', ..] => sign(3),
-        [b'\\', ..] => match escaped_sign(rest) {
-            Some(length) if rest[..length].ends_with(b"d") || rest[..length].ends_with(b"D") => {
-                sign(length)
-            }
-            _ => None,
-        },
-        [b'(', b'"' | b'\'', ..] => sign(1),
-        _ => None,
-    }
-}
-
-/// `key: String = value`: the sign after the type.
-fn annotated(text: &[u8], colon: &Sign) -> Option<Sign> {
-    let limit = text.len().min(colon.end + WORDS_REACH);
-    let mut at = colon.end + run(text, colon.end, limit, |b| b == b' ');
-    at += run(text, at, limit, |b| {
-        b.is_ascii_alphanumeric() || matches!(b, b'<' | b'>' | b'&' | b'_' | b'.')
-    });
-    at += run(text, at, limit, |b| b == b' ');
-    match (text.get(at), text.get(at + 1)) {
-        (Some(b'='), next) if next != Some(&b'=') => Some(Sign {
-            end: at + 1,
-            colon: false,
-            comma: false,
-            element: false,
-        }),
-        _ => None,
-    }
-}
-
-struct Opening {
-    end: usize,
-    /// The opening quote with its backslashes.
-    quote: Option<Range<usize>>,
-}
-
-/// Skips what may stand before a value. A line break counts only before a quote and inside an element.
-fn skip_opening(text: &[u8], from: usize, element: bool) -> Opening {
-    let limit = text.len().min(from + GAP_REACH);
-    let mut at = from;
-    let mut line_break = None;
-    while at < limit {
-        match text[at] {
-            b' ' | b'\t' | b'(' | b'[' => at += 1,
-            b'\n' | b'\r' => {
-                line_break.get_or_insert(at);
-                at += 1;
-            }
-            b'"' | b'\'' | b'`' => {
-                return Opening {
-                    end: at + 1,
-                    quote: Some(at..at + 1),
-                };
-            }
-            // Prefixed literals: r"", b"", f"", @"".
-            b'r' | b'b' | b'f' | b'L' | b'@' if matches!(text.get(at + 1), Some(b'"' | b'\'')) => {
-                at += 1
-            }
-            b'\\' => {
-                let slashes = run(text, at, text.len().min(at + 64), |b| b == b'\\');
-                match text.get(at + slashes) {
-                    Some(b'"' | b'\'' | b'`') => {
-                        let end = at + slashes + 1;
-                        return Opening {
-                            end,
-                            quote: Some(at..end),
-                        };
-                    }
-                    Some(b'n' | b'r') => {
-                        line_break.get_or_insert(at);
-                        at += slashes + 1;
-                    }
-                    Some(b't') => at += slashes + 1,
-                    _ => break,
-                }
-            }
-            _ => break,
-        }
-    }
-    let end = match line_break {
-        Some(at) if !element => at,
-        _ => at,
-    };
-    Opening { end, quote: None }
 }
 
 /// The length of the escape at a backslash: the run of backslashes, and the character it belongs to.

@@ -6,7 +6,9 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use super::values::{KeyWords, is_token_after, is_uuid};
+use super::filler::is_filler;
+use super::forms::{is_mixed, is_uuid};
+use super::values::{KeyWords, entropy, is_token_after};
 
 /// How far the value may stand behind the name, in bytes.
 const REACH: usize = 56;
@@ -70,6 +72,10 @@ impl Providers {
                 return None;
             }
             let value = token(bytes, at);
+            // `EXAMPLE.v2.…`: its parts are no secrets either.
+            if is_mixed(&text[value.clone()]) && keys.holds_placeholder(&text[value.clone()]) {
+                return None;
+            }
             if value.len() >= 10
                 && (gap > 0 || hinted)
                 && self.is_secret(text, &value, hinted, name, sign, keys)
@@ -122,8 +128,11 @@ impl Providers {
         if keys.stands_for_another(secret, true) || secret.parse::<f64>().is_ok() {
             return false;
         }
+        if is_filler(bytes) {
+            return false;
+        }
         if is_uuid(bytes) {
-            return hinted || name == Name::Provider;
+            return entropy(bytes) > 2.0 && (hinted || name == Name::Provider);
         }
         if hinted {
             return is_token_after(secret);

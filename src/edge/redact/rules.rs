@@ -1,4 +1,4 @@
-//! Rules as data: reads `rules.toml`, compiles it, and refuses what cannot work, with the reason.
+//! Rules as data: reads `rules.toml`, and refuses what cannot work, with the reason.
 //!
 //! A rule names the keywords at which it is tried and an expression that must match right there. What its first
 //! capture group holds is cut, and nothing else. Two kinds:
@@ -7,18 +7,15 @@
 //!   the secret must not be letters or digits, unless `edges = "any"`.
 //! - `at = "value"`: the keyword is part of a key, and the expression must match the key's whole value.
 //!
-//! `<quote>` in an expression stands for an optional quote and `<space>` for a blank, both at any depth of escapes.
+//! [`super::expression`] tells what stands in an expression beside the usual.
 //! `{+}` in an example is nothing: it keeps the example from looking like a secret to those who scan this source.
 use std::{io, ops::Range, path::PathBuf};
 
-use regex_automata::{
-    Anchored, Input,
-    meta::{self, Regex},
-    util::syntax,
-};
 use serde::Deserialize;
 
 use super::checksum::Checksum;
+use super::expression::{Expression, Fault};
+use super::filler::is_filler;
 use super::load::Place;
 use super::values::entropy;
 
@@ -144,7 +141,7 @@ pub(super) struct Rule {
     pub(super) generic: bool,
     /// How far one try may look.
     max_len: usize,
-    /// The expression goes on after a blank; others end where their token does.
+    /// The expression goes on after a blank.
     crosses_blanks: bool,
     back: usize,
     min_entropy: f32,
@@ -152,13 +149,14 @@ pub(super) struct Rule {
     checksum: Option<Checksum>,
     doubtful: bool,
     edges: Edges,
-    regex: Regex,
+    expression: Expression,
     examples: Vec<String>,
     non_examples: Vec<String>,
 }
 
 impl Rule {
-    pub(super) fn compile(text: RuleText, source: Option<Place>) -> Result<Self, RuleError> {
+    /// A rule whose expression is not compiled yet.
+    pub(super) fn new(text: RuleText, source: Option<Place>) -> Result<Self, RuleError> {
         let rule = || text.id.clone();
         if !is_name(&text.id) {
             return Err(RuleError::Id { rule: rule() });
@@ -180,27 +178,7 @@ impl Rule {
         if !is_name(&kind) {
             return Err(RuleError::Type { rule: rule(), kind });
         }
-        let expression = tolerant(&text.regex)
-            .replace("<quote>", r#"(?:\\*["'`])?"#)
-            .replace("<space>", r"(?:\s|\\+[nrt])");
-        let regex = Regex::builder()
-            .syntax(syntax::Config::new().unicode(false).utf8(false))
-            .configure(
-                meta::Config::new()
-                    .utf8_empty(false)
-                    // Each takes long to build, and no rule runs often enough to gain by it.
-                    .onepass(false)
-                    .dfa(false)
-                    .nfa_size_limit(Some(4 << 20)),
-            )
-            .build(&expression)
-            .map_err(|error| RuleError::Expression {
-                rule: rule(),
-                reason: reason(&error),
-            })?;
-        if regex.captures_len() < 2 {
-            return Err(RuleError::NoGroup { rule: rule() });
-        }
+        let expression = Expression::new(text.regex);
         Ok(Self {
             id: text.id,
             kind,
@@ -209,18 +187,28 @@ impl Rule {
             keywords: text.keywords,
             generic: text.generic,
             max_len: text.max_len,
-            crosses_blanks: [" ", "[^", r"\s", "<space>"]
-                .iter()
-                .any(|sign| text.regex.contains(sign)),
+            crosses_blanks: expression.crosses_blanks(),
             back: text.back,
             min_entropy: text.min_entropy,
             digit: text.digit,
             checksum: text.checksum,
             doubtful: text.doubtful,
             edges: text.edges,
-            regex,
+            expression,
             examples: text.examples,
             non_examples: text.non_examples,
+        })
+    }
+
+    /// Compiles the expression, which waits for the first keyword otherwise.
+    pub(super) fn compile(&self) -> Result<(), RuleError> {
+        let rule = || self.id.clone();
+        self.expression.compile().map_err(|fault| match fault {
+            Fault::Syntax(reason) => RuleError::Expression {
+                rule: rule(),
+                reason,
+            },
+            Fault::NoGroup => RuleError::NoGroup { rule: rule() },
         })
     }
 
@@ -240,7 +228,9 @@ impl Rule {
     /// Tries the rule in its window; the span of the secret.
     pub(super) fn at_keyword(&self, text: &[u8], window: Range<usize>) -> Option<Range<usize>> {
         let secret = self.group(text, window)?;
-        (self.edges == Edges::Any || has_edges(text, &secret)).then_some(secret)
+        let stands_alone = self.edges == Edges::Any || has_edges(text, &secret);
+        let masked = self.is_builtin() && is_masked(text, secret.end);
+        (stands_alone && !masked).then_some(secret)
     }
 
     /// Whether the neighbor of the place where the secret would begin lets it begin there; cheap, to be asked first.
@@ -258,19 +248,19 @@ impl Rule {
     }
 
     fn group(&self, text: &[u8], span: Range<usize>) -> Option<Range<usize>> {
-        let input = Input::new(text).span(span).anchored(Anchored::Yes);
-        let mut captures = self.regex.create_captures();
-        self.regex.search_captures(&input, &mut captures);
-        let secret: Range<usize> = captures.get_group(1)?.into();
+        let secret = self.expression.group(text, span)?;
         let bytes = &text[secret.clone()];
         let informative = || self.min_entropy <= 0.0 || entropy(bytes) >= self.min_entropy;
         let digit = || !self.digit || bytes.iter().any(u8::is_ascii_digit);
-        if !self.generic && is_filler(bytes) {
-            return None;
-        }
         let certain = || self.checksum.is_some_and(|checksum| checksum.fits(bytes));
         let likely = !self.doubtful && informative() && digit();
-        (!bytes.is_empty() && (likely || certain())).then_some(secret)
+        let filler = || self.is_builtin() && is_filler(bytes);
+        (!bytes.is_empty() && (likely || certain()) && !filler()).then_some(secret)
+    }
+
+    /// Others find what their expression says, and nothing is held against it.
+    fn is_builtin(&self) -> bool {
+        self.source.is_none()
     }
 
     /// Checks the rule on its own examples; `find` redacts a text and says which types were found in it.
@@ -278,6 +268,7 @@ impl Rule {
         &self,
         find: impl Fn(&str) -> Vec<(Range<usize>, String)>,
     ) -> Result<(), RuleError> {
+        self.compile()?;
         if self.examples.is_empty() || self.non_examples.is_empty() {
             return Err(RuleError::Undocumented {
                 rule: self.id.clone(),
@@ -323,54 +314,10 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(plain)
 }
 
-/// The expression with each class that holds `/`, `+` or `=` taking their escapes too, as one character: some encoders
-/// write `\/`, `\u002b` and `\u003d` for them, at any depth of strings.
-fn tolerant(expression: &str) -> String {
-    const ESCAPES: [(char, &str); 3] = [('/', "/|u002[fF]"), ('+', "u002[bB]"), ('=', "u003[dD]")];
-    let mut result = String::with_capacity(expression.len());
-    let mut rest = expression;
-    while let Some(start) = rest.find(['[', '\\']) {
-        result.push_str(&rest[..start]);
-        let token = &rest[start..];
-        let class = token
-            .starts_with('[')
-            .then(|| token[1..].find(']'))
-            .flatten();
-        let length = class.map_or(2, |end| end + 2).min(token.len());
-        let (class, after) = token.split_at_checked(length).unwrap_or((token, ""));
-        let escapes: Vec<&str> = ESCAPES
-            .iter()
-            .filter(|(sign, _)| class[1..].contains(*sign))
-            .map(|(_, escape)| *escape)
-            .collect();
-        // A class that excludes says where something ends; one with a backslash takes escapes already.
-        if escapes.is_empty()
-            || class.starts_with('\\')
-            || class.starts_with("[^")
-            || class.contains('\\')
-        {
-            result.push_str(class);
-        } else {
-            result.push_str(&format!(r"(?:{class}|\\+(?:{}))", escapes.join("|")));
-        }
-        rest = after;
-    }
-    result.push_str(rest);
-    result
-}
-
-/// The innermost reason; the outer ones only say that building failed.
-fn reason(error: &meta::BuildError) -> String {
-    match error.syntax_error() {
-        Some(syntax) => syntax.to_string(),
-        None => error.to_string(),
-    }
-}
-
-/// A token of a documentation: the whole alphabet, in small letters, in it.
-fn is_filler(bytes: &[u8]) -> bool {
-    const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
-    bytes.windows(ALPHABET.len()).any(|w| w == ALPHABET)
+/// Whether the token goes on in a mask, as `xoxp-1-####` does: what is secret of it is hidden already.
+fn is_masked(text: &[u8], end: usize) -> bool {
+    text.get(end..end + 4)
+        .is_some_and(|next| matches!(next, b"####" | b"****"))
 }
 
 fn has_edges(text: &[u8], secret: &Range<usize>) -> bool {

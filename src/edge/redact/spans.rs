@@ -68,10 +68,10 @@ pub(super) fn settle<'e>(
         .collect();
     spans.retain_mut(|span| {
         leave_escape(text, &mut span.range);
-        !span.range.is_empty()
-            && !placeholders
-                .iter()
-                .any(|p| p.start < span.range.end && span.range.start < p.end)
+        // They stand in order: only the first that ends behind the span's start can touch it.
+        let next = placeholders.partition_point(|p| p.end <= span.range.start);
+        let touched = placeholders.get(next);
+        !span.range.is_empty() && touched.is_none_or(|p| span.range.end <= p.start)
     });
     spans.sort_by_key(|span| (span.range.start, span.range.end));
     let mut merged: Vec<Span<'e>> = Vec::with_capacity(spans.len());

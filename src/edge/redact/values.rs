@@ -9,8 +9,11 @@ use std::sync::OnceLock;
 use aho_corasick::AhoCorasick;
 use serde::Deserialize;
 
+use super::forms::{is_code, is_mixed, is_path, is_pattern, is_slug, is_uuid, is_version};
+use super::natural::{is_natural, naturalness};
 use super::pairs::{self, Pair, Separator};
 use super::quotes::{VALUE_REACH, unescaped};
+use super::spans::PLACEHOLDER;
 
 /// The words of keys, as `rules.toml` has them: lower case, without separators.
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +31,8 @@ pub(super) struct KeyWords {
     describing: HashSet<String>,
     /// A key with this word anywhere is public.
     public: HashSet<String>,
+    /// A key with this word anywhere, or two that make it, says itself that its value is no secret.
+    denying: HashSet<String>,
     /// Words that label a password, or say something of it.
     label: HashSet<String>,
     /// A value that contains one of these stands for another one.
@@ -69,7 +74,8 @@ impl KeyWords {
     pub(super) fn grade(&self, text: &str, pair: &Pair) -> Option<Found> {
         let key = text.get(pair.key.clone())?;
         let value = &*unescaped(text.get(pair.value.clone())?);
-        if value.len() < 5 || value.len() >= VALUE_REACH {
+        // What a pass before this one wrote is looked at once per pass: the cheap test comes first.
+        if value.len() < 5 || value.len() >= VALUE_REACH || value.starts_with(PLACEHOLDER) {
             return None;
         }
         let promise = self.promise(key)?;
@@ -125,7 +131,7 @@ impl KeyWords {
         self.describing.contains(&word) || self.public.contains(&word)
     }
 
-    fn holds_placeholder(&self, value: &str) -> bool {
+    pub(super) fn holds_placeholder(&self, value: &str) -> bool {
         let words = self.placeholders.get_or_init(|| {
             AhoCorasick::builder()
                 .ascii_case_insensitive(true)
@@ -144,10 +150,14 @@ impl KeyWords {
         }
         let words = words_of(key);
         let last = words.last()?;
-        if self.describing.contains(last) || words.iter().any(|word| self.public.contains(word)) {
+        let joined: Vec<String> = words.windows(2).map(|pair| pair.concat()).collect();
+        let mut all = words.iter().chain(&joined);
+        if self.describing.contains(last)
+            || words.iter().any(|word| self.public.contains(word))
+            || all.any(|word| self.denying.contains(word))
+        {
             return None;
         }
-        let joined: Vec<String> = words.windows(2).map(|pair| pair.concat()).collect();
         let holds =
             |set: &HashSet<String>| words.iter().chain(&joined).any(|word| ends_in(word, set));
         if holds(&self.password) {
@@ -291,7 +301,9 @@ fn is_token(value: &str, quoted: bool, strictness: Strictness) -> bool {
     let letters = bytes.iter().filter(|b| b.is_ascii_alphabetic()).count();
     if letters == 0
         || is_version(value)
-        || (strictness == Strictness::Hint && is_slug(value))
+        || (is_slug(value)
+            && (strictness == Strictness::Hint
+                || strictness == Strictness::Secret && bytes.len() < 16))
         || (digits == 0 && (bytes.len() < 20 || naturalness(value) >= 60))
         || is_natural(value)
     {
@@ -325,133 +337,4 @@ pub(super) fn entropy(bytes: &[u8]) -> f32 {
         .map(|&count| f32::from(count) / length)
         .map(|p| -p * p.log2())
         .sum()
-}
-
-/// The pairs of letters that make up most of English text and of the words in identifiers.
-const COMMON_BIGRAMS: &str = "\
-    th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro ic \
-    ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho pe ec pr no ct us ac ot il tr ly nc et ut ss so rs un \
-    lo wa ge ie wh ee wi em ad ol rt po we na ul ni ts mo ow pa im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev \
-    ld ry mp fe bl ab gh ty op wo sa ay ex ke fr oo av ag if ap gr od bo sp rd do uc bu ei ov by rm ep tt oc fa ef cu \
-    rn sc gi da yo cr cl du ga qu ue ff ba ey ls va um pp ua up lu go ht ru ug ds lt pi rc rr eg au ck ew mu br bi pt \
-    ak pu ui rg ib tl ny ki rk ys ob mm fu ph og ms ye ud mb ip ub oi rl gu dr hr cc tw ft wn nu af hu nn eo vo rv nf \
-    xp gn sm fl iz ok nl my gl aw ju oa eq sy sl ps jo lf nv je nk kn gs dy hy ze ks xt bs ik dd pt rp sk xi oe oy ws \
-    lv dl rf eu dg wr xa yi nm eb ke ey ow";
-
-/// Whether most of the value reads like words of a language, as identifiers and prose do.
-pub(super) fn is_natural(value: &str) -> bool {
-    naturalness(value) >= 72
-}
-
-/// How many of a hundred pairs of letters are common ones; 0 for a value that is too short or has few letters.
-fn naturalness(value: &str) -> usize {
-    let mut common = 0usize;
-    let mut all = 0usize;
-    let mut letters = 0usize;
-    let mut previous = 0u8;
-    for &byte in value.as_bytes() {
-        letters += usize::from(byte.is_ascii_alphabetic());
-        let continues = byte.is_ascii_lowercase() && previous.is_ascii_alphabetic()
-            || byte.is_ascii_uppercase() && previous.is_ascii_uppercase();
-        if continues {
-            all += 1;
-            common += usize::from(is_common(
-                previous.to_ascii_lowercase(),
-                byte.to_ascii_lowercase(),
-            ));
-        }
-        previous = byte;
-    }
-    if all >= 4 && letters * 5 >= value.len() * 3 {
-        common * 100 / all
-    } else {
-        0
-    }
-}
-
-fn is_common(first: u8, second: u8) -> bool {
-    static TABLE: std::sync::OnceLock<[u32; 26]> = std::sync::OnceLock::new();
-    let table = TABLE.get_or_init(|| {
-        let mut table = [0; 26];
-        for pair in COMMON_BIGRAMS.split_whitespace() {
-            let pair = pair.as_bytes();
-            table[usize::from(pair[0] - b'a')] |= 1 << (pair[1] - b'a');
-        }
-        table
-    });
-    table[usize::from(first - b'a')] & (1 << (second - b'a')) != 0
-}
-
-/// `0.11.2`, `rc0.15.0_20231217`: two dots between digits; or a date.
-fn is_version(value: &str) -> bool {
-    let date = |w: &[u8]| w.iter().all(|b| b.is_ascii_digit());
-    if let [year @ .., b'-', month, month_2, b'-', _, _] = &value.as_bytes()[..value.len().min(10)]
-        && date(year)
-        && date(&[*month, *month_2])
-    {
-        return true;
-    }
-    let dots = value
-        .as_bytes()
-        .windows(3)
-        .filter(|w| w[0].is_ascii_digit() && w[1] == b'.' && w[2].is_ascii_digit());
-    dots.count() >= 2
-}
-
-/// `user-226709-f4206a`: a word, and parts after hyphens.
-fn is_slug(value: &str) -> bool {
-    let mut parts = value.split(['-', '_', ':']);
-    let word = parts
-        .next()
-        .is_some_and(|part| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_lowercase()));
-    word && parts.next().is_some()
-}
-
-fn is_mixed(value: &str) -> bool {
-    value.bytes().any(|b| b.is_ascii_digit()) && value.bytes().any(|b| b.is_ascii_alphabetic())
-}
-
-pub(super) fn is_uuid(bytes: &[u8]) -> bool {
-    bytes.len() == 36
-        && bytes.iter().enumerate().all(|(at, b)| match at {
-            8 | 13 | 18 | 23 => *b == b'-',
-            _ => b.is_ascii_hexdigit(),
-        })
-}
-
-/// A path, relative or absolute, whose parts are words.
-fn is_path(value: &str) -> bool {
-    let rooted = ["/", "./", "../", "~/"]
-        .iter()
-        .any(|root| value.starts_with(root));
-    let parts = value.split('/').filter(|part| !part.is_empty());
-    (rooted || value.matches('/').count() >= 2)
-        && parts
-            .clone()
-            .all(|part| part.len() <= 24 || part.contains('.'))
-        && (is_natural(value) || value.len() < 16)
-}
-
-/// A call, an index, a path through members or types: `get_password(`, `os.environ[`, `config.password`.
-fn is_code(bytes: &[u8]) -> bool {
-    let member = bytes.contains(&b'.')
-        && bytes
-            .iter()
-            .all(|b| b.is_ascii_alphabetic() || matches!(b, b'.' | b'_'))
-        && !bytes[0].is_ascii_punctuation();
-    member
-        || bytes.contains(&b'(')
-        || bytes.contains(&b'[')
-        || bytes.contains(&b'{')
-        || bytes.windows(2).any(|w| w == b"::" || w == b"->")
-}
-
-/// A regular expression or a format string.
-fn is_pattern(value: &str) -> bool {
-    const SIGNS: [&str; 14] = [
-        "[^", "(?", "]+", "]*", "]{", "\\d", "\\s", "\\w", "{{", "${", "$(", "<%", "%s", "{}",
-    ];
-    // Most values have none of these.
-    let may = |b: u8| matches!(b, b'[' | b'(' | b']' | b'\\' | b'{' | b'$' | b'<' | b'%');
-    value.bytes().any(may) && SIGNS.iter().any(|sign| value.contains(sign))
 }

@@ -5,7 +5,7 @@
 pub(crate) type Make = fn(usize) -> String;
 
 /// All of them, by name.
-pub(crate) const INPUTS: [(&str, Make); 14] = [
+pub(crate) const INPUTS: [(&str, Make); 15] = [
     ("token=key=secret=", |bytes| {
         repeat("token=key=secret=", bytes)
     }),
@@ -41,6 +41,13 @@ pub(crate) const INPUTS: [(&str, Make); 14] = [
     }),
     ("placeholders", |bytes| {
         repeat("password=[REDACTED:password]", bytes)
+    }),
+    ("placeholders among passwords", |bytes| {
+        let password = ["Gr8Lantern", "77!x"].concat();
+        repeat(
+            &format!("password=[REDACTED:password] password='{password}'\n"),
+            bytes,
+        )
     }),
 ];
 

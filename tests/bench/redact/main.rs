@@ -26,10 +26,24 @@ const RECORDS: usize = 100;
 
 fn main() {
     let memory_before = resident_kib();
+    let memory = || match (resident_kib(), memory_before) {
+        (Some(now), Some(before)) => format!("{:.1} MiB", (now - before) as f64 / 1024.0),
+        _ => "unknown".to_owned(),
+    };
     let start = Instant::now();
     let redactor = Redactor::builtin();
     let start_up = start.elapsed();
-    let memory = resident_kib().zip(memory_before);
+    let at_start = memory();
+    // As a daemon gets them: one after another, none kept.
+    let mut generator = Generator::new(4, 1024);
+    for _ in 0..5000 {
+        redactor.redact_text(&generator.content(800));
+    }
+    let after_records = memory();
+    redactor
+        .check_rules()
+        .expect("the rules find their examples");
+    let after_all = memory();
 
     println!("{:44} {:>12}  to reach", "measured", "");
     row("rules in force", &redactor.rule_count().to_string(), "");
@@ -38,11 +52,9 @@ fn main() {
         &format!("{} ms", start_up.as_millis()),
         "150 ms",
     );
-    let memory = memory.map_or_else(
-        || "unknown".to_owned(),
-        |(after, before)| format!("{:.1} MiB", (after - before) as f64 / 1024.0),
-    );
-    row("memory of the rules", &memory, "30 MiB");
+    row("memory of the rules at start", &at_start, "");
+    row("after 5000 records", &after_records, "");
+    row("after each rule was needed", &after_all, "30 MiB");
     values(&redactor);
     requests();
     adversarial(&redactor);
