@@ -4,6 +4,7 @@
 //! before its request is answered with 200. `/healthz`, `/readyz` and `/metrics` say how the edge is.
 
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,10 @@ use super::queue::AppendError;
 use super::quota::Quota;
 use super::redact::Redacted;
 use super::tail::Line;
+
+/// Longer requests are processed away from the runtime's threads. A shorter one takes a millisecond or two;
+/// to wake another thread for it, whose memory is cold, adds a good part of that.
+const INLINE_MAX_BYTES: usize = 64 << 10;
 
 /// What is let in.
 pub(super) struct Door {
@@ -86,7 +91,7 @@ struct Receiver {
     door: Arc<Swap<Door>>,
     pipeline: Arc<Pipeline>,
     inside: Arc<Inside>,
-    /// One for each core. More requests at a time would be ready no sooner, and take memory meanwhile.
+    /// One for each core, for long requests. More requests at a time would be ready no sooner, and take memory meanwhile.
     workers: Arc<Semaphore>,
 }
 
@@ -195,17 +200,25 @@ impl Receiver {
             Ok(body) => body,
             Err(refusal) => return (None, refusal.into_response()),
         };
-        let owner = owner.cloned();
-        let permit = Arc::clone(&self.workers).acquire_owned().await;
-        let permit = permit.expect("the semaphore is never closed");
-        let receiver = Arc::clone(&self);
-        let processing = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            receiver.process(exchange, &door, &body, owner.as_ref())
-        });
+        let processed = if exchange.inflated_at_most(&body, door.body) <= INLINE_MAX_BYTES {
+            let process = || self.process(exchange, &door, &body, owner);
+            catch_unwind(AssertUnwindSafe(process)).ok()
+        } else {
+            let owner = owner.cloned();
+            let permit = Arc::clone(&self.workers).acquire_owned().await;
+            let permit = permit.expect("the semaphore is never closed");
+            let receiver = Arc::clone(&self);
+            let processing = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                receiver.process(exchange, &door, &body, owner.as_ref())
+            });
+            processing.await.ok()
+        };
         // Whatever goes wrong while redacting, nothing unredacted goes on from here.
-        let processed = processing.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a request was refused: its records could not be processed");
+        let processed = processed.unwrap_or_else(|| {
+            tracing::error!(
+                "a request was refused: an internal error while processing its records"
+            );
             let refusal = Refusal::unavailable("the records could not be processed");
             Err(refusal)
         });

@@ -50,6 +50,7 @@ impl Identifier {
     /// Sets [`RECORD_UID`] on every record that has none.
     pub fn identify(&self, request: &mut ExportLogsServiceRequest) {
         let mut ordinals: HashMap<Hash, u64> = HashMap::new();
+        let mut encoded = Vec::new();
         for resource_logs in &mut request.resource_logs {
             let resource = resource_logs
                 .resource
@@ -66,7 +67,11 @@ impl Identifier {
                     if has_uid(record) {
                         continue;
                     }
-                    let content = self.hash(&[&resource, &scope, &record.encode_to_vec()]);
+                    encoded.clear();
+                    record
+                        .encode(&mut encoded)
+                        .expect("a vector grows as needed");
+                    let content = self.hash(&[&resource, &scope, &encoded]);
                     let ordinal = ordinals.entry(content).or_default();
                     let uid = self.hash(&[content.as_bytes(), &ordinal.to_be_bytes()]);
                     *ordinal += 1;

@@ -86,6 +86,15 @@ impl Exchange {
         received.map_err(|error| self.refuse_body(&error))
     }
 
+    /// How long the body may be once it is inflated, in bytes.
+    #[cfg(feature = "edge")]
+    pub fn inflated_at_most(self, body: &[u8], limits: BodyLimits) -> usize {
+        match self.coding {
+            Coding::Identity => body.len(),
+            _ => limits.inflated(body.len()),
+        }
+    }
+
     /// Inflates and decodes a body that was read within `limits`. Takes its time: not for the runtime's
     /// own threads.
     ///

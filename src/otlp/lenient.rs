@@ -109,12 +109,24 @@ struct Repaired<'a> {
 /// Replaces invalid UTF-8 and lone surrogates, which JavaScript's string functions leave behind when
 /// they cut a string, by U+FFFD.
 fn repair(body: &[u8]) -> Repaired<'_> {
-    let text = String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    // Much faster than `from_utf8_lossy` at saying that nothing is wrong.
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(body),
+    };
     let bytes = text.as_bytes();
     let (mut depth, mut deepest, mut in_string) = (0_usize, 0, false);
     let mut lone = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
+        if in_string {
+            // Most of a body is text.
+            match memchr::memchr2(b'"', b'\\', &bytes[at..]) {
+                Some(skipped) => at += skipped,
+                None => break,
+            }
+        }
         match bytes[at] {
             b'"' => in_string = !in_string,
             b'\\' if in_string => match surrogate(bytes, at) {

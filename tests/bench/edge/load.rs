@@ -76,7 +76,7 @@ impl Load {
     }
 
     /// So many requests a second over all connections. The time of a request that had to wait for the
-    /// one before counts from when it was due.
+    /// one before counts from when it was due; that this program wakes late is no one's time.
     pub(crate) fn paced(&self, connections: usize, per_second: f64, time: Duration) -> Done {
         let start = Instant::now();
         self.run(connections, |connection, sent| {
@@ -85,8 +85,12 @@ impl Load {
             if due >= start + time {
                 return None;
             }
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            Some(due)
+            let early = due.saturating_duration_since(Instant::now());
+            if early.is_zero() {
+                return Some(due);
+            }
+            thread::sleep(early);
+            Some(Instant::now())
         })
     }
 

@@ -23,6 +23,10 @@ mod records;
 mod table;
 mod upstream;
 
+/// As in the product, for the queue is measured in this process.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
