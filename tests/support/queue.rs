@@ -153,7 +153,10 @@ pub(crate) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
 /// The directory as a process killed now would leave it.
 pub(crate) fn copy(directory: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
-    for file in files(directory) {
+    let mut files = files(directory);
+    // The position last: it is saved before a segment behind it goes, and never the other way round.
+    files.sort_by_key(|file| file.starts_with(directory.join("state.db")));
+    for file in files {
         let to = copy.path().join(file.strip_prefix(directory).unwrap());
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         // The keeper may delete a drained segment meanwhile.
