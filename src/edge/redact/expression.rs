@@ -10,6 +10,10 @@ use regex_automata::{
     util::syntax,
 };
 
+/// Memory that the searches of one expression may keep on each thread that runs them; it would be 2 MB, which a few
+/// dozen rules in use make too much for a daemon.
+const SEARCH_BYTES: usize = 256 << 10;
+
 /// An expression, as it is written and as it is compiled.
 #[derive(Clone, Debug)]
 pub(super) struct Expression {
@@ -78,6 +82,7 @@ fn compile(written: &str) -> Result<Regex, Fault> {
                 // Each takes long to build, and no rule runs often enough to gain by it.
                 .onepass(false)
                 .dfa(false)
+                .hybrid_cache_capacity(SEARCH_BYTES)
                 .nfa_size_limit(Some(4 << 20)),
         )
         .build(&expression)
