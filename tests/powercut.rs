@@ -209,7 +209,7 @@ async fn found_in(directory: &Path) -> BTreeSet<String> {
     let others = losses
         .counts
         .iter()
-        .filter(|count| count.0.word() != "parked");
+        .filter(|count| !matches!(count.0.word(), "parked" | "refused"));
     assert_eq!(others.count(), 0, "{losses:?}");
     let mut found = BTreeSet::new();
     while queue.depth().records > 0 {

@@ -144,13 +144,17 @@ async fn every_acknowledged_record_survives_kill_9_under_load() {
         .filter_map(|event| event["id"].as_str())
         .collect();
     assert_eq!(identities.len(), events.len());
-    // The service's own account says so, too: no number is missing, and none was given up.
+    // The service's own account says so, too: no number is missing. Those of appends that a kill cut short,
+    // and that others were stored before, are accounted for.
     crate::support::eventually("the account of the machine to be whole", async || {
         let machines = api.list("machines").await;
         let [machine] = &machines[..] else {
             return None;
         };
-        (machine["missing"] == 0 && machine["dropped"] == serde_json::json!([])).then_some(())
+        let dropped = machine["dropped"].as_array().expect("a list");
+        let is_whole =
+            machine["missing"] == 0 && dropped.iter().all(|dropped| dropped["reason"] == "refused");
+        is_whole.then_some(())
     })
     .await;
     let [up, down, bad] = weathers;

@@ -191,6 +191,7 @@ impl Queue {
         let mut cursor = recovery::find_gaps(directory, &mut recovered, saved, |numbers| {
             ledger.add(Reason::Damaged, &[numbers], 0);
         });
+        ledger.add(Reason::Refused, &recovered.cut_short, 0);
         for numbers in recovered.given_up {
             ledger.give_up(Reason::Damaged, numbers);
         }

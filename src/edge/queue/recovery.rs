@@ -25,6 +25,8 @@ pub(super) struct Recovered {
     pub(super) last_seq: u64,
     /// Entries of segments that could not be opened and were put aside, as far as known.
     pub(super) damaged: u64,
+    /// Numbers that were taken for appends which a crash cut short: others were stored before them.
+    pub(super) cut_short: Vec<RangeInclusive<u64>>,
     /// Numbers of which nobody knows how many were used.
     pub(super) given_up: Vec<RangeInclusive<u64>>,
 }
@@ -41,8 +43,24 @@ pub(super) fn recover(root: &Path) -> Result<Recovered, StorageError> {
                     Some(Info::Open { before }) => before,
                     _ => recovered.last_seq,
                 };
-                match scan_and_seal(&path, first, before, |_, _, _| {}) {
-                    Ok(totals) => totals,
+                let mut sets = Vec::new();
+                let mut entries = 0;
+                let scanned = scan_and_seal(&path, first, before, |entry, header, _| {
+                    entries += 1;
+                    if header.part == 0 {
+                        sets.push((entry + u64::from(header.parts), header.numbers()));
+                    }
+                });
+                match scanned {
+                    Ok(totals) => {
+                        // Where something is damaged, it shows when it is read.
+                        if first + entries >= totals.end {
+                            let stored = sets.into_iter().filter(|(end, _)| *end <= totals.end);
+                            let stored = stored.filter_map(|(_, numbers)| numbers).collect();
+                            recovered.cut_short.extend(holes(stored, totals));
+                        }
+                        totals
+                    }
                     Err(StorageError::Damaged(damage)) => {
                         // `info` is written last when a segment is made: without it nothing was
                         // ever acknowledged in here.
@@ -75,6 +93,23 @@ pub(super) fn recover(root: &Path) -> Result<Recovered, StorageError> {
         recovered.last_seq = recovered.last_seq.max(last_seq);
     }
     Ok(recovered)
+}
+
+/// Numbers between the first and the last of a segment that are not in it.
+fn holes(mut stored: Vec<RangeInclusive<u64>>, totals: Totals) -> Vec<RangeInclusive<u64>> {
+    stored.sort_by_key(|numbers| *numbers.start());
+    let mut holes = Vec::new();
+    let mut known_to = totals.before;
+    for numbers in stored {
+        if *numbers.start() > known_to + 1 {
+            holes.push(known_to + 1..=numbers.start() - 1);
+        }
+        known_to = known_to.max(*numbers.end());
+    }
+    if totals.last_seq > known_to {
+        holes.push(known_to + 1..=totals.last_seq);
+    }
+    holes
 }
 
 /// Tells `lose` of numbers that were stored and are in no segment: those of a segment that is gone, and of the end
