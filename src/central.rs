@@ -8,30 +8,46 @@
 
 pub mod config;
 mod router;
-mod auth;
+mod guard;
+mod health;
+mod metrics;
+mod counters;
+mod watched;
+pub mod keys;
+pub mod auth;
 mod ingest;
+mod rejection;
 pub mod store;
 pub mod materialize;
 pub mod conversation;
 mod api;
 mod portal;
 
-use std::path::Path;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::event::{Identifier, Timestamp};
-use crate::http::{Limits, Tcp, serve};
+use crate::http::tls::{Identity, IdentityFiles, Tls};
+use crate::http::{Admission, Limits, Tcp, serve};
 use crate::rate::Rates;
-use crate::secret::{Secret, key_file, private_directory, random_digits};
+use crate::reload::Swap;
+use crate::secret::{Secret, private_directory, random_digits};
 use crate::shutdown::Shutdown;
 
-use self::auth::{Claims, TOKEN_LIFETIME_SECONDS, TokenKeys};
+use self::auth::{Claims, TOKEN_LIFETIME_SECONDS, VerifiedTokens};
 use self::config::Config;
+use self::counters::Counters;
+use self::health::Readiness;
+use self::keys::{KeyChangeError, SigningKey, TokenKeys};
 use self::store::{Environment, Installation, Scope, Store, StoreError};
+use self::watched::Watched;
 
 /// The path below which the integration's OTLP endpoint lies.
 pub const OTLP_PREFIX: &str = "/v1/claude-cowork/otel";
@@ -42,11 +58,31 @@ pub struct Central {
     pub store: Store,
     /// The address under which clients reach the service, without a slash at its end.
     pub public_url: String,
+    started: Timestamp,
+    limits: Limits,
+    certificate: Option<Certificate>,
     max_body: usize,
+    body_timeout: Duration,
+    ingest: config::Ingest,
     token_keys: TokenKeys,
+    verified: VerifiedTokens,
     /// Requests of each token, by its id.
-    rates: Rates<String>,
+    requests: Rates<String>,
+    /// Bytes of each token, by its id.
+    bytes: Rates<String>,
+    /// What requests hold in memory.
+    admission: Admission,
+    /// One for each core, for reading requests.
+    workers: Arc<Semaphore>,
     identifier: Identifier,
+    counters: Counters,
+    readiness: Readiness,
+}
+
+/// The certificate that is shown, and where it comes from.
+struct Certificate {
+    files: IdentityFiles,
+    identity: Arc<Swap<Identity>>,
 }
 
 impl Central {
@@ -63,10 +99,23 @@ impl Central {
         let central = Central {
             store,
             public_url: public_url.trim_end_matches('/').to_owned(),
+            started: Timestamp::now(),
+            limits: config.limits,
+            certificate: Certificate::load(config.tls.as_ref())?,
             max_body: config.max_body,
-            rates: Rates::new(u64::from(config.requests_per_second)),
-            token_keys: TokenKeys::open(&directory.join("signing-keys.json"))?,
-            identifier: Identifier::new(key_file(&directory.join("identity.key"))?),
+            body_timeout: config.body_timeout,
+            ingest: config.ingest,
+            token_keys: TokenKeys::open(config.keys.signing(directory))?,
+            verified: VerifiedTokens::default(),
+            requests: Rates::new(u64::from(config.ingest.requests_per_second)),
+            bytes: Rates::new(config.ingest.bytes_per_second),
+            admission: Admission::new(config.ingest.max_in_flight),
+            workers: Arc::new(Semaphore::new(
+                std::thread::available_parallelism().map_or(1, NonZero::get),
+            )),
+            counters: Counters::default(),
+            readiness: Readiness::default(),
+            identifier: Identifier::new(config.keys.identity(directory)?),
         };
         if central.store.environments().await?.is_empty() {
             central
@@ -103,7 +152,43 @@ impl Central {
     /// # Errors
     /// [`StoreError`]
     pub async fn revoke_token(&self, scope: Scope, token_id: &str) -> Result<bool, StoreError> {
-        self.store.revoke_token(scope, token_id).await
+        let revoked = self.store.revoke_token(scope, token_id).await;
+        // Other processes ask again within a second.
+        self.verified.forget();
+        revoked
+    }
+
+    /// The keys that sign tokens, without their secrets.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
+        let live = self.store.live_tokens_by_key().await?;
+        Ok(self.token_keys.ring().list(&live))
+    }
+
+    /// Makes a key that signs from now on; tokens signed by others stay good. Gives its id.
+    ///
+    /// # Errors
+    /// [`KeyChangeError`]
+    pub fn rotate_signing_key(&self) -> Result<String, KeyChangeError> {
+        self.token_keys.rotate()
+    }
+
+    /// Forgets a key: tokens signed by it stop working. One that live tokens were signed by is only
+    /// retired when that is `agreed`.
+    ///
+    /// # Errors
+    /// [`KeyChangeError`]
+    pub async fn retire_signing_key(&self, id: &str, agreed: bool) -> Result<(), KeyChangeError> {
+        let live = self.store.live_tokens_by_key().await?;
+        match live.get(id) {
+            Some(&live) if live > 0 && !agreed => Err(KeyChangeError::InUse {
+                id: id.to_owned(),
+                live,
+            }),
+            _ => self.token_keys.retire(id),
+        }
     }
 
     /// Makes an API key for an environment: shown once, kept as a hash.
@@ -131,19 +216,79 @@ impl Central {
     }
 }
 
+impl Certificate {
+    fn load(files: Option<&IdentityFiles>) -> anyhow::Result<Option<Certificate>> {
+        let Some(files) = files else {
+            return Ok(None);
+        };
+        let identity = files
+            .load()
+            .context("the certificate under [tls] cannot be used")?;
+        Ok(Some(Certificate {
+            files: files.clone(),
+            identity: Arc::new(Swap::new(identity)),
+        }))
+    }
+}
+
 /// Serves until `shutdown`; then requests under way are finished and the store is closed.
 pub async fn run(central: Arc<Central>, listener: TcpListener, shutdown: Shutdown) {
     tracing::info!(url = central.public_url, "central started");
-    let store = central.store.clone();
-    serve(
-        Tcp::new(listener, |_, _| ()),
-        router::router(central),
-        Limits::default(),
-        shutdown,
-    )
-    .await;
+    let (store, limits) = (central.store.clone(), central.limits);
+    let watching = tokio::spawn(watch_files(Arc::clone(&central)));
+    let tcp = Tcp::new(listener, |_, _| ());
+    let identity = central
+        .certificate
+        .as_ref()
+        .map(|certificate| Arc::clone(&certificate.identity));
+    let router = router::router(central);
+    match identity {
+        None => serve(tcp, router, limits, shutdown).await,
+        Some(identity) => serve(Tls::new(tcp, identity), router, limits, shutdown).await,
+    }
+    watching.abort();
     store.close().await;
     tracing::info!("central stopped");
+}
+
+/// Takes changed certificates and signing keys into force, as long as it is polled.
+async fn watch_files(central: Arc<Central>) {
+    let certificates = async {
+        let Some(Certificate { files, identity }) = &central.certificate else {
+            return;
+        };
+        let mut watched = Watched::new(vec![files.certificate.clone(), files.key.clone()]);
+        loop {
+            watched.changed().await;
+            match files.load() {
+                Ok(new) => {
+                    identity.store(new);
+                    tracing::info!("the certificate was read again and is in force");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the old certificate stays in force");
+                }
+            }
+        }
+    };
+    let keys = async {
+        let Some(file) = central.token_keys.file().map(PathBuf::from) else {
+            return;
+        };
+        let mut watched = Watched::new(vec![file]);
+        loop {
+            watched.changed().await;
+            match central.token_keys.reread() {
+                Ok(true) => tracing::info!("the signing keys were read again and are in force"),
+                Ok(false) => {}
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::error!(error, "the old signing keys stay in force");
+                }
+            }
+        }
+    };
+    tokio::join!(certificates, keys);
 }
 
 /// A new id for something that has none of its own.

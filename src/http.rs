@@ -2,10 +2,19 @@
 //! OTLP/HTTP that both halves share.
 
 mod server;
+mod idle;
+#[cfg(feature = "central")]
+pub mod tls;
 mod body;
+#[cfg(feature = "central")]
+mod admission;
 #[cfg(feature = "edge")]
 pub mod client;
 pub mod otlp;
+#[cfg(feature = "central")]
+pub mod grpc;
 
+#[cfg(feature = "central")]
+pub use admission::{Admission, Reservation};
 pub use body::{BodyError, BodyLimits, discard_body, read_body};
-pub use server::{Accepted, Limits, Listener, Tcp, serve, serve_connections};
+pub use server::{Accepted, Http2, Limits, Listener, Tcp, serve, serve_connections};

@@ -16,12 +16,12 @@ pub mod otlp;
 pub mod http;
 pub mod config;
 pub mod words;
-#[cfg(feature = "edge")]
 pub mod reload;
 pub mod secret;
 pub mod rate;
 pub mod shutdown;
 pub mod logging;
+pub mod metrics;
 #[cfg(feature = "edge")]
 pub mod edge;
 #[cfg(feature = "central")]

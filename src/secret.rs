@@ -142,7 +142,8 @@ pub fn key_file(path: &Path) -> io::Result<[u8; 32]> {
     })
 }
 
-fn parse_key(digits: &str) -> Option<[u8; 32]> {
+/// The 32 bytes of 64 hexadecimal digits.
+pub fn parse_key(digits: &str) -> Option<[u8; 32]> {
     let mut key = [0; 32];
     if digits.len() != key.len() * 2 {
         return None;

@@ -2,6 +2,7 @@
 //! every record once.
 
 use fieldpost::central::OTLP_PREFIX;
+use fieldpost::central::config::Config;
 use fieldpost::otlp::Request;
 use fieldpost::otlp::compression::Coding;
 use reqwest::{Response, StatusCode};
@@ -268,7 +269,9 @@ async fn says_what_is_wrong_with_a_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_above_its_rate_is_told_when_to_come_back_and_others_are_not() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let central = TestCentral::start_with_rate(directory.path(), 1).await;
+    let mut config = Config::default();
+    config.ingest.requests_per_second = 1;
+    let central = TestCentral::start_with(directory.path(), config).await;
     let bearer = central.install().await.authorization_header;
     let mut refused = None;
     for _ in 0..100 {

@@ -1,25 +1,34 @@
 //! Who may write, and who may read: ingest tokens (JWT, HS256) and API keys.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod verified;
+#[cfg(test)]
+mod tests;
 
-use anyhow::Context;
+use std::time::Instant;
+
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
 use crate::http::otlp::Refusal;
-use crate::secret::{self, random_digits};
 
 use super::Central;
+pub use super::keys::TokenKeys;
 use super::store::{Environment, Scope, StoreError, TokenState};
+
+use verified::Verified;
+pub(super) use verified::VerifiedTokens;
 
 /// How long a token is good: 365 days.
 pub(super) const TOKEN_LIFETIME_SECONDS: i64 = 365 * 86_400;
 
 /// How far a clock may be off before a token issued "in the future" is refused.
 const CLOCK_LEEWAY_SECONDS: i64 = 60;
+
+/// The one algorithm that is spoken here, whatever a token says.
+const ALGORITHM: Algorithm = Algorithm::HS256;
 
 /// The `iss` of every token made here.
 const ISSUER: &str = "fieldpost";
@@ -30,12 +39,15 @@ const AUDIENCE: &str = "fieldpost-otlp";
 /// The platform, as the token names it.
 const PLATFORM: &str = "claude-cowork";
 
+/// Longest token that is looked at, in bytes; ours have about 400.
+const MAX_TOKEN: usize = 4096;
+
 /// What API keys begin with, so that people and scanners know one when they see it.
 pub(super) const API_KEY_PREFIX: &str = "fpk_";
 
 /// What a token says: whose telemetry it lets in, and until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Claims {
+pub struct Claims {
     iss: String,
     aud: String,
     pub(super) jti: String,
@@ -48,7 +60,7 @@ pub(super) struct Claims {
 
 impl Claims {
     /// Claims for a new token; `issued` in seconds since the Unix epoch.
-    pub(super) fn new(environment: &Environment, issued: i64) -> Claims {
+    pub fn new(environment: &Environment, issued: i64) -> Claims {
         Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
@@ -60,108 +72,120 @@ impl Claims {
             pid: PLATFORM.to_owned(),
         }
     }
-}
 
-/// The keys that sign tokens: one signs, all verify.
-pub(super) struct TokenKeys {
-    current: String,
-    keys: BTreeMap<String, (EncodingKey, DecodingKey)>,
-}
-
-/// The key file's form: key ids with 64 hexadecimal digits each.
-#[derive(Serialize, Deserialize)]
-struct KeyFile {
-    current: String,
-    keys: BTreeMap<String, String>,
+    /// Checks the times; `now` in seconds.
+    fn check_times(&self, now: i64) -> Result<(), TokenError> {
+        if self.exp <= now {
+            return Err(TokenError::Expired);
+        }
+        if self.iat > now + CLOCK_LEEWAY_SECONDS {
+            return Err(TokenError::Future);
+        }
+        Ok(())
+    }
 }
 
 impl TokenKeys {
-    /// Reads the key file, made with one key when it does not exist.
-    pub(super) fn open(path: &Path) -> anyhow::Result<TokenKeys> {
-        let context = || format!("cannot use the signing keys in {}", path.display());
-        if !path.exists() {
-            let id = "k1".to_owned();
-            let file = KeyFile {
-                current: id.clone(),
-                keys: BTreeMap::from([(id, random_digits())]),
-            };
-            let json = serde_json::to_string_pretty(&file).with_context(context)?;
-            secret::write_file(path, &json).with_context(context)?;
-        }
-        let text = secret::read_file(path).with_context(context)?;
-        let file: KeyFile = serde_json::from_str(text.expose()).with_context(context)?;
-        anyhow::ensure!(
-            file.keys.contains_key(&file.current),
-            "{} names a current key that is not in it",
-            path.display()
-        );
-        let keys = file
-            .keys
-            .into_iter()
-            .map(|(id, secret)| {
-                let secret = secret.as_bytes();
-                (
-                    id,
-                    (
-                        EncodingKey::from_secret(secret),
-                        DecodingKey::from_secret(secret),
-                    ),
-                )
-            })
-            .collect();
-        Ok(TokenKeys {
-            current: file.current,
-            keys,
-        })
-    }
-
     /// Signs claims; gives the token and the id of the key.
-    pub(super) fn sign(&self, claims: &Claims) -> (String, String) {
+    ///
+    /// # Panics
+    /// Never: claims are JSON, and the key fits the algorithm.
+    pub fn sign(&self, claims: &Claims) -> (String, String) {
+        let ring = self.ring();
         let header = Header {
-            kid: Some(self.current.clone()),
-            ..Header::new(Algorithm::HS256)
+            kid: Some(ring.current.clone()),
+            ..Header::new(ALGORITHM)
         };
-        let (key, _) = &self.keys[&self.current];
-        let token = jsonwebtoken::encode(&header, claims, key)
+        let token = jsonwebtoken::encode(&header, claims, ring.signer())
             .expect("claims are JSON and the key fits the algorithm");
-        (token, self.current.clone())
+        (token, ring.current.clone())
     }
 
-    /// Checks signature, algorithm, issuer, audience and times; `now` in seconds.
-    fn verify(&self, token: &str, now: i64) -> Result<Claims, TokenError> {
+    /// Checks everything but the times: algorithm, key, signature, issuer, audience and platform.
+    ///
+    /// # Errors
+    /// [`TokenError`]
+    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        if token.len() > MAX_TOKEN {
+            return Err(TokenError::Malformed);
+        }
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
+        if header.alg != ALGORITHM {
+            return Err(TokenError::Malformed);
+        }
         let key_id = header.kid.ok_or(TokenError::Malformed)?;
-        let (_, key) = self.keys.get(&key_id).ok_or(TokenError::Malformed)?;
-        let mut validation = Validation::new(Algorithm::HS256);
+        let mut ring = self.ring();
+        if ring.verifier(&key_id).is_none() && self.reread_for_stranger() {
+            ring = self.ring();
+        }
+        let key = ring.verifier(&key_id).ok_or(TokenError::UnknownKey)?;
+        let mut validation = Validation::new(ALGORITHM);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        // Times are checked below, against the clock that was handed in.
+        // Times are checked apart, at each use.
         validation.validate_exp = false;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &validation)
-            .map_err(|_| TokenError::Malformed)?
+            .map_err(|error| match error.kind() {
+                ErrorKind::InvalidSignature => TokenError::Forged,
+                ErrorKind::InvalidIssuer | ErrorKind::InvalidAudience => TokenError::Foreign,
+                _ => TokenError::Malformed,
+            })?
             .claims;
-        if claims.exp <= now {
-            return Err(TokenError::Expired);
+        match claims.pid == PLATFORM {
+            true => Ok(claims),
+            false => Err(TokenError::Foreign),
         }
-        if claims.iat > now + CLOCK_LEEWAY_SECONDS || claims.pid != PLATFORM {
-            return Err(TokenError::Malformed);
-        }
-        Ok(claims)
     }
 }
 
 /// Why a token is not accepted. The words say what to do, and nothing about the key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum TokenError {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum TokenError {
+    /// There is none.
     #[error("the Authorization header is missing; send: Authorization: Bearer <token>")]
     Missing,
+    /// It is no token, or says too little, or is of another algorithm.
     #[error("the token is malformed or was not issued here; copy it again from Integrations")]
     Malformed,
+    /// It names a key that is not one of ours.
+    #[error("the token is malformed or was not issued here; copy it again from Integrations")]
+    UnknownKey,
+    /// Its signature is not by the key that it names.
+    #[error("the token is malformed or was not issued here; copy it again from Integrations")]
+    Forged,
+    /// It is for others: issuer, audience or platform.
+    #[error("the token is malformed or was not issued here; copy it again from Integrations")]
+    Foreign,
+    /// Nothing is known of it in the tenant and environment that it names.
+    #[error("the token is malformed or was not issued here; copy it again from Integrations")]
+    Unknown,
+    /// It was issued later than now.
+    #[error("the token says that it was issued in the future; a clock is wrong")]
+    Future,
+    /// It has ended.
     #[error("the token has expired; install the integration again for a new one")]
     Expired,
+    /// It was taken back.
     #[error("the token was revoked; install the integration again for a new one")]
     Revoked,
+}
+
+impl TokenError {
+    /// The reason as metrics and lists name it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            TokenError::Missing => "missing",
+            TokenError::Malformed => "malformed",
+            TokenError::UnknownKey => "unknown_key",
+            TokenError::Forged => "bad_signature",
+            TokenError::Foreign => "for_others",
+            TokenError::Unknown => "unknown_token",
+            TokenError::Future => "future",
+            TokenError::Expired => "expired",
+            TokenError::Revoked => "revoked",
+        }
+    }
 }
 
 impl From<TokenError> for Refusal {
@@ -187,24 +211,46 @@ pub(super) struct Writer {
 }
 
 impl Central {
-    /// The token in a request's headers, checked.
+    /// The token in a request's headers, checked. What is refused is counted.
     pub(super) async fn authenticate(&self, headers: &HeaderMap) -> Result<Writer, Refusal> {
-        let token = bearer(headers).ok_or(TokenError::Missing)?;
-        let now = Timestamp::now().0 / 1_000_000_000;
-        let claims = self.token_keys.verify(token, now)?;
+        let now = Timestamp::now();
+        let token = bearer(headers)
+            .ok_or(TokenError::Missing)
+            .and_then(|token| self.verified.verify(&self.token_keys, token));
+        let token = token.map_err(|error| self.refuse_stranger(error))?;
+        let state = self.token_state(&token).await.map_err(|error| {
+            tracing::error!(%error, "a token could not be looked up");
+            Refusal::unavailable("the store cannot be asked about the token right now")
+        })?;
+        let claims = &token.claims;
+        let (scope, refused) = match state {
+            TokenState::Unknown => return Err(self.refuse_stranger(TokenError::Unknown)),
+            TokenState::Live(scope) => (scope, claims.check_times(now.0 / 1_000_000_000).err()),
+            TokenState::Revoked(scope) => (scope, Some(TokenError::Revoked)),
+        };
+        if let Some(error) = refused {
+            self.counters.refused(error.word());
+            return Err(error.into());
+        }
+        Ok(Writer {
+            scope,
+            token_id: claims.jti.clone(),
+        })
+    }
+
+    /// What the store knows of a token, as of less than a second ago.
+    async fn token_state(&self, token: &Verified) -> Result<TokenState, StoreError> {
+        let asked = Instant::now();
+        if let Some(state) = self.verified.state(token, asked) {
+            return Ok(state);
+        }
+        let claims = &token.claims;
         let state = self
             .store
             .token_state(&claims.tid, &claims.eid, &claims.jti)
-            .await
-            .map_err(|error| Refusal::unavailable(error.to_string()))?;
-        match state {
-            TokenState::Live(scope) => Ok(Writer {
-                scope,
-                token_id: claims.jti,
-            }),
-            TokenState::Revoked => Err(TokenError::Revoked.into()),
-            TokenState::Unknown => Err(TokenError::Malformed.into()),
-        }
+            .await?;
+        self.verified.remember(token, state, asked);
+        Ok(state)
     }
 
     /// The scope of the API key in a request's headers; `None` when there is no valid one.
@@ -214,6 +260,11 @@ impl Central {
             None => Ok(None),
         }
     }
+
+    fn refuse_stranger(&self, error: TokenError) -> Refusal {
+        self.counters.refused(error.word());
+        error.into()
+    }
 }
 
 /// What is kept of an API key. The key is random and long: a plain hash cannot be reversed.
@@ -221,71 +272,13 @@ pub(super) fn api_key_hash(key: &str) -> String {
     blake3::hash(key.as_bytes()).to_hex().to_string()
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: i64 = 1_795_351_565;
-
-    fn keys() -> TokenKeys {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        TokenKeys::open(&directory.path().join("keys.json")).expect("keys are made")
-    }
-
-    fn claims(issued: i64) -> Claims {
-        let scope = Scope {
-            tenant: 1,
-            environment: 1,
-        };
-        Claims::new(
-            &Environment {
-                scope,
-                tenant: "acme".to_owned(),
-                environment: "laptops".to_owned(),
-                tenant_id: "t".to_owned(),
-                environment_id: "e".to_owned(),
-            },
-            issued,
-        )
-    }
-
-    #[test]
-    fn a_token_is_good_for_365_days_and_not_before_it_was_issued() {
-        let keys = keys();
-        let (token, _) = keys.sign(&claims(NOW));
-        let day = 86_400;
-        assert!(keys.verify(&token, NOW).is_ok());
-        assert!(keys.verify(&token, NOW + 365 * day - 1).is_ok());
-        assert_eq!(
-            keys.verify(&token, NOW + 365 * day),
-            Err(TokenError::Expired)
-        );
-        assert!(keys.verify(&token, NOW - CLOCK_LEEWAY_SECONDS).is_ok());
-        assert_eq!(
-            keys.verify(&token, NOW - CLOCK_LEEWAY_SECONDS - 1),
-            Err(TokenError::Malformed)
-        );
-    }
-
-    #[test]
-    fn tokens_for_others_or_by_other_keys_are_refused() {
-        let keys = keys();
-        let refused = |change: fn(&mut Claims)| {
-            let mut claims = claims(NOW);
-            change(&mut claims);
-            let (token, _) = keys.sign(&claims);
-            assert_eq!(keys.verify(&token, NOW), Err(TokenError::Malformed));
-        };
-        refused(|claims| claims.aud = "somebody-else".to_owned());
-        refused(|claims| claims.iss = "somebody-else".to_owned());
-        refused(|claims| claims.pid = "other-platform".to_owned());
-        let (foreign, _) = self::keys().sign(&claims(NOW));
-        assert_eq!(keys.verify(&foreign, NOW), Err(TokenError::Malformed));
-    }
+/// The token or key of a request; `None` when there is none, or more than one.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty()).then_some(token)
 }

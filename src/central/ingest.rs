@@ -1,205 +1,278 @@
 //! The OTLP endpoint: from a request to rows on disk.
+//!
+//! One path for OTLP/HTTP and OTLP/gRPC: who asks, is there room, what does it say, store it, answer.
+//! What a request holds in memory is held until its records are stored; when too much is held, further
+//! requests are told to come back.
+
+mod prepare;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use prost::Message;
+use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::event::{AgentIdentity, Facts, Identifier, Timestamp};
+use crate::event::Timestamp;
+use crate::http::grpc::{self, Call};
 use crate::http::otlp::{Exchange, Refusal};
-use crate::http::{BodyLimits, discard_body};
+use crate::http::{BodyLimits, Reservation, discard_body};
+use crate::otlp::Signal;
 use crate::otlp::reply::PartialSuccess;
 use crate::otlp::route::Target;
-use crate::otlp::{self, Signal};
 
 use super::auth::Writer;
-use super::materialize::NewEvent;
-use super::store::{Ingest, NewSignal, Stored, encode_event};
+use super::counters::Protocol;
+use super::rejection::{Rejected, Rejection};
+use super::store::Ingest;
 use super::{Central, OTLP_PREFIX};
 
-/// Takes telemetry on every path that ends in a signal's suffix, on the bare prefix and on `/`.
+use prepare::{Prepared, Preparing};
+
+/// Bytes that a decoded request and what is made of it take in memory, for each byte of the inflated body.
+const MEMORY_PER_BYTE: usize = 4;
+
+/// A request as its protocol has it.
+#[derive(Clone, Copy)]
+enum Dialect {
+    Http(Exchange),
+    Grpc(Call),
+}
+
+/// Takes telemetry on every path that ends in a signal's suffix, on the bare prefix and on `/`, and as
+/// calls of gRPC.
 pub(super) async fn receive(
     State(central): State<Arc<Central>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    match central.admit(&head).await {
-        Ok((exchange, writer)) => central.take(exchange, writer, peer, body).await,
+    let protocol = match grpc::is_call(&head) {
+        true => Protocol::Grpc,
+        false => Protocol::Http,
+    };
+    let outcome = match central.admit(&head, protocol).await {
+        Ok((dialect, writer)) => {
+            let taken = central.take(dialect, writer, peer, body).await;
+            taken.map_err(|refusal| dialect.name(refusal))
+        }
         Err(refusal) => {
             discard_body(body).await;
-            refusal.into_response()
+            Err(refusal)
+        }
+    };
+    let status = outcome
+        .as_ref()
+        .map_or_else(Refusal::status, |_| StatusCode::OK);
+    central.counters.answered(protocol, status.as_u16());
+    outcome.unwrap_or_else(|refusal| match protocol {
+        Protocol::Http => refusal.into_response(),
+        Protocol::Grpc => grpc::refuse(&refusal),
+    })
+}
+
+/// Answers a request in whose handling the service itself failed: with 503, since a client loses its
+/// batch on 500. The panic is in the log.
+pub(super) fn catch_panics() -> CatchPanicLayer<fn(Box<dyn std::any::Any + Send>) -> Response> {
+    CatchPanicLayer::custom(|_| {
+        Refusal::unavailable("the service failed on this request; its log says more")
+            .into_response()
+    })
+}
+
+impl Dialect {
+    fn open(head: &Parts, protocol: Protocol) -> Result<Dialect, Refusal> {
+        match protocol {
+            Protocol::Grpc => Call::open(head).map(Dialect::Grpc),
+            Protocol::Http => {
+                let target = target(head)?;
+                Exchange::open(target, head).map(Dialect::Http)
+            }
+        }
+    }
+
+    async fn receive(
+        self,
+        body: Body,
+        limits: BodyLimits,
+        room: &mut Reservation,
+    ) -> Result<Bytes, Refusal> {
+        match self {
+            Dialect::Http(exchange) => exchange.receive_within(body, limits, room).await,
+            Dialect::Grpc(call) => call.receive_within(body, limits, room).await,
+        }
+    }
+
+    fn accept(self, signal: Signal, partial: &PartialSuccess) -> Response {
+        match self {
+            Dialect::Http(exchange) => exchange.accept(signal, partial),
+            Dialect::Grpc(call) => call.accept(partial),
+        }
+    }
+
+    /// `refusal` in the request's own encoding.
+    fn name(self, refusal: Refusal) -> Refusal {
+        match self {
+            Dialect::Http(exchange) => exchange.name(refusal),
+            Dialect::Grpc(_) => refusal,
         }
     }
 }
 
+fn target(head: &Parts) -> Result<Target, Refusal> {
+    Target::of_path(head.uri.path(), Some(OTLP_PREFIX))
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
+}
+
 impl Central {
-    async fn admit(&self, head: &Parts) -> Result<(Exchange, Writer), Refusal> {
-        let target = Target::of_path(head.uri.path(), Some(OTLP_PREFIX)).ok_or_else(|| {
-            Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address")
-        })?;
+    async fn admit(&self, head: &Parts, protocol: Protocol) -> Result<(Dialect, Writer), Refusal> {
+        if protocol == Protocol::Http {
+            target(head)?;
+        }
         // The method before the token: whoever opens the endpoint in a browser should learn that it
         // is POST. The token before the body: strangers cost nothing.
         if head.method != Method::POST {
             return Err(Refusal::method_not_allowed());
         }
         let writer = self.authenticate(&head.headers).await?;
-        self.rates
-            .admit(writer.token_id.clone(), Instant::now())
+        let now = Instant::now();
+        let token = || writer.token_id.clone();
+        self.requests
+            .admit(token(), now)
+            .and_then(|()| self.bytes.check(token(), now))
             .map_err(|wait| {
-                let message =
-                    "this token sends more requests than it may; larger batches need fewer";
+                self.counters.refused("rate");
+                let message = "this token sends more than ingest.requests_per_second and \
+                               ingest.bytes_per_second let it; larger batches need fewer requests";
                 Refusal::too_many(wait, message)
             })?;
-        Ok((Exchange::open(target, head)?, writer))
+        Ok((Dialect::open(head, protocol)?, writer))
     }
 
     /// Answers once the records are committed.
     async fn take(
         &self,
-        exchange: Exchange,
+        dialect: Dialect,
         writer: Writer,
         peer: SocketAddr,
         body: Body,
-    ) -> Response {
-        let decoded = match exchange
-            .read(body, BodyLimits::of_bytes(self.max_body))
-            .await
-        {
-            Ok(decoded) => decoded,
-            Err(refusal) => return refusal.into_response(),
+    ) -> Result<Response, Refusal> {
+        let limits = BodyLimits {
+            time: self.body_timeout,
+            ..BodyLimits::of_bytes(self.max_body)
         };
-        let signal = decoded.request.signal();
-        match self.store(writer, peer, decoded.request).await {
-            Ok(stored) => {
-                tracing::debug!(%signal, new = stored.new, known = stored.known, "stored");
-                exchange.accept(signal, &PartialSuccess::unreadable(decoded.rejected))
-            }
-            Err(refusal) => exchange.refuse(refusal),
-        }
+        let mut room = self.admission.enter();
+        let body = dialect.receive(body, limits, &mut room).await?;
+        self.counters.received(body.len());
+        let preparing = Preparing {
+            dialect,
+            limits,
+            // Keyed per tenant: one tenant's records tell nothing about another's.
+            identifier: self
+                .identifier
+                .derive(&format!("tenant {}", writer.scope.tenant)),
+            environment: writer.scope.environment,
+            received: Timestamp::now(),
+            max_record: self.ingest.max_record,
+        };
+        let (prepared, _room) = self.prepare(preparing, body, room).await?;
+        self.bytes
+            .charge(writer.token_id.clone(), prepared.bytes, Instant::now());
+        self.store(writer, peer, prepared)
+            .await
+            .map(|(signal, partial)| dialect.accept(signal, &partial))
     }
 
-    /// Reads every record, off the threads that serve connections, and stores them.
+    /// Reads every record, off the threads that serve connections: one request for each core, since
+    /// more at once would be ready no sooner and take memory meanwhile.
+    async fn prepare(
+        &self,
+        preparing: Preparing,
+        body: Bytes,
+        mut room: Reservation,
+    ) -> Result<(Prepared, Reservation), Refusal> {
+        let permit = Arc::clone(&self.workers).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let working = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let inflated = preparing.inflate(&body)?;
+            let needed = inflated.len().saturating_mul(MEMORY_PER_BYTE);
+            if !room.hold(body.len().saturating_add(needed)) {
+                return Err(Refusal::unavailable("too much is being received at once"));
+            }
+            Ok((preparing.read(&inflated)?, room))
+        });
+        working.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the records of a request could not be read");
+            Err(Refusal::unavailable("the records could not be read"))
+        })
+    }
+
     async fn store(
         &self,
         writer: Writer,
         peer: SocketAddr,
-        request: otlp::Request,
-    ) -> Result<Stored, Refusal> {
-        let received = Timestamp::now();
-        // Keyed per tenant: one tenant's records tell nothing about another's.
-        let identifier = self
-            .identifier
-            .derive(&format!("tenant {}", writer.scope.tenant));
-        let environment = writer.scope.environment;
-        let preparing = tokio::task::spawn_blocking(move || {
-            prepare(&identifier, environment, received, request)
-        });
-        let (events, signals) = preparing.await.map_err(|error| {
-            tracing::error!(%error, "the records of a request could not be read");
-            Refusal::unavailable("the records could not be read")
-        })?;
+        prepared: Prepared,
+    ) -> Result<(Signal, PartialSuccess), Refusal> {
+        let Prepared {
+            signal,
+            received,
+            events,
+            signals,
+            rejected,
+            ..
+        } = prepared;
         let ingest = Ingest {
             scope: writer.scope,
             token_id: writer.token_id,
-            address: peer.ip().to_string(),
+            address: peer.ip().to_canonical().to_string(),
             received,
             events,
             signals,
         };
-        self.store.ingest(ingest).await.map_err(|error| {
+        let stored = self.store.ingest(ingest).await.map_err(|error| {
             tracing::error!(%error, "a request was not stored");
             Refusal::unavailable("the store cannot take records right now")
-        })
+        })?;
+        tracing::debug!(%signal, new = stored.new, known = stored.known, "stored");
+        self.counters.stored(signal, stored);
+        self.count_rejected(rejected);
+        Ok((signal, rejected.tell(self.ingest.max_record)))
     }
-}
 
-fn prepare(
-    identifier: &Identifier,
-    environment: i64,
-    received: Timestamp,
-    request: otlp::Request,
-) -> (Vec<NewEvent>, Vec<NewSignal>) {
-    match request {
-        otlp::Request::Logs(logs) => (
-            new_events(identifier, environment, received, logs),
-            Vec::new(),
-        ),
-        otlp::Request::Metrics(metrics) => (
-            Vec::new(),
-            new_signals(identifier, Signal::Metrics, &metrics.resource_metrics),
-        ),
-        otlp::Request::Traces(traces) => (
-            Vec::new(),
-            new_signals(identifier, Signal::Traces, &traces.resource_spans),
-        ),
-    }
-}
-
-fn new_events(
-    identifier: &Identifier,
-    environment: i64,
-    received: Timestamp,
-    mut logs: ExportLogsServiceRequest,
-) -> Vec<NewEvent> {
-    identifier.identify(&mut logs);
-    let mut events = Vec::new();
-    for resource_logs in logs.resource_logs {
-        let resource = resource_logs.resource.as_ref();
-        let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
-        for scope_logs in resource_logs.scope_logs {
-            let scope = scope_logs.scope.as_ref();
-            for record in scope_logs.log_records {
-                let facts = Facts::read(&record, attributes, scope);
-                let (record, content) = encode_event(resource, scope, record);
-                events.push(NewEvent {
-                    time: facts.time.unwrap_or(received),
-                    agent: facts
-                        .agent
-                        .as_ref()
-                        .map(|agent| agent_id(identifier, environment, agent)),
-                    facts,
-                    record,
-                    content,
-                });
+    fn count_rejected(&self, rejected: Rejected) {
+        for reason in Rejection::ALL {
+            if rejected.of(reason) > 0 {
+                self.counters.rejected(reason.word(), rejected.of(reason));
             }
         }
     }
-    events
 }
 
-fn new_signals<M: Message>(
-    identifier: &Identifier,
-    signal: Signal,
-    messages: &[M],
-) -> Vec<NewSignal> {
-    identifier
-        .identify_messages(messages)
-        .into_iter()
-        .zip(messages)
-        .map(|(uid, message)| NewSignal {
-            signal,
-            uid,
-            message: message.encode_to_vec(),
-        })
-        .collect()
-}
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::post;
+    use tower::ServiceExt;
 
-/// An agent's id follows from its identity, so that it is the same after a rebuild; it is keyed, so
-/// that it does not betray the e-mail.
-fn agent_id(identifier: &Identifier, environment: i64, agent: &AgentIdentity) -> String {
-    let (kind, value): (&[u8], &str) = match agent {
-        AgentIdentity::Email(email) => (b"email", email),
-        AgentIdentity::Id(id) => (b"id", id),
-    };
-    let mut id = identifier.id(&[b"agent", &environment.to_be_bytes(), kind, value.as_bytes()]);
-    id.truncate(16);
-    id
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_503_and_never_500() {
+        async fn fail() {
+            panic!("as if the service had a mistake");
+        }
+        let router: Router = Router::new()
+            .route("/v1/logs", post(fail))
+            .layer(catch_panics());
+        let request = Request::post("/v1/logs").body(Body::empty());
+        let request = request.expect("a request");
+        let answer = router.oneshot(request).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()["retry-after"], "1");
+    }
 }

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
-use super::{Central, api, ingest, portal};
+use super::{Central, api, health, ingest, portal};
 
 /// The whole service.
 pub(super) fn router(central: Arc<Central>) -> Router {
     Router::new()
-        .route("/healthz", get(async || "ok\n"))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::show_metrics))
         .nest("/api/v1", api::router())
         .merge(portal::router())
         // `/` is a page to browsers, and an OTLP endpoint to clients whose endpoint has no path.
         .route("/", post(ingest::receive))
         .fallback(ingest::receive)
+        .layer(ingest::catch_panics())
         .with_state(central)
 }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use fieldpost::central::Central;
 use fieldpost::central::config::{Config, default_file};
+use fieldpost::central::keys::KeyChangeError;
 use fieldpost::central::store::Environment;
 use fieldpost::config::{Mistakes, read_file};
 use serde::Serialize;
@@ -22,6 +23,9 @@ pub(super) enum Command {
     /// Tokens that machines send telemetry with.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Keys that sign those tokens.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Make a key for /api/v1; it is shown once.
     ApiKey(ApiKey),
 }
@@ -50,6 +54,27 @@ pub(super) enum TokenCommand {
     List(PlacedList),
     /// Revoke a token by its id.
     Revoke(Revoke),
+}
+
+#[derive(Subcommand)]
+pub(super) enum KeyCommand {
+    /// List the keys, and how many live tokens each has signed.
+    List(List),
+    /// Make a key that signs from now on; tokens signed by others stay good.
+    Rotate(List),
+    /// Forget a key: tokens signed by it stop working.
+    Retire(Retire),
+}
+
+#[derive(Args)]
+pub(super) struct Retire {
+    /// The key's id, as listed.
+    id: String,
+    /// Retire it although live tokens are signed by it.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    file: ConfigFile,
 }
 
 #[derive(Args)]
@@ -104,6 +129,9 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
         Command::Token(TokenCommand::Install(place)) => super::block_on(install(place)),
         Command::Token(TokenCommand::List(list)) => super::block_on(list_tokens(list.place)),
         Command::Token(TokenCommand::Revoke(revoke)) => super::block_on(revoke_token(revoke)),
+        Command::Key(KeyCommand::List(list)) => super::block_on(list_keys(list)),
+        Command::Key(KeyCommand::Rotate(list)) => super::block_on(rotate_key(list)),
+        Command::Key(KeyCommand::Retire(retire)) => super::block_on(retire_key(retire)),
         Command::ApiKey(key) => super::block_on(add_api_key(key)),
     }
 }
@@ -117,7 +145,7 @@ impl ConfigFile {
 
     async fn open(&self) -> anyhow::Result<Central> {
         let config = self.load().context("the configuration cannot be used")?;
-        let url = public_url(&config, &config.address.to_string());
+        let url = config.url(config.address);
         Central::open(&config, url).await
     }
 }
@@ -139,13 +167,6 @@ impl Place {
     }
 }
 
-fn public_url(config: &Config, address: &str) -> String {
-    config
-        .public_url
-        .clone()
-        .unwrap_or_else(|| format!("http://{address}"))
-}
-
 fn serve(file: &ConfigFile) -> anyhow::Result<()> {
     let config = file.load().context("the configuration cannot be used")?;
     super::serve(async |shutdown| {
@@ -155,7 +176,7 @@ fn serve(file: &ConfigFile) -> anyhow::Result<()> {
                 config.address
             )
         })?;
-        let url = public_url(&config, &listener.local_addr()?.to_string());
+        let url = config.url(listener.local_addr()?);
         let central = Arc::new(Central::open(&config, url).await?);
         fieldpost::central::run(central, listener, shutdown).await;
         Ok(())
@@ -223,6 +244,45 @@ async fn revoke_token(revoke: Revoke) -> anyhow::Result<()> {
         revoke.id
     );
     println!("revoked");
+    Ok(())
+}
+
+async fn list_keys(list: List) -> anyhow::Result<()> {
+    let keys = list.file.open().await?.signing_keys().await?;
+    print(list.json, &keys, |keys| {
+        let lines = keys.iter().map(|key| {
+            let made = key
+                .made_at
+                .map_or(String::new(), |at| format!("  made {at}"));
+            let signs = if key.current {
+                "  signs new tokens"
+            } else {
+                ""
+            };
+            format!("{}{made}  {} live tokens{signs}", key.id, key.live_tokens)
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    Ok(())
+}
+
+async fn rotate_key(list: List) -> anyhow::Result<()> {
+    let id = list.file.open().await?.rotate_signing_key()?;
+    print(list.json, &serde_json::json!({ "current": id }), |_| {
+        format!("{id} signs from now on; tokens signed before stay good")
+    });
+    Ok(())
+}
+
+async fn retire_key(retire: Retire) -> anyhow::Result<()> {
+    let central = retire.file.open().await?;
+    match central.retire_signing_key(&retire.id, retire.yes).await {
+        Err(error @ KeyChangeError::InUse { .. }) => {
+            anyhow::bail!("{error}; add --yes if that is meant")
+        }
+        outcome => outcome?,
+    }
+    println!("retired");
     Ok(())
 }
 

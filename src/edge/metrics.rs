@@ -1,24 +1,18 @@
-//! The edge's status as metrics, in the text format of Prometheus (version 0.0.4). It is a page of
-//! lines; no crate for it is lighter than this file.
-
-use std::collections::BTreeMap;
-use std::fmt::{Display, Write};
+//! The edge's status as metrics.
 
 use crate::event::Timestamp;
+use crate::metrics::Page;
 
 use super::status::{State, Status};
 
-/// The format's `Content-Type`.
-pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
 /// `status` as metrics.
 pub(super) fn text(status: &Status) -> String {
-    let mut page = Page(String::with_capacity(8 << 10));
+    let mut page = Page::default();
     edge(&mut page, status);
     received(&mut page, status);
     queue(&mut page, status);
     upstream(&mut page, status);
-    page.0
+    page.text()
 }
 
 fn edge(page: &mut Page, status: &Status) {
@@ -188,65 +182,6 @@ fn upstream(page: &mut Page, status: &Status) {
         )
         .value(seconds(time));
     }
-}
-
-/// Lines of text.
-struct Page(String);
-
-/// One metric on the page, to add samples to.
-struct Metric<'a> {
-    page: &'a mut String,
-    name: &'static str,
-}
-
-impl Page {
-    fn counter(&mut self, name: &'static str, help: &str) -> Metric<'_> {
-        self.metric(name, "counter", help)
-    }
-
-    fn gauge(&mut self, name: &'static str, help: &str) -> Metric<'_> {
-        self.metric(name, "gauge", help)
-    }
-
-    fn metric(&mut self, name: &'static str, kind: &str, help: &str) -> Metric<'_> {
-        self.0
-            .push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
-        Metric {
-            page: &mut self.0,
-            name,
-        }
-    }
-}
-
-impl Metric<'_> {
-    fn value(&mut self, value: impl Display) {
-        self.sample(&[], value);
-    }
-
-    fn by(&mut self, label: &str, counts: &BTreeMap<String, u64>) {
-        for (word, count) in counts {
-            self.sample(&[(label, word)], count);
-        }
-    }
-
-    fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        let labels: Vec<String> = labels
-            .iter()
-            .map(|(label, text)| format!("{label}=\"{}\"", escaped(text)))
-            .collect();
-        let labels = match labels.is_empty() {
-            true => String::new(),
-            false => format!("{{{}}}", labels.join(",")),
-        };
-        writeln!(self.page, "{}{labels} {value}", self.name)
-            .expect("writing to a string cannot fail");
-    }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
 }
 
 fn seconds(time: Timestamp) -> f64 {

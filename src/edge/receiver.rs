@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::http::otlp::{Exchange, Refusal};
 use crate::http::{BodyLimits, Limits, discard_body};
+use crate::metrics::CONTENT_TYPE;
 use crate::otlp::decode::Decoded;
 use crate::otlp::route::Target;
 use crate::otlp::{self, Signal, reply::PartialSuccess};
@@ -146,7 +147,7 @@ async fn metrics(State(receiver): State<Arc<Receiver>>, headers: HeaderMap) -> R
         return refusal.into_response();
     }
     let page = metrics::text(&receiver.inside.status().await);
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response()
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()
 }
 
 async fn receive(

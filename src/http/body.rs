@@ -62,6 +62,9 @@ pub enum BodyError {
     /// The peer stopped sending.
     #[error("the body did not arrive in time")]
     TooSlow,
+    /// It does not fit into what may be in memory.
+    #[error("too much is being received at once")]
+    NoRoom,
     /// The connection ended in the middle.
     #[error("the body was cut off: {0}")]
     Interrupted(axum::Error),
@@ -86,23 +89,35 @@ pub async fn discard_body(mut body: Body) {
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, read).await;
 }
 
-/// Reads `body` whole.
+/// Reads `body` whole. `hold` is asked for room before memory is taken, for all that is taken so far.
 ///
 /// # Errors
-/// [`BodyError`]; a declared length beyond the limit is refused before anything is read.
-pub async fn read_body(body: Body, limits: BodyLimits) -> Result<Bytes, BodyError> {
-    tokio::time::timeout(limits.time, read_pieces(body, limits.bytes))
+/// [`BodyError`]; a declared length beyond the limit, or for which there is no room, is refused before
+/// anything is read.
+pub async fn read_body(
+    body: Body,
+    limits: BodyLimits,
+    hold: impl FnMut(usize) -> bool,
+) -> Result<Bytes, BodyError> {
+    tokio::time::timeout(limits.time, read_pieces(body, limits.bytes, hold))
         .await
         .unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn read_pieces(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+async fn read_pieces(
+    mut body: Body,
+    limit: usize,
+    mut hold: impl FnMut(usize) -> bool,
+) -> Result<Bytes, BodyError> {
     let declared = body.size_hint().lower();
     if declared > limit as u64 {
         return Err(BodyError::TooLarge { limit });
     }
     // Made in one piece where it is small; what a peer only claims takes no memory.
     let claimed = usize::try_from(declared).unwrap_or(limit);
+    if !hold(claimed) {
+        return Err(BodyError::NoRoom);
+    }
     let mut collected = BytesMut::with_capacity(claimed.min(MAX_CLAIMED));
     loop {
         let frame = tokio::time::timeout(PIECE_TIMEOUT, body.frame())
@@ -114,6 +129,9 @@ async fn read_pieces(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
         if let Ok(data) = frame.map_err(BodyError::Interrupted)?.into_data() {
             if collected.len() + data.len() > limit {
                 return Err(BodyError::TooLarge { limit });
+            }
+            if !hold(collected.len() + data.len()) {
+                return Err(BodyError::NoRoom);
             }
             collected.extend_from_slice(&data);
         }

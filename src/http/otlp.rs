@@ -4,6 +4,7 @@
 //! Statuses are chosen for clients that lose a batch on most of them (WIRE.md, section 4): 400 only
 //! for a body that is not OTLP at all, 503 with `Retry-After` for whatever may pass later, never 500.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,6 +13,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
+#[cfg(feature = "central")]
+use super::admission::Reservation;
 use super::body::{BodyError, BodyLimits, read_body};
 use crate::otlp::compression::{Coding, InflateError};
 use crate::otlp::decode::{Decoded, decode};
@@ -65,25 +68,29 @@ impl Exchange {
         })
     }
 
-    /// Reads and decodes the body, off the threads that serve connections.
-    ///
-    /// # Errors
-    /// Those of [`Exchange::receive`] and [`Exchange::decode`].
-    #[cfg(feature = "central")]
-    pub async fn read(self, body: Body, limits: BodyLimits) -> Result<Decoded, Refusal> {
-        let body = self.receive(body, limits).await?;
-        tokio::task::spawn_blocking(move || self.decode(&body, limits))
-            .await
-            .unwrap_or_else(|_| Err(Refusal::unavailable("decoding failed")))
-    }
-
     /// Reads the body, as it comes.
     ///
     /// # Errors
     /// 413, 408 or 400.
+    #[cfg(feature = "edge")]
     pub async fn receive(self, body: Body, limits: BodyLimits) -> Result<Bytes, Refusal> {
-        let received = read_body(body, limits).await;
-        received.map_err(|error| self.refuse_body(&error))
+        let received = read_body(body, limits, |_| true).await;
+        received.map_err(|error| Refusal::of_body(&error).in_encoding(self.encoding))
+    }
+
+    /// Reads the body, as it comes, as far as there is room for it.
+    ///
+    /// # Errors
+    /// 413, 408, 400, or 503 when there is no room.
+    #[cfg(feature = "central")]
+    pub async fn receive_within(
+        self,
+        body: Body,
+        limits: BodyLimits,
+        room: &mut Reservation,
+    ) -> Result<Bytes, Refusal> {
+        let received = read_body(body, limits, |bytes| room.hold(bytes)).await;
+        received.map_err(|error| Refusal::of_body(&error).in_encoding(self.encoding))
     }
 
     /// How long the body may be once it is inflated, in bytes.
@@ -100,18 +107,28 @@ impl Exchange {
     ///
     /// # Errors
     /// 413 or 400.
+    #[cfg(feature = "edge")]
     pub fn decode(self, body: &[u8], limits: BodyLimits) -> Result<Decoded, Refusal> {
-        let inflated = self
-            .coding
+        self.decode_inflated(&self.inflate(body, limits)?)
+    }
+
+    /// Inflates a body that was read within `limits`. Takes its time, as [`Exchange::decode_inflated`]
+    /// does: not for the runtime's own threads.
+    ///
+    /// # Errors
+    /// 413 or 400.
+    pub fn inflate(self, body: &[u8], limits: BodyLimits) -> Result<Cow<'_, [u8]>, Refusal> {
+        self.coding
             .inflate(body, limits.inflated(body.len()))
-            .map_err(|error| {
-                let status = match error {
-                    InflateError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                    InflateError::Corrupt(_) => StatusCode::BAD_REQUEST,
-                };
-                Refusal::new(status, error.to_string()).in_encoding(self.encoding)
-            })?;
-        decode(self.target, self.encoding, &inflated).map_err(|error| {
+            .map_err(|error| Refusal::of_inflating(&error).in_encoding(self.encoding))
+    }
+
+    /// Decodes a body that is inflated.
+    ///
+    /// # Errors
+    /// 400.
+    pub fn decode_inflated(self, body: &[u8]) -> Result<Decoded, Refusal> {
+        decode(self.target, self.encoding, body).map_err(|error| {
             Refusal::new(StatusCode::BAD_REQUEST, error.to_string()).in_encoding(self.encoding)
         })
     }
@@ -122,18 +139,16 @@ impl Exchange {
         ([(header::CONTENT_TYPE, self.encoding.content_type())], body).into_response()
     }
 
-    /// `refusal` in this request's encoding.
+    /// The answer to a request that is refused.
+    #[cfg(feature = "edge")]
     pub fn refuse(self, refusal: Refusal) -> Response {
         refusal.in_encoding(self.encoding).into_response()
     }
 
-    fn refuse_body(self, error: &BodyError) -> Refusal {
-        let status = match error {
-            BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Interrupted(_) => StatusCode::BAD_REQUEST,
-        };
-        Refusal::new(status, error.to_string()).in_encoding(self.encoding)
+    /// `refusal` in this request's encoding.
+    #[cfg(feature = "central")]
+    pub fn name(self, refusal: Refusal) -> Refusal {
+        refusal.in_encoding(self.encoding)
     }
 }
 
@@ -143,6 +158,8 @@ pub struct Refusal {
     status: StatusCode,
     message: String,
     encoding: Option<Encoding>,
+    /// Seconds after which the same may be tried again.
+    retry_after: Option<u64>,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -153,6 +170,7 @@ impl Refusal {
             status,
             message: message.into(),
             encoding: None,
+            retry_after: None,
             header: None,
         }
     }
@@ -165,15 +183,55 @@ impl Refusal {
 
     /// 503: try again shortly.
     pub fn unavailable(message: impl Into<String>) -> Refusal {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
-            .with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
+        Refusal {
+            retry_after: Some(RETRY_AFTER_SECONDS),
+            ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
+        }
     }
 
     /// 429: try again after `wait`, in whole seconds.
     pub fn too_many(wait: Duration, message: impl Into<String>) -> Refusal {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, message)
-            .with_header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+        Refusal {
+            retry_after: Some(seconds.max(1)),
+            ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, message)
+        }
+    }
+
+    /// For a body that was not read: 413, 408, 503 or 400.
+    pub(super) fn of_body(error: &BodyError) -> Refusal {
+        match error {
+            BodyError::TooLarge { .. } => {
+                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
+            }
+            BodyError::TooSlow => Refusal::new(StatusCode::REQUEST_TIMEOUT, error.to_string()),
+            BodyError::NoRoom => Refusal::unavailable(error.to_string()),
+            BodyError::Interrupted(_) => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
+        }
+    }
+
+    /// For a body that could not be inflated: 413 or 400.
+    pub(super) fn of_inflating(error: &InflateError) -> Refusal {
+        let status = match error {
+            InflateError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            InflateError::Corrupt(_) => StatusCode::BAD_REQUEST,
+        };
+        Refusal::new(status, error.to_string())
+    }
+
+    /// The status over HTTP.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What it says to a person.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Time after which the same may be tried again; `None` when that helps nothing.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after.map(Duration::from_secs)
     }
 
     /// The same with one more header.
@@ -194,9 +252,11 @@ impl IntoResponse for Refusal {
         let body = reply::error(self.encoding, &self.message);
         let mut response =
             (self.status, [(header::CONTENT_TYPE, content_type)], body).into_response();
-        if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, value);
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        headers.extend(self.header);
         response
     }
 }

@@ -33,6 +33,20 @@ impl Target {
     }
 }
 
+impl Signal {
+    /// The signal of a gRPC method's path: the `Export` of one of OTLP's three services.
+    pub fn of_grpc_path(path: &str) -> Option<Signal> {
+        match path {
+            "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => Some(Signal::Logs),
+            "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => {
+                Some(Signal::Metrics)
+            }
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Some(Signal::Traces),
+            _ => None,
+        }
+    }
+}
+
 /// The endpoint for `signal` beside the one for logs: the last word of its path replaced.
 ///
 /// An endpoint without a suffix, such as a bare collector address, gets one.

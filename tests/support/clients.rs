@@ -48,6 +48,34 @@ pub(crate) async fn python(export: &Export<'_>, records: &[Record]) -> Output {
     run(command, export, records).await
 }
 
+/// Exports logs, a metric and a span with `opentelemetry-exporter-otlp-proto-grpc`, which calls
+/// `endpoint`'s host. `authority` signs the certificate there, if it has one.
+pub(crate) async fn python_grpc(
+    export: &Export<'_>,
+    authority: Option<&Path>,
+    records: &[Record],
+) -> Output {
+    let mut command = process::command(installed("python/bin/python"));
+    command
+        .arg(source("export_grpc.py"))
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", export.endpoint);
+    if let Some(authorization) = export.authorization {
+        let authorization = authorization.replace(' ', "%20");
+        command.env(
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            format!("authorization={authorization}"),
+        );
+    }
+    if export.gzip {
+        command.env("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip");
+    }
+    if let Some(authority) = authority {
+        command.env("OTEL_EXPORTER_OTLP_CERTIFICATE", authority);
+    }
+    let input = serde_json::to_string(records).expect("records are plain JSON");
+    process::run(command, &input, LIMIT).await
+}
+
 async fn run(mut command: Command, export: &Export<'_>, records: &[Record]) -> Output {
     command
         .current_dir(installed(""))

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use fieldpost::central::Central;
+use fieldpost::central::config::Config;
 use fieldpost::central::store::Installation;
 use fieldpost::edge;
 use fieldpost::shutdown::{self, Trigger};
@@ -38,24 +39,21 @@ pub(crate) struct TestCentral {
 impl TestCentral {
     /// Starts on a free port, with its data in `directory`.
     pub(crate) async fn start(directory: &Path) -> TestCentral {
-        let usual = fieldpost::central::config::DEFAULT_REQUESTS_PER_SECOND;
-        TestCentral::start_with_rate(directory, usual).await
+        TestCentral::start_with(directory, Config::default()).await
     }
 
-    /// The same with so many requests a second for each token.
-    pub(crate) async fn start_with_rate(directory: &Path, rate: u32) -> TestCentral {
+    /// The same with a configuration.
+    pub(crate) async fn start_with(directory: &Path, config: Config) -> TestCentral {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("a bound address");
-        let config = fieldpost::central::config::Config {
+        let config = Config {
             address,
-            public_url: None,
             data: directory.to_owned(),
-            max_body: 64 << 20,
-            requests_per_second: rate,
+            ..config
         };
-        let url = format!("http://{address}");
+        let url = config.url(address);
         let central = Arc::new(
             Central::open(&config, url.clone())
                 .await

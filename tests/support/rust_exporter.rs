@@ -5,11 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider};
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_otlp::{Compression, LogExporter, Protocol, WithExportConfig, WithHttpConfig};
+use opentelemetry_otlp::{
+    Compression, LogExporter, Protocol, WithExportConfig, WithHttpConfig, WithTonicConfig,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use serde_json::Value;
+use tonic::metadata::MetadataMap;
 
 use super::clients::{Encoding, Export};
 use super::records::Record;
@@ -44,6 +47,34 @@ pub(crate) async fn export(
     let exporter = builder
         .build()
         .expect("the exporter's configuration is good");
+    export_with(exporter, records).await
+}
+
+/// The same over gRPC, to `endpoint`'s host.
+pub(crate) async fn export_grpc(
+    endpoint: &str,
+    authorization: &str,
+    compression: Option<Compression>,
+    records: &[Record],
+) -> OTelSdkResult {
+    let mut metadata = MetadataMap::new();
+    let authorization = authorization.parse().expect("an ASCII value");
+    metadata.insert("authorization", authorization);
+    let mut builder = LogExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .with_metadata(metadata)
+        .with_timeout(Duration::from_secs(10));
+    if let Some(compression) = compression {
+        builder = builder.with_compression(compression);
+    }
+    let exporter = builder
+        .build()
+        .expect("the exporter's configuration is good");
+    export_with(exporter, records).await
+}
+
+async fn export_with(exporter: LogExporter, records: &[Record]) -> OTelSdkResult {
     let resource = Resource::builder()
         .with_service_name("claude-code")
         .with_attribute(KeyValue::new("service.version", "2.1.197"))

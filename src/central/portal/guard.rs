@@ -9,31 +9,20 @@ use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, Method, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::failure::Failure;
+use crate::central::guard::is_this_machine;
 
-/// Headers by which proxies say that they pass a request on for someone else.
-const FORWARDING: [HeaderName; 6] = [
-    header::FORWARDED,
-    header::VIA,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-real-ip"),
-];
+use super::failure::Failure;
 
 /// Refuses every request that does not come from the machine itself.
 pub(super) async fn local_only(request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer_is_local =
-        peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback());
-    let forwarded = FORWARDING
-        .iter()
-        .any(|name| request.headers().contains_key(name));
-    if peer_is_local && !forwarded && host_is_loopback(request.headers()) {
+    let headers = request.headers();
+    let is_local = peer.is_some_and(|ConnectInfo(peer)| is_this_machine(*peer, headers));
+    if is_local && host_is_loopback(headers) {
         next.run(request).await
     } else {
         Failure::NotLocal.into_response()
@@ -85,6 +74,8 @@ fn comes_from_our_pages(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

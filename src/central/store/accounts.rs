@@ -1,5 +1,7 @@
 //! Tenants, environments, installations, tokens and API keys.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
@@ -12,8 +14,8 @@ use super::{Environment, Integration, Scope, Store, StoreError, Token};
 pub enum TokenState {
     /// It was issued here, for this scope, and stands.
     Live(Scope),
-    /// It was revoked.
-    Revoked,
+    /// It was issued here, for this scope, and was revoked.
+    Revoked(Scope),
     /// It was not issued here, or for another environment.
     Unknown,
 }
@@ -22,6 +24,23 @@ pub enum TokenState {
 const CLAUDE_COWORK: (&str, &str) = ("claude-cowork", "Claude Cowork");
 
 impl Store {
+    /// Whether something can be written right now.
+    ///
+    /// # Errors
+    /// [`StoreError`] that says why not.
+    pub async fn check_writable(&self) -> Result<(), StoreError> {
+        self.writer
+            .write(|transaction| {
+                // Writes a page, as a record would.
+                transaction.execute(
+                    "UPDATE tenants SET created_at = created_at WHERE id = (SELECT min(id) FROM tenants)",
+                    [],
+                )?;
+                Ok(())
+            })
+            .await
+    }
+
     /// All environments, in the order in which they were made.
     ///
     /// # Errors
@@ -169,7 +188,7 @@ impl Store {
                     .optional()?;
                 Ok(match found {
                     None => TokenState::Unknown,
-                    Some((_, Some(_))) => TokenState::Revoked,
+                    Some((scope, Some(_))) => TokenState::Revoked(scope),
                     Some((scope, None)) => TokenState::Live(scope),
                 })
             })
@@ -221,6 +240,25 @@ impl Store {
     pub async fn tokens(&self, scope: Scope) -> Result<Vec<Token>, StoreError> {
         self.readers
             .read(move |connection| tokens(connection, scope))
+            .await
+    }
+
+    /// How many tokens that are neither revoked nor expired each key has signed, in all environments.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn live_tokens_by_key(&self) -> Result<BTreeMap<String, i64>, StoreError> {
+        self.readers
+            .read(|connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT key_id, count(*) FROM tokens
+                     WHERE revoked_at IS NULL AND expires_at > ? GROUP BY key_id",
+                )?;
+                let counts = statement
+                    .query_map([Timestamp::now().0], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect::<Result<_, _>>()?;
+                Ok(counts)
+            })
             .await
     }
 

@@ -73,8 +73,9 @@ fn make_way(path: &Path) -> anyhow::Result<()> {
 impl Listener for Socket {
     type Stream = UnixStream;
     type Peer = Peer;
+    type Opening = std::future::Ready<io::Result<UnixStream>>;
 
-    async fn accept(&self) -> io::Result<Accepted<UnixStream, Peer>> {
+    async fn accept(&self) -> io::Result<Accepted<Self::Opening, Peer>> {
         let (stream, _) = self.listener.accept().await?;
         let credentials = stream.peer_cred()?;
         let peer = Peer {
@@ -84,7 +85,7 @@ impl Listener for Socket {
         let mut extensions = Extensions::new();
         extensions.insert(peer);
         Ok(Accepted {
-            stream,
+            opening: std::future::ready(Ok(stream)),
             peer,
             extensions,
         })

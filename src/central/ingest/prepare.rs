@@ -1,0 +1,138 @@
+//! From a body to records that are ready to be stored. Takes its time: not for the runtime's own threads.
+
+use std::borrow::Cow;
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use prost::Message;
+
+use crate::central::materialize::NewEvent;
+use crate::central::rejection::{Rejected, Rejection};
+use crate::central::store::{NewSignal, encode_event};
+use crate::event::{AgentIdentity, Facts, Identifier, Timestamp};
+use crate::http::BodyLimits;
+use crate::http::otlp::Refusal;
+use crate::otlp::decode::Decoded;
+use crate::otlp::{self, Signal};
+
+use super::Dialect;
+
+/// What it takes to read one request.
+pub(super) struct Preparing {
+    pub(super) dialect: Dialect,
+    pub(super) limits: BodyLimits,
+    pub(super) identifier: Identifier,
+    pub(super) environment: i64,
+    pub(super) received: Timestamp,
+    /// Largest record in bytes.
+    pub(super) max_record: usize,
+}
+
+/// One request's records.
+pub(super) struct Prepared {
+    pub(super) signal: Signal,
+    pub(super) received: Timestamp,
+    pub(super) events: Vec<NewEvent>,
+    pub(super) signals: Vec<NewSignal>,
+    pub(super) rejected: Rejected,
+    /// Length of the inflated body.
+    pub(super) bytes: usize,
+}
+
+impl Preparing {
+    /// Inflates the body.
+    ///
+    /// # Errors
+    /// 413 or 400.
+    pub(super) fn inflate<'a>(&self, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Refusal> {
+        match self.dialect {
+            Dialect::Http(exchange) => exchange.inflate(body, self.limits),
+            Dialect::Grpc(call) => call.inflate(body, self.limits),
+        }
+    }
+
+    /// Reads what was inflated.
+    ///
+    /// # Errors
+    /// 400.
+    pub(super) fn read(&self, inflated: &[u8]) -> Result<Prepared, Refusal> {
+        let Decoded {
+            request,
+            rejected,
+            bytes,
+        } = match self.dialect {
+            Dialect::Http(exchange) => exchange.decode_inflated(inflated),
+            Dialect::Grpc(call) => call.decode_inflated(inflated),
+        }?;
+        let mut prepared = Prepared {
+            signal: request.signal(),
+            received: self.received,
+            events: Vec::new(),
+            signals: Vec::new(),
+            rejected: Rejected::default(),
+            bytes,
+        };
+        prepared.rejected.add(Rejection::Unreadable, rejected);
+        match request {
+            otlp::Request::Logs(logs) => self.add_events(logs, &mut prepared),
+            otlp::Request::Metrics(metrics) => {
+                self.add_signals(Signal::Metrics, &metrics.resource_metrics, &mut prepared);
+            }
+            otlp::Request::Traces(traces) => {
+                self.add_signals(Signal::Traces, &traces.resource_spans, &mut prepared);
+            }
+        }
+        Ok(prepared)
+    }
+
+    fn add_events(&self, mut logs: ExportLogsServiceRequest, prepared: &mut Prepared) {
+        self.identifier.identify(&mut logs);
+        for resource_logs in logs.resource_logs {
+            let resource = resource_logs.resource.as_ref();
+            let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
+            for scope_logs in resource_logs.scope_logs {
+                let scope = scope_logs.scope.as_ref();
+                for record in scope_logs.log_records {
+                    if record.encoded_len() > self.max_record {
+                        prepared.rejected.add(Rejection::TooLarge, 1);
+                        continue;
+                    }
+                    let facts = Facts::read(&record, attributes, scope);
+                    let (record, content) = encode_event(resource, scope, record);
+                    let agent = facts.agent.as_ref();
+                    prepared.events.push(NewEvent {
+                        time: facts.time.unwrap_or(self.received),
+                        agent: agent.map(|agent| self.agent_id(agent)),
+                        facts,
+                        record,
+                        content,
+                    });
+                }
+            }
+        }
+    }
+
+    fn add_signals<M: Message>(&self, signal: Signal, messages: &[M], prepared: &mut Prepared) {
+        let uids = self.identifier.identify_messages(messages).into_iter();
+        let signals = uids.zip(messages).map(|(uid, message)| NewSignal {
+            signal,
+            uid,
+            message: message.encode_to_vec(),
+        });
+        prepared.signals.extend(signals);
+    }
+
+    /// An agent's id follows from its identity, so that it is the same after a rebuild; it is keyed, so
+    /// that it does not betray the e-mail.
+    fn agent_id(&self, agent: &AgentIdentity) -> String {
+        let (kind, value): (&[u8], &str) = match agent {
+            AgentIdentity::Email(email) => (b"email", email),
+            AgentIdentity::Id(id) => (b"id", id),
+        };
+        let environment = self.environment.to_be_bytes();
+        let mut id = self
+            .identifier
+            .id(&[b"agent", &environment, kind, value.as_bytes()]);
+        id.truncate(16);
+        id
+    }
+}

@@ -1,0 +1,91 @@
+//! The service as metrics. Counts since the process started are of this process; what the store says
+//! is the same in every replica.
+
+use crate::event::Timestamp;
+use crate::metrics::Page;
+
+use super::Central;
+
+/// Everything that is known, as a page.
+pub(super) async fn text(central: &Central) -> String {
+    let mut page = Page::default();
+    process(&mut page, central);
+    store(&mut page, central).await;
+    ingest(&mut page, central);
+    page.text()
+}
+
+fn process(page: &mut Page, central: &Central) {
+    page.gauge("fieldpost_central_info", "The service and its version.")
+        .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    page.gauge(
+        "process_start_time_seconds",
+        "When the process started, in seconds since 1970.",
+    )
+    .value(seconds(central.started));
+}
+
+async fn store(page: &mut Page, central: &Central) {
+    let is_ready = central.readiness().await.is_ok();
+    page.gauge(
+        "fieldpost_central_ready",
+        "1 when the store can write; /readyz says why not.",
+    )
+    .value(u64::from(is_ready));
+}
+
+fn ingest(page: &mut Page, central: &Central) {
+    let numbers = central.counters.snapshot();
+    let mut requests = page.counter(
+        "fieldpost_central_requests_total",
+        "Requests for the OTLP endpoint, by protocol and by the HTTP status that they were answered \
+         with, or that the gRPC code stands for.",
+    );
+    for ((protocol, status), count) in &numbers.requests {
+        let status = status.to_string();
+        requests.sample(&[("protocol", protocol.word()), ("status", &status)], count);
+    }
+    page.counter(
+        "fieldpost_central_requests_refused_total",
+        "Requests refused because of their token or its rate, by reason.",
+    )
+    .by("reason", &numbers.refused);
+    page.counter(
+        "fieldpost_central_received_bytes_total",
+        "Bytes of bodies received, as they came.",
+    )
+    .value(central.counters.received_bytes());
+    let mut stored = page.counter(
+        "fieldpost_central_records_stored_total",
+        "Log records, and resources of metrics and traces, newly stored.",
+    );
+    for (signal, of_signal) in &numbers.stored {
+        stored.sample(&[("signal", signal.word())], of_signal.new);
+    }
+    let mut known = page.counter(
+        "fieldpost_central_records_known_total",
+        "The same that came again and were there already.",
+    );
+    for (signal, of_signal) in &numbers.stored {
+        known.sample(&[("signal", signal.word())], of_signal.known);
+    }
+    page.counter(
+        "fieldpost_central_records_rejected_total",
+        "Records rejected while the rest of their request was stored, by reason.",
+    )
+    .by("reason", &numbers.rejected);
+    page.gauge(
+        "fieldpost_central_in_flight_bytes",
+        "Memory that requests hold until they are stored.",
+    )
+    .value(central.admission.taken());
+    page.gauge(
+        "fieldpost_central_in_flight_limit_bytes",
+        "What they may hold; further requests are answered with 503.",
+    )
+    .value(central.admission.limit());
+}
+
+fn seconds(time: Timestamp) -> f64 {
+    time.0 as f64 / 1e9
+}
