@@ -17,4 +17,6 @@ pub mod grpc;
 #[cfg(feature = "central")]
 pub use admission::{Admission, Reservation};
 pub use body::{BodyError, BodyLimits, discard_body, read_body};
+#[cfg(feature = "central")]
+pub use server::listen;
 pub use server::{Accepted, Http2, Limits, Listener, Tcp, serve, serve_connections};

@@ -30,6 +30,7 @@ mod grpc;
 mod tokens;
 mod statuses;
 mod fuzzed;
+mod storm;
 mod ingest;
 mod materialization;
 mod api;

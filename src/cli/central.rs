@@ -11,7 +11,6 @@ use fieldpost::central::keys::KeyChangeError;
 use fieldpost::central::store::Environment;
 use fieldpost::config::{Mistakes, read_file};
 use serde::Serialize;
-use tokio::net::TcpListener;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -170,7 +169,7 @@ impl Place {
 fn serve(file: &ConfigFile) -> anyhow::Result<()> {
     let config = file.load().context("the configuration cannot be used")?;
     super::serve(async |shutdown| {
-        let listener = TcpListener::bind(config.address).await.with_context(|| {
+        let listener = fieldpost::http::listen(config.address).with_context(|| {
             format!(
                 "cannot listen on {}; choose another with listen.address",
                 config.address

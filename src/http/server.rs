@@ -100,6 +100,25 @@ pub struct Accepted<O, P> {
     pub extensions: Extensions,
 }
 
+/// Connections that may wait to be accepted, as far as the system lets them: a fleet comes back at once.
+#[cfg(feature = "central")]
+const BACKLOG: u32 = 4096;
+
+/// Listens for a fleet on `address`.
+///
+/// # Errors
+/// When the address is taken, or not one of this machine.
+#[cfg(feature = "central")]
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4(),
+        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Connections over TCP. Requests have the peer's [`ConnectInfo`] among their extensions, and what
 /// `describe` made of the peer's address and of the connection's address here.
 pub struct Tcp<F> {

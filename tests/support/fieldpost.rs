@@ -245,6 +245,11 @@ impl Service {
         service
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("the process is running")
+    }
+
     /// Asks it to stop, as a supervisor does, and waits for the end.
     pub(crate) async fn terminate(&mut self) {
         let pid = self.child.id().expect("the process is running").to_string();

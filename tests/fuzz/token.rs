@@ -1,0 +1,12 @@
+//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz token` (after `cargo install cargo-fuzz`).
+#![no_main]
+
+mod token_invariants;
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+
+static WORLD: LazyLock<token_invariants::World> = LazyLock::new(token_invariants::World::new);
+
+fuzz_target!(|data: &[u8]| WORLD.check(data));
