@@ -31,7 +31,7 @@ use crate::shutdown::Shutdown;
 
 use self::auth::{Claims, TOKEN_LIFETIME_SECONDS, TokenKeys};
 use self::config::Config;
-use self::store::{Environment, Installation, Scope, Store, StoreError};
+use self::store::{Environment, Installation, Location, Scope, Store, StoreError};
 
 /// The path below which the integration's OTLP endpoint lies.
 pub const OTLP_PREFIX: &str = "/v1/claude-cowork/otel";
@@ -58,8 +58,14 @@ impl Central {
         let directory: &Path = &config.data;
         private_directory(directory)
             .with_context(|| format!("cannot make the data folder {}", directory.display()))?;
-        let store = Store::open(directory)
-            .with_context(|| format!("cannot open the store in {}", directory.display()))?;
+        let store = Store::open(&config.database, directory)
+            .await
+            .with_context(|| match config.database {
+                Location::DataDirectory => {
+                    format!("cannot open the store in {}", directory.display())
+                }
+                Location::Postgres(_) => "cannot open the store in PostgreSQL".to_owned(),
+            })?;
         let central = Central {
             store,
             public_url: public_url.trim_end_matches('/').to_owned(),

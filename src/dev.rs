@@ -86,10 +86,8 @@ pub async fn run(
 
     let config = central::config::Config {
         address: central_listener.local_addr()?,
-        public_url: None,
         data: options.data.join("central"),
-        max_body: MAX_BODY,
-        requests_per_second: central::config::DEFAULT_REQUESTS_PER_SECOND,
+        ..central::config::Config::default()
     };
     let central = Arc::new(Central::open(&config, central_url.clone()).await?);
     let credentials = credentials(&central, &options.data.join("dev.json")).await?;

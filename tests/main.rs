@@ -26,6 +26,7 @@ mod inside;
 mod hot_reload;
 mod reload;
 mod ingest;
+mod store;
 mod materialization;
 mod api;
 mod portal;

@@ -7,8 +7,9 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use fieldpost::central::Central;
 use fieldpost::central::config::{Config, default_file};
-use fieldpost::central::store::Environment;
+use fieldpost::central::store::{Environment, Store};
 use fieldpost::config::{Mistakes, read_file};
+use fieldpost::secret::private_directory;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
@@ -16,6 +17,8 @@ use tokio::net::TcpListener;
 pub(super) enum Command {
     /// Run the service until it is told to stop.
     Run(ConfigFile),
+    /// Bring the database to the form that this version needs; `run` does it, too.
+    Migrate(List),
     /// Tenants and their environments.
     #[command(subcommand)]
     Tenant(TenantCommand),
@@ -99,6 +102,7 @@ pub(super) struct ApiKey {
 pub(super) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(file) => serve(&file),
+        Command::Migrate(list) => super::block_on(migrate(list)),
         Command::Tenant(TenantCommand::Add(place)) => super::block_on(add_tenant(place)),
         Command::Tenant(TenantCommand::List(list)) => super::block_on(list_tenants(list)),
         Command::Token(TokenCommand::Install(place)) => super::block_on(install(place)),
@@ -160,6 +164,23 @@ fn serve(file: &ConfigFile) -> anyhow::Result<()> {
         fieldpost::central::run(central, listener, shutdown).await;
         Ok(())
     })
+}
+
+async fn migrate(list: List) -> anyhow::Result<()> {
+    let config = list
+        .file
+        .load()
+        .context("the configuration cannot be used")?;
+    private_directory(&config.data)
+        .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
+    let applied = Store::migrate(&config.database, &config.data)
+        .await
+        .context("the database cannot be migrated; nothing but whole migrations was applied")?;
+    print(list.json, &applied, |applied| match applied.len() {
+        0 => "the database has the newest form".to_owned(),
+        _ => format!("applied {}", applied.join(", ")),
+    });
+    Ok(())
 }
 
 async fn add_tenant(place: Place) -> anyhow::Result<()> {
