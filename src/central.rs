@@ -17,6 +17,9 @@ pub mod keys;
 pub mod auth;
 mod ingest;
 mod rejection;
+mod usage;
+pub mod accounts;
+pub mod tenancy;
 pub mod store;
 pub mod materialize;
 pub mod conversation;
@@ -38,15 +41,16 @@ use crate::http::tls::{Identity, IdentityFiles, Tls};
 use crate::http::{Admission, Limits, Tcp, serve};
 use crate::rate::Rates;
 use crate::reload::Swap;
-use crate::secret::{Secret, private_directory, random_digits};
+use crate::secret::private_directory;
 use crate::shutdown::Shutdown;
 
-use self::auth::{Claims, TOKEN_LIFETIME_SECONDS, VerifiedTokens};
+use self::auth::VerifiedTokens;
 use self::config::Config;
 use self::counters::Counters;
 use self::health::Readiness;
-use self::keys::{KeyChangeError, SigningKey, TokenKeys};
-use self::store::{Environment, Installation, Scope, Store, StoreError};
+use self::keys::TokenKeys;
+use self::store::{Location, Store};
+use self::usage::Usage;
 use self::watched::Watched;
 
 /// The path below which the integration's OTLP endpoint lies.
@@ -76,6 +80,7 @@ pub struct Central {
     workers: Arc<Semaphore>,
     identifier: Identifier,
     counters: Counters,
+    usage: Usage,
     readiness: Readiness,
 }
 
@@ -94,8 +99,14 @@ impl Central {
         let directory: &Path = &config.data;
         private_directory(directory)
             .with_context(|| format!("cannot make the data folder {}", directory.display()))?;
-        let store = Store::open(directory)
-            .with_context(|| format!("cannot open the store in {}", directory.display()))?;
+        let store = Store::open(&config.database, directory)
+            .await
+            .with_context(|| match config.database {
+                Location::DataDirectory => {
+                    format!("cannot open the store in {}", directory.display())
+                }
+                Location::Postgres(_) => "cannot open the store in PostgreSQL".to_owned(),
+            })?;
         let central = Central {
             store,
             public_url: public_url.trim_end_matches('/').to_owned(),
@@ -114,6 +125,7 @@ impl Central {
                 std::thread::available_parallelism().map_or(1, NonZero::get),
             )),
             counters: Counters::default(),
+            usage: Usage::default(),
             readiness: Readiness::default(),
             identifier: Identifier::new(config.keys.identity(directory)?),
         };
@@ -124,95 +136,6 @@ impl Central {
                 .await?;
         }
         Ok(central)
-    }
-
-    /// Installs Claude Cowork, for the first time or again: a new token, shown once. Tokens issued
-    /// before go on working until they are revoked.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn install(&self, environment: &Environment) -> Result<Installation, StoreError> {
-        let now = Timestamp::now();
-        let issued = now.0 / 1_000_000_000;
-        let claims = Claims::new(environment, issued);
-        let (token, key_id) = self.token_keys.sign(&claims);
-        let expires = Timestamp(now.0.saturating_add(TOKEN_LIFETIME_SECONDS * 1_000_000_000));
-        self.store
-            .add_token(environment.scope, &claims.jti, &key_id, now, expires)
-            .await?;
-        Ok(Installation {
-            endpoint: format!("{}{OTLP_PREFIX}/v1/logs", self.public_url),
-            protocol: "http/json".to_owned(),
-            authorization_header: format!("Bearer {token}"),
-        })
-    }
-
-    /// Revokes a token; false when there is none to revoke.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn revoke_token(&self, scope: Scope, token_id: &str) -> Result<bool, StoreError> {
-        let revoked = self.store.revoke_token(scope, token_id).await;
-        // Other processes ask again within a second.
-        self.verified.forget();
-        revoked
-    }
-
-    /// The keys that sign tokens, without their secrets.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
-        let live = self.store.live_tokens_by_key().await?;
-        Ok(self.token_keys.ring().list(&live))
-    }
-
-    /// Makes a key that signs from now on; tokens signed by others stay good. Gives its id.
-    ///
-    /// # Errors
-    /// [`KeyChangeError`]
-    pub fn rotate_signing_key(&self) -> Result<String, KeyChangeError> {
-        self.token_keys.rotate()
-    }
-
-    /// Forgets a key: tokens signed by it stop working. One that live tokens were signed by is only
-    /// retired when that is `agreed`.
-    ///
-    /// # Errors
-    /// [`KeyChangeError`]
-    pub async fn retire_signing_key(&self, id: &str, agreed: bool) -> Result<(), KeyChangeError> {
-        let live = self.store.live_tokens_by_key().await?;
-        match live.get(id) {
-            Some(&live) if live > 0 && !agreed => Err(KeyChangeError::InUse {
-                id: id.to_owned(),
-                live,
-            }),
-            _ => self.token_keys.retire(id),
-        }
-    }
-
-    /// Makes an API key for an environment: shown once, kept as a hash.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn create_api_key(&self, scope: Scope, name: &str) -> Result<Secret, StoreError> {
-        let key = Secret::new(format!("{}{}", auth::API_KEY_PREFIX, random_digits()));
-        self.store
-            .add_api_key(scope, &auth::api_key_hash(key.expose()), name)
-            .await?;
-        Ok(key)
-    }
-
-    /// Whether an API key is one of this service's.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn knows_api_key(&self, key: &str) -> Result<bool, StoreError> {
-        Ok(self
-            .store
-            .api_key_scope(&auth::api_key_hash(key))
-            .await?
-            .is_some())
     }
 }
 
@@ -234,25 +157,36 @@ impl Certificate {
 /// Serves until `shutdown`; then requests under way are finished and the store is closed.
 pub async fn run(central: Arc<Central>, listener: TcpListener, shutdown: Shutdown) {
     tracing::info!(url = central.public_url, "central started");
-    let (store, limits) = (central.store.clone(), central.limits);
-    let watching = tokio::spawn(watch_files(Arc::clone(&central)));
+    let background = tokio::spawn(keep(Arc::clone(&central)));
     let tcp = Tcp::new(listener, |_, _| ());
     let identity = central
         .certificate
         .as_ref()
         .map(|certificate| Arc::clone(&certificate.identity));
-    let router = router::router(central);
+    let (router, limits) = (router::router(Arc::clone(&central)), central.limits);
     match identity {
         None => serve(tcp, router, limits, shutdown).await,
         Some(identity) => serve(Tls::new(tcp, identity), router, limits, shutdown).await,
     }
-    watching.abort();
-    store.close().await;
+    background.abort();
+    if let Err(error) = central.write_usage().await {
+        tracing::warn!(%error, "the last second of tokens' use was not written");
+    }
+    central.store.close().await;
     tracing::info!("central stopped");
 }
 
+/// What is done beside the requests, as long as it is polled.
+async fn keep(central: Arc<Central>) {
+    tokio::join!(
+        watch_files(&central),
+        central.keep_usage(),
+        central.keep_sweeping()
+    );
+}
+
 /// Takes changed certificates and signing keys into force, as long as it is polled.
-async fn watch_files(central: Arc<Central>) {
+async fn watch_files(central: &Central) {
     let certificates = async {
         let Some(Certificate { files, identity }) = &central.certificate else {
             return;

@@ -10,6 +10,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use crate::central::store::{Access, Role};
 use crate::central::{self, Central};
 use crate::edge;
 use crate::secret::{self, Secret};
@@ -152,9 +153,12 @@ async fn credentials(central: &Central, file: &Path) -> anyhow::Result<Credentia
     let environment = environments
         .first()
         .context("the store has no environment")?;
-    let installation = central.install(environment).await?;
+    let installation = central.install(environment, "fieldpost dev").await?;
     let api_key = central
-        .create_api_key(environment.scope, "fieldpost dev")
+        .create_api_key(
+            Access::Environment(environment.scope, Role::Admin),
+            "fieldpost dev",
+        )
         .await?;
     let credentials = Credentials {
         authorization_header: installation.authorization_header,

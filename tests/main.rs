@@ -32,6 +32,7 @@ mod statuses;
 mod fuzzed;
 mod storm;
 mod ingest;
+mod store;
 mod materialization;
 mod api;
 mod portal;

@@ -52,6 +52,7 @@ struct Fleet {
     again: AtomicU64,
 }
 
+#[expect(clippy::print_stdout, reason = "the long form tells its figures")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_that_comes_back_at_once_is_stored_whole_in_bounded_memory() {
     let directory = tempfile::tempdir().expect("a temporary directory");

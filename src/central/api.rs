@@ -1,12 +1,16 @@
 //! `/api/v1`: what the pages show, as JSON. Every request is bound to the scope of its API key.
 
+mod caller;
+mod accounts;
+mod operator;
+
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,10 +18,15 @@ use serde_json::json;
 use super::Central;
 use super::conversation::{Conversation, Turn};
 use super::store::{
-    Agent, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
-    Integration, Machine, Owner, Page, PageRequest, Scope, Session, SessionFilter, StoreError,
-    Token,
+    Agent, Entity, EntityKind, Event, EventFilter, Identity, Machine, Owner, Page, PageRequest,
+    Session, SessionFilter, StoreError,
 };
+use super::tenancy::TenancyError;
+
+use caller::Reader;
+
+/// Longest body of a request, in bytes.
+const MAX_FIELDS: usize = 64 << 10;
 
 /// The API's routes.
 pub(super) fn router() -> Router<Arc<Central>> {
@@ -34,10 +43,8 @@ pub(super) fn router() -> Router<Arc<Central>> {
         .route("/events", get(events))
         .route("/events/{id}", get(event))
         .route("/machines", get(machines))
-        .route("/integrations", get(integrations))
-        .route("/integrations/claude-cowork/install", post(install))
-        .route("/tokens", get(tokens))
-        .route("/tokens/{id}/revoke", post(revoke))
+        .merge(accounts::router())
+        .merge(operator::router())
         .fallback(async || Problem::not_found("there is no such resource in /api/v1"))
 }
 
@@ -236,66 +243,6 @@ async fn machines(Reader { central, scope }: Reader) -> Answer<List<Machine>> {
     Ok(whole(central.store.machines(scope).await?))
 }
 
-async fn integrations(Reader { central, scope }: Reader) -> Answer<List<Integration>> {
-    Ok(whole(central.store.integrations(scope).await?))
-}
-
-async fn install(Reader { central, scope }: Reader) -> Result<Response, Problem> {
-    let environment = environment(&central, scope).await?;
-    let installation: Installation = central.install(&environment).await?;
-    let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((StatusCode::CREATED, headers, Json(installation)).into_response())
-}
-
-async fn environment(central: &Central, scope: Scope) -> Result<Environment, Problem> {
-    central
-        .store
-        .environments()
-        .await?
-        .into_iter()
-        .find(|environment| environment.scope == scope)
-        .ok_or_else(|| Problem::not_found("the environment of this API key is gone"))
-}
-
-async fn tokens(Reader { central, scope }: Reader) -> Answer<List<Token>> {
-    Ok(whole(central.store.tokens(scope).await?))
-}
-
-async fn revoke(
-    Reader { central, scope }: Reader,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
-    match central.revoke_token(scope, &id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(missing("live token", &id)),
-    }
-}
-
-/// A request with a valid API key: what it may see.
-struct Reader {
-    central: Arc<Central>,
-    scope: Scope,
-}
-
-impl FromRequestParts<Arc<Central>> for Reader {
-    type Rejection = Problem;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        central: &Arc<Central>,
-    ) -> Result<Reader, Problem> {
-        let scope = central.reader(&parts.headers).await?.ok_or(Problem {
-            status: StatusCode::UNAUTHORIZED,
-            title: "An API key is needed",
-            detail: "send: Authorization: Bearer fpk_…".to_owned(),
-        })?;
-        let State(central) = State::<Arc<Central>>::from_request_parts(parts, central)
-            .await
-            .unwrap_or_else(|never| match never {});
-        Ok(Reader { central, scope })
-    }
-}
-
 /// The query's parameters; a wrong one is a problem that names it.
 struct Params<T>(T);
 
@@ -317,6 +264,25 @@ impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Arc<Central>> for P
     }
 }
 
+/// A request's body; none at all is the value's default.
+struct Fields<T>(T);
+
+impl<T: serde::de::DeserializeOwned + Default> FromRequest<Arc<Central>> for Fields<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &Arc<Central>) -> Result<Fields<T>, Problem> {
+        let body = axum::body::to_bytes(request.into_body(), MAX_FIELDS).await;
+        let body =
+            body.map_err(|_| Problem::unusable("the body did not arrive, or is too long"))?;
+        if body.is_empty() {
+            return Ok(Fields(T::default()));
+        }
+        serde_json::from_slice(&body).map(Fields).map_err(|error| {
+            Problem::unusable(format!("the body is not what is asked for: {error}"))
+        })
+    }
+}
+
 /// An error as RFC 9457 writes it.
 #[derive(Debug)]
 struct Problem {
@@ -326,6 +292,14 @@ struct Problem {
 }
 
 impl Problem {
+    fn unusable(detail: impl Into<String>) -> Problem {
+        Problem {
+            status: StatusCode::BAD_REQUEST,
+            title: "The request cannot be used",
+            detail: detail.into(),
+        }
+    }
+
     fn not_found(detail: impl Into<String>) -> Problem {
         Problem {
             status: StatusCode::NOT_FOUND,
@@ -355,6 +329,21 @@ impl From<StoreError> for Problem {
                     detail: "try again shortly; the service's log says why".to_owned(),
                 }
             }
+        }
+    }
+}
+
+impl From<TenancyError> for Problem {
+    fn from(error: TenancyError) -> Problem {
+        match error {
+            TenancyError::Store(error) => error.into(),
+            TenancyError::Missing(_) => Problem::not_found(error.to_string()),
+            TenancyError::BadName(_) => Problem::unusable(error.to_string()),
+            TenancyError::Taken(_) => Problem {
+                status: StatusCode::CONFLICT,
+                title: "The name is taken",
+                detail: error.to_string(),
+            },
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::http::otlp::Refusal;
 
 use super::Central;
 pub use super::keys::TokenKeys;
-use super::store::{Environment, Scope, StoreError, TokenState};
+use super::store::{Access, Environment, Scope, StoreError, TokenState};
 
 use verified::Verified;
 pub(super) use verified::VerifiedTokens;
@@ -230,6 +230,7 @@ impl Central {
         };
         if let Some(error) = refused {
             self.counters.refused(error.word());
+            self.usage.refused(scope, &claims.jti, error.word(), now);
             return Err(error.into());
         }
         Ok(Writer {
@@ -253,10 +254,10 @@ impl Central {
         Ok(state)
     }
 
-    /// The scope of the API key in a request's headers; `None` when there is no valid one.
-    pub(super) async fn reader(&self, headers: &HeaderMap) -> Result<Option<Scope>, StoreError> {
+    /// What the API key in a request's headers lets in; `None` when there is no valid one.
+    pub(super) async fn access(&self, headers: &HeaderMap) -> Result<Option<Access>, StoreError> {
         match bearer(headers).filter(|key| key.starts_with(API_KEY_PREFIX)) {
-            Some(key) => self.store.api_key_scope(&api_key_hash(key)).await,
+            Some(key) => self.store.api_key_access(&api_key_hash(key)).await,
             None => Ok(None),
         }
     }
@@ -273,7 +274,7 @@ pub(super) fn api_key_hash(key: &str) -> String {
 }
 
 /// The token or key of a request; `None` when there is none, or more than one.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;

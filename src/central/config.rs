@@ -10,6 +10,7 @@ use crate::http::{Http2, Limits};
 use crate::secret::{self, Secret};
 
 use super::keys::KeySource;
+use super::store::{Location, PostgresConnection};
 
 /// Requests a second that one token may send unless configured otherwise: a fleet shares a token, and
 /// comes back all at once after an outage.
@@ -29,6 +30,8 @@ pub struct Config {
     pub tls: Option<IdentityFiles>,
     /// Directory with the database and the keys.
     pub data: PathBuf,
+    /// Where the store is.
+    pub database: Location,
     /// The service's own secrets, where they are not in the data directory.
     pub keys: Keys,
     /// What connections may hold open.
@@ -105,6 +108,7 @@ impl Default for Config {
             public_url: None,
             tls: None,
             data: PathBuf::from("/var/lib/fieldpost-central"),
+            database: Location::DataDirectory,
             keys: Keys::default(),
             limits: Limits {
                 connections: 4096,
@@ -150,6 +154,7 @@ impl Config {
             data: reader
                 .text("data.directory")
                 .map_or(defaults.data, PathBuf::from),
+            database: database(&mut reader),
             keys: keys(&mut reader, variable),
             limits: limits(&mut reader, defaults.limits),
             max_body: size(&mut reader, "listen.max_body", defaults.max_body),
@@ -280,6 +285,27 @@ fn time(reader: &mut Reader<'_>, key: &str, default: Duration) -> Duration {
             value.duration().filter(|time| !time.is_zero())
         })
         .unwrap_or(default)
+}
+
+/// The `[database]` section: without an address, the store is in the data directory.
+fn database(reader: &mut Reader<'_>) -> Location {
+    let password_file = reader.text("database.password_file");
+    let password = reader.text("database.password").map(Secret::new);
+    let ca_file = reader.text("database.ca_file").map(PathBuf::from);
+    let password = password.or_else(|| {
+        let read = secret::read_file(Path::new(&password_file?));
+        read.map_err(|error| reader.wrong("database.password_file", &error.to_string()))
+            .ok()
+    });
+    let expected =
+        "an address such as \"postgres://fieldpost@db.example.com/fieldpost?sslmode=require\"";
+    let connection = reader.parsed("database.url", expected, |value| match value {
+        Setting::Text(url) => {
+            PostgresConnection::new(Secret::new(url.as_str()), password, ca_file).ok()
+        }
+        _ => None,
+    });
+    connection.map_or(Location::DataDirectory, Location::Postgres)
 }
 
 /// The file that is read when none is named.

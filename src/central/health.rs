@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use crate::http::otlp::Refusal;
 use crate::metrics::CONTENT_TYPE;
 
+use super::store::Access;
 use super::{Central, guard, metrics};
 
 /// Time for which it is taken as known whether the store can write.
@@ -47,8 +48,18 @@ pub(super) async fn show_metrics(
     headers: HeaderMap,
 ) -> Response {
     if !guard::is_this_machine(peer, &headers) {
-        let message = "metrics are for this machine itself";
-        return Refusal::new(StatusCode::FORBIDDEN, message).into_response();
+        match central.access(&headers).await {
+            Ok(Some(Access::Operator)) => {}
+            Ok(_) => {
+                let message = "metrics are for this machine itself, and for an operator's key: \
+                               fieldpost central api-key --role operator";
+                return Refusal::new(StatusCode::FORBIDDEN, message).into_response();
+            }
+            Err(error) => {
+                tracing::error!(%error, "a key could not be looked up");
+                return Refusal::unavailable("the store cannot be asked right now").into_response();
+            }
+        }
     }
     let page = metrics::text(&central).await;
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()

@@ -146,6 +146,8 @@ impl Central {
             .and_then(|()| self.bytes.check(token(), now))
             .map_err(|wait| {
                 self.counters.refused("rate");
+                self.usage
+                    .refused(writer.scope, &writer.token_id, "rate", Timestamp::now());
                 let message = "this token sends more than ingest.requests_per_second and \
                                ingest.bytes_per_second let it; larger batches need fewer requests";
                 Refusal::too_many(wait, message)
@@ -178,6 +180,7 @@ impl Central {
             environment: writer.scope.environment,
             received: Timestamp::now(),
             max_record: self.ingest.max_record,
+            dictionary: self.store.dictionary(),
         };
         let (prepared, _room) = self.prepare(preparing, body, room).await?;
         self.bytes
@@ -226,10 +229,12 @@ impl Central {
             rejected,
             ..
         } = prepared;
+        let Writer { scope, token_id } = writer;
+        let address = peer.ip().to_canonical().to_string();
         let ingest = Ingest {
-            scope: writer.scope,
-            token_id: writer.token_id,
-            address: peer.ip().to_canonical().to_string(),
+            scope,
+            token_id: token_id.clone(),
+            address: address.clone(),
             received,
             events,
             signals,
@@ -238,6 +243,7 @@ impl Central {
             tracing::error!(%error, "a request was not stored");
             Refusal::unavailable("the store cannot take records right now")
         })?;
+        self.usage.used(scope, &token_id, &address, received);
         tracing::debug!(%signal, new = stored.new, known = stored.known, "stored");
         self.counters.stored(signal, stored);
         self.count_rejected(rejected);

@@ -1,5 +1,9 @@
 //! `fieldpost central`
 
+mod tenants;
+mod tokens;
+mod keys;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,26 +11,34 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use fieldpost::central::Central;
 use fieldpost::central::config::{Config, default_file};
-use fieldpost::central::keys::KeyChangeError;
-use fieldpost::central::store::Environment;
+use fieldpost::central::store::{Environment, Store};
 use fieldpost::config::{Mistakes, read_file};
+use fieldpost::secret::private_directory;
 use serde::Serialize;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Run the service until it is told to stop.
     Run(ConfigFile),
+    /// Bring the database to the form that this version needs; `run` does it, too.
+    Migrate(List),
     /// Tenants and their environments.
     #[command(subcommand)]
-    Tenant(TenantCommand),
+    Tenant(tenants::TenantCommand),
+    /// Rename or delete an environment of a tenant.
+    #[command(subcommand)]
+    Environment(tenants::EnvironmentCommand),
+    /// What an environment takes telemetry from.
+    #[command(subcommand)]
+    Integration(tokens::IntegrationCommand),
     /// Tokens that machines send telemetry with.
     #[command(subcommand)]
-    Token(TokenCommand),
+    Token(tokens::TokenCommand),
     /// Keys that sign those tokens.
     #[command(subcommand)]
-    Key(KeyCommand),
-    /// Make a key for /api/v1; it is shown once.
-    ApiKey(ApiKey),
+    Key(keys::KeyCommand),
+    /// Make a key for /api/v1, which is shown once; list and delete them.
+    ApiKey(keys::ApiKeyCommand),
 }
 
 #[derive(Args)]
@@ -35,45 +47,6 @@ pub(super) struct ConfigFile {
     /// [default: /etc/fieldpost/central.toml].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-}
-
-#[derive(Subcommand)]
-pub(super) enum TenantCommand {
-    /// Make an environment, and its tenant when there is none of that name.
-    Add(Place),
-    /// List tenants and environments.
-    List(List),
-}
-
-#[derive(Subcommand)]
-pub(super) enum TokenCommand {
-    /// Install Claude Cowork in an environment: a new token, shown once.
-    Install(Place),
-    /// List an environment's tokens; the tokens themselves are not kept.
-    List(PlacedList),
-    /// Revoke a token by its id.
-    Revoke(Revoke),
-}
-
-#[derive(Subcommand)]
-pub(super) enum KeyCommand {
-    /// List the keys, and how many live tokens each has signed.
-    List(List),
-    /// Make a key that signs from now on; tokens signed by others stay good.
-    Rotate(List),
-    /// Forget a key: tokens signed by it stop working.
-    Retire(Retire),
-}
-
-#[derive(Args)]
-pub(super) struct Retire {
-    /// The key's id, as listed.
-    id: String,
-    /// Retire it although live tokens are signed by it.
-    #[arg(long)]
-    yes: bool,
-    #[command(flatten)]
-    file: ConfigFile,
 }
 
 #[derive(Args)]
@@ -89,12 +62,6 @@ pub(super) struct Place {
 }
 
 #[derive(Args)]
-pub(super) struct PlacedList {
-    #[command(flatten)]
-    place: Place,
-}
-
-#[derive(Args)]
 pub(super) struct List {
     /// Print JSON.
     #[arg(long)]
@@ -103,35 +70,16 @@ pub(super) struct List {
     file: ConfigFile,
 }
 
-#[derive(Args)]
-pub(super) struct Revoke {
-    /// The token's id, as listed.
-    id: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-#[derive(Args)]
-pub(super) struct ApiKey {
-    /// What the key is for.
-    #[arg(long, default_value = "command line")]
-    name: String,
-    #[command(flatten)]
-    place: Place,
-}
-
 pub(super) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(file) => serve(&file),
-        Command::Tenant(TenantCommand::Add(place)) => super::block_on(add_tenant(place)),
-        Command::Tenant(TenantCommand::List(list)) => super::block_on(list_tenants(list)),
-        Command::Token(TokenCommand::Install(place)) => super::block_on(install(place)),
-        Command::Token(TokenCommand::List(list)) => super::block_on(list_tokens(list.place)),
-        Command::Token(TokenCommand::Revoke(revoke)) => super::block_on(revoke_token(revoke)),
-        Command::Key(KeyCommand::List(list)) => super::block_on(list_keys(list)),
-        Command::Key(KeyCommand::Rotate(list)) => super::block_on(rotate_key(list)),
-        Command::Key(KeyCommand::Retire(retire)) => super::block_on(retire_key(retire)),
-        Command::ApiKey(key) => super::block_on(add_api_key(key)),
+        Command::Migrate(list) => super::block_on(migrate(list)),
+        Command::Tenant(command) => super::block_on(tenants::run_tenant(command)),
+        Command::Environment(command) => super::block_on(tenants::run_environment(command)),
+        Command::Integration(command) => super::block_on(tokens::run_integration(command)),
+        Command::Token(command) => super::block_on(tokens::run_token(command)),
+        Command::Key(command) => super::block_on(keys::run_key(command)),
+        Command::ApiKey(command) => super::block_on(keys::run_api_key(command)),
     }
 }
 
@@ -152,16 +100,7 @@ impl ConfigFile {
 impl Place {
     async fn open(&self) -> anyhow::Result<(Central, Environment)> {
         let central = self.list.file.open().await?;
-        let environment = central
-            .store
-            .environment(&self.tenant, &self.environment)
-            .await?
-            .with_context(|| {
-                format!(
-                    "there is no environment {}/{}; `fieldpost central tenant list` shows them",
-                    self.tenant, self.environment
-                )
-            })?;
+        let environment = central.environment(&self.tenant, &self.environment).await?;
         Ok((central, environment))
     }
 }
@@ -182,113 +121,20 @@ fn serve(file: &ConfigFile) -> anyhow::Result<()> {
     })
 }
 
-async fn add_tenant(place: Place) -> anyhow::Result<()> {
-    let central = place.list.file.open().await?;
-    let environment = central
-        .store
-        .create_environment(&place.tenant, &place.environment)
-        .await?;
-    print(place.list.json, &environment, |environment| {
-        format!("{}/{}", environment.tenant, environment.environment)
+async fn migrate(list: List) -> anyhow::Result<()> {
+    let config = list
+        .file
+        .load()
+        .context("the configuration cannot be used")?;
+    private_directory(&config.data)
+        .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
+    let applied = Store::migrate(&config.database, &config.data)
+        .await
+        .context("the database cannot be migrated; nothing but whole migrations was applied")?;
+    print(list.json, &applied, |applied| match applied.len() {
+        0 => "the database has the newest form".to_owned(),
+        _ => format!("applied {}", applied.join(", ")),
     });
-    Ok(())
-}
-
-async fn list_tenants(list: List) -> anyhow::Result<()> {
-    let environments = list.file.open().await?.store.environments().await?;
-    print(list.json, &environments, |environments| {
-        let lines = environments
-            .iter()
-            .map(|environment| format!("{}/{}", environment.tenant, environment.environment));
-        lines.collect::<Vec<_>>().join("\n")
-    });
-    Ok(())
-}
-
-async fn install(place: Place) -> anyhow::Result<()> {
-    let (central, environment) = place.open().await?;
-    let installation = central.install(&environment).await?;
-    print(place.list.json, &installation, |installation| {
-        format!(
-            "endpoint             {}\nprotocol             {}\nauthorizationHeader  {}\n\n\
-             The header is not shown again. Keep it like a password.",
-            installation.endpoint, installation.protocol, installation.authorization_header
-        )
-    });
-    Ok(())
-}
-
-async fn list_tokens(place: Place) -> anyhow::Result<()> {
-    let (central, environment) = place.open().await?;
-    let tokens = central.store.tokens(environment.scope).await?;
-    print(place.list.json, &tokens, |tokens| {
-        let lines = tokens.iter().map(|token| {
-            let state = match token.revoked_at {
-                Some(at) => format!("revoked {at}"),
-                None => format!("expires {}", token.expires_at),
-            };
-            format!("{}  {state}  {} requests", token.id, token.request_count)
-        });
-        lines.collect::<Vec<_>>().join("\n")
-    });
-    Ok(())
-}
-
-async fn revoke_token(revoke: Revoke) -> anyhow::Result<()> {
-    let (central, environment) = revoke.place.open().await?;
-    let revoked = central.revoke_token(environment.scope, &revoke.id).await?;
-    anyhow::ensure!(
-        revoked,
-        "there is no live token {} in this environment",
-        revoke.id
-    );
-    println!("revoked");
-    Ok(())
-}
-
-async fn list_keys(list: List) -> anyhow::Result<()> {
-    let keys = list.file.open().await?.signing_keys().await?;
-    print(list.json, &keys, |keys| {
-        let lines = keys.iter().map(|key| {
-            let made = key
-                .made_at
-                .map_or(String::new(), |at| format!("  made {at}"));
-            let signs = if key.current {
-                "  signs new tokens"
-            } else {
-                ""
-            };
-            format!("{}{made}  {} live tokens{signs}", key.id, key.live_tokens)
-        });
-        lines.collect::<Vec<_>>().join("\n")
-    });
-    Ok(())
-}
-
-async fn rotate_key(list: List) -> anyhow::Result<()> {
-    let id = list.file.open().await?.rotate_signing_key()?;
-    print(list.json, &serde_json::json!({ "current": id }), |_| {
-        format!("{id} signs from now on; tokens signed before stay good")
-    });
-    Ok(())
-}
-
-async fn retire_key(retire: Retire) -> anyhow::Result<()> {
-    let central = retire.file.open().await?;
-    match central.retire_signing_key(&retire.id, retire.yes).await {
-        Err(error @ KeyChangeError::InUse { .. }) => {
-            anyhow::bail!("{error}; add --yes if that is meant")
-        }
-        outcome => outcome?,
-    }
-    println!("retired");
-    Ok(())
-}
-
-async fn add_api_key(key: ApiKey) -> anyhow::Result<()> {
-    let (central, environment) = key.place.open().await?;
-    let secret = central.create_api_key(environment.scope, &key.name).await?;
-    println!("{}", secret.expose());
     Ok(())
 }
 
@@ -297,4 +143,18 @@ fn print<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) {
         true => println!("{}", serde_json::to_string(value).expect("rows are JSON")),
         false => println!("{}", text(value)),
     }
+}
+
+/// One line for each.
+fn lines<T>(items: &[T], line: impl FnMut(&T) -> String) -> String {
+    items.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Refuses to delete what nobody agreed to lose; says what that is.
+fn ensure_agreed(yes: bool, what: &str, goes: &impl std::fmt::Display) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        yes,
+        "this deletes {what} with {goes}, which cannot be brought back; add --yes if that is meant"
+    );
+    Ok(())
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use fieldpost::central::Central;
 use fieldpost::central::config::Config;
-use fieldpost::central::store::Installation;
+use fieldpost::central::store::{Access, Installation, Location, PostgresConnection, Role};
 use fieldpost::edge;
+use fieldpost::secret::Secret;
 use fieldpost::shutdown::{self, Trigger};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -28,6 +29,52 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// The databases that a store can be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Kind {
+    /// A place for a new store; of SQLite, in the data directory.
+    pub(crate) fn location(self) -> Location {
+        match self {
+            Kind::Sqlite => Location::DataDirectory,
+            Kind::Postgres => postgres_location(&super::postgres::database()),
+        }
+    }
+}
+
+/// The store in the database at `url`.
+pub(crate) fn postgres_location(url: &str) -> Location {
+    let connection = PostgresConnection::new(Secret::new(url), None, None);
+    Location::Postgres(connection.expect("a good address"))
+}
+
+/// Makes of each test, an async function of a [`Kind`], two: one on SQLite, one on PostgreSQL.
+macro_rules! on_both_databases {
+    ($($test:ident,)+) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::$test(crate::support::fieldpost::Kind::Sqlite).await;
+                }
+            )+
+        }
+        mod on_postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::$test(crate::support::fieldpost::Kind::Postgres).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both_databases;
+
 /// A central service within the test.
 pub(crate) struct TestCentral {
     pub(crate) central: Arc<Central>,
@@ -39,7 +86,21 @@ pub(crate) struct TestCentral {
 impl TestCentral {
     /// Starts on a free port, with its data in `directory`.
     pub(crate) async fn start(directory: &Path) -> TestCentral {
-        TestCentral::start_with(directory, Config::default()).await
+        TestCentral::start_on(Kind::Sqlite, directory).await
+    }
+
+    /// The same on a new database of this kind.
+    pub(crate) async fn start_on(kind: Kind, directory: &Path) -> TestCentral {
+        TestCentral::start_at(kind.location(), directory).await
+    }
+
+    /// The same on this database.
+    pub(crate) async fn start_at(location: Location, directory: &Path) -> TestCentral {
+        let config = Config {
+            database: location,
+            ..Config::default()
+        };
+        TestCentral::start_with(directory, config).await
     }
 
     /// The same with a configuration.
@@ -82,7 +143,7 @@ impl TestCentral {
             .await
             .expect("the store reads");
         self.central
-            .install(&environments[0])
+            .install(&environments[0], "")
             .await
             .expect("the integration installs")
     }
@@ -97,7 +158,10 @@ impl TestCentral {
             .expect("the store reads");
         let key = self
             .central
-            .create_api_key(environments[0].scope, "test")
+            .create_api_key(
+                Access::Environment(environments[0].scope, Role::Admin),
+                "test",
+            )
             .await;
         Api::new(&self.url, key.expect("the store writes").expose())
     }

@@ -7,7 +7,7 @@ use prost::Message;
 
 use crate::central::materialize::NewEvent;
 use crate::central::rejection::{Rejected, Rejection};
-use crate::central::store::{NewSignal, encode_event};
+use crate::central::store::{Compressor, Dictionary, EventEncoder, NewSignal};
 use crate::event::{AgentIdentity, Facts, Identifier, Timestamp};
 use crate::http::BodyLimits;
 use crate::http::otlp::Refusal;
@@ -25,6 +25,8 @@ pub(super) struct Preparing {
     pub(super) received: Timestamp,
     /// Largest record in bytes.
     pub(super) max_record: usize,
+    /// What records are compressed with.
+    pub(super) dictionary: Dictionary,
 }
 
 /// One request's records.
@@ -72,32 +74,41 @@ impl Preparing {
             bytes,
         };
         prepared.rejected.add(Rejection::Unreadable, rejected);
+        let compressor = &mut self.dictionary.compressor();
         match request {
-            otlp::Request::Logs(logs) => self.add_events(logs, &mut prepared),
+            otlp::Request::Logs(logs) => self.add_events(logs, compressor, &mut prepared),
             otlp::Request::Metrics(metrics) => {
-                self.add_signals(Signal::Metrics, &metrics.resource_metrics, &mut prepared);
+                let messages = &metrics.resource_metrics;
+                self.add_signals(Signal::Metrics, messages, compressor, &mut prepared);
             }
             otlp::Request::Traces(traces) => {
-                self.add_signals(Signal::Traces, &traces.resource_spans, &mut prepared);
+                let messages = &traces.resource_spans;
+                self.add_signals(Signal::Traces, messages, compressor, &mut prepared);
             }
         }
         Ok(prepared)
     }
 
-    fn add_events(&self, mut logs: ExportLogsServiceRequest, prepared: &mut Prepared) {
+    fn add_events(
+        &self,
+        mut logs: ExportLogsServiceRequest,
+        compressor: &mut Compressor<'_>,
+        prepared: &mut Prepared,
+    ) {
         self.identifier.identify(&mut logs);
         for resource_logs in logs.resource_logs {
             let resource = resource_logs.resource.as_ref();
             let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
             for scope_logs in resource_logs.scope_logs {
                 let scope = scope_logs.scope.as_ref();
+                let mut encoder = EventEncoder::new(compressor, resource, scope);
                 for record in scope_logs.log_records {
                     if record.encoded_len() > self.max_record {
                         prepared.rejected.add(Rejection::TooLarge, 1);
                         continue;
                     }
                     let facts = Facts::read(&record, attributes, scope);
-                    let (record, content) = encode_event(resource, scope, record);
+                    let (record, content) = encoder.encode(record);
                     let agent = facts.agent.as_ref();
                     prepared.events.push(NewEvent {
                         time: facts.time.unwrap_or(self.received),
@@ -111,12 +122,18 @@ impl Preparing {
         }
     }
 
-    fn add_signals<M: Message>(&self, signal: Signal, messages: &[M], prepared: &mut Prepared) {
+    fn add_signals<M: Message>(
+        &self,
+        signal: Signal,
+        messages: &[M],
+        compressor: &mut Compressor<'_>,
+        prepared: &mut Prepared,
+    ) {
         let uids = self.identifier.identify_messages(messages).into_iter();
         let signals = uids.zip(messages).map(|(uid, message)| NewSignal {
             signal,
             uid,
-            message: message.encode_to_vec(),
+            message: compressor.compress(&message.encode_to_vec()),
         });
         prepared.signals.extend(signals);
     }

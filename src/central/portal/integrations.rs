@@ -99,7 +99,7 @@ pub(super) async fn install(
     here: Here,
     State(central): State<Arc<Central>>,
 ) -> Result<Html<String>, Failure> {
-    let installation = central.install(&here.environment).await?;
+    let installation = central.install(&here.environment, "").await?;
     draw(&InstallPage::read(&here, &central, Some(installation)).await?)
 }
 

@@ -1,12 +1,12 @@
-//! Tenants, environments, installations, tokens and API keys.
+//! Tenants, environments, installations and tokens.
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use crate::event::Timestamp;
 
+use super::query::{Query, Value};
 use super::{Environment, Integration, Scope, Store, StoreError, Token};
 
 /// What the store knows of a token that is presented.
@@ -24,29 +24,28 @@ pub enum TokenState {
 const CLAUDE_COWORK: (&str, &str) = ("claude-cowork", "Claude Cowork");
 
 impl Store {
-    /// Whether something can be written right now.
-    ///
-    /// # Errors
-    /// [`StoreError`] that says why not.
-    pub async fn check_writable(&self) -> Result<(), StoreError> {
-        self.writer
-            .write(|transaction| {
-                // Writes a page, as a record would.
-                transaction.execute(
-                    "UPDATE tenants SET created_at = created_at WHERE id = (SELECT min(id) FROM tenants)",
-                    [],
-                )?;
-                Ok(())
-            })
-            .await
-    }
-
     /// All environments, in the order in which they were made.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn environments(&self) -> Result<Vec<Environment>, StoreError> {
-        self.readers.read(environments).await
+        let sql = "SELECT t.id, e.id, t.slug, e.slug, t.public_id, e.public_id
+            FROM environments e JOIN tenants t ON t.id = e.tenant
+            WHERE e.deleted_at IS NULL ORDER BY e.id";
+        let rows = self.rows(Query::new(sql, [])).await?.into_iter();
+        rows.map(|mut row| {
+            Ok(Environment {
+                scope: Scope {
+                    tenant: row.take(0)?,
+                    environment: row.take(1)?,
+                },
+                tenant: row.take(2)?,
+                environment: row.take(3)?,
+                tenant_id: row.take(4)?,
+                environment_id: row.take(5)?,
+            })
+        })
+        .collect()
     }
 
     /// The environment with this address.
@@ -73,26 +72,23 @@ impl Store {
         tenant: &str,
         environment: &str,
     ) -> Result<Environment, StoreError> {
-        let (tenant, environment) = (tenant.to_owned(), environment.to_owned());
-        let address = (tenant.clone(), environment.clone());
-        self.writer
-            .write(move |transaction| {
-                let now = Timestamp::now().0;
-                transaction.execute(
-                    "INSERT INTO tenants (public_id, slug, created_at) VALUES (?, ?, ?)
-                     ON CONFLICT (slug) DO NOTHING",
-                    params![Uuid::new_v4().to_string(), tenant, now],
-                )?;
-                transaction.execute(
-                    "INSERT INTO environments (tenant, public_id, slug, created_at)
-                     SELECT id, ?, ?, ? FROM tenants WHERE slug = ?
-                     ON CONFLICT (tenant, slug) DO NOTHING",
-                    params![Uuid::new_v4().to_string(), environment, now, tenant],
-                )?;
-                Ok(())
-            })
-            .await?;
-        self.environment(&address.0, &address.1)
+        let now = Value::from(Timestamp::now());
+        let id = || Value::from(Uuid::new_v4().to_string());
+        self.write(vec![
+            Query::new(
+                "INSERT INTO tenants (public_id, slug, created_at) VALUES ($1, $2, $3)
+                 ON CONFLICT (slug) DO NOTHING",
+                [id(), tenant.into(), now.clone()],
+            ),
+            Query::new(
+                "INSERT INTO environments (tenant, public_id, slug, created_at)
+                 SELECT id, $1, $2, $3 FROM tenants WHERE slug = $4
+                 ON CONFLICT (tenant, slug) DO NOTHING",
+                [id(), environment.into(), now, tenant.into()],
+            ),
+        ])
+        .await?;
+        self.environment(tenant, environment)
             .await?
             .ok_or_else(|| StoreError::Unavailable("the environment was not made".to_owned()))
     }
@@ -106,32 +102,29 @@ impl Store {
         scope: Scope,
         token_id: &str,
         key_id: &str,
+        name: &str,
         issued_at: Timestamp,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let (token_id, key_id) = (token_id.to_owned(), key_id.to_owned());
-        self.writer
-            .write(move |transaction| {
-                transaction.execute(
-                    "INSERT INTO installations VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                    params![scope.tenant, scope.environment, CLAUDE_COWORK.0, issued_at.0],
-                )?;
-                transaction.execute(
-                    "INSERT INTO tokens (tenant, environment, id, platform, key_id, issued_at, expires_at)
-                     VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    params![
-                        scope.tenant,
-                        scope.environment,
-                        token_id,
-                        CLAUDE_COWORK.0,
-                        key_id,
-                        issued_at.0,
-                        expires_at.0,
-                    ],
-                )?;
-                Ok(())
-            })
-            .await
+        let mut install = Query::scoped("INSERT INTO installations VALUES ($1, $2, ", scope);
+        install.bind(CLAUDE_COWORK.0).push(", ").bind(issued_at);
+        install.push(") ON CONFLICT DO NOTHING");
+        let mut issue = Query::scoped(
+            "INSERT INTO tokens
+                 (tenant, environment, id, platform, key_id, name, issued_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            scope,
+        );
+        issue.values.extend([
+            token_id.into(),
+            CLAUDE_COWORK.0.into(),
+            key_id.into(),
+            name.into(),
+            issued_at.into(),
+            expires_at.into(),
+        ]);
+        self.write(vec![install, issue]).await?;
+        Ok(())
     }
 
     /// Revokes a token; false when there is none with this id, or it was revoked before.
@@ -139,22 +132,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn revoke_token(&self, scope: Scope, token_id: &str) -> Result<bool, StoreError> {
-        let token_id = token_id.to_owned();
-        self.writer
-            .write(move |transaction| {
-                let revoked = transaction.execute(
-                    "UPDATE tokens SET revoked_at = ?
-                     WHERE tenant = ? AND environment = ? AND id = ? AND revoked_at IS NULL",
-                    params![
-                        Timestamp::now().0,
-                        scope.tenant,
-                        scope.environment,
-                        token_id
-                    ],
-                )?;
-                Ok(revoked > 0)
-            })
-            .await
+        let revoke = Query::new(
+            "UPDATE tokens SET revoked_at = $1
+             WHERE tenant = $2 AND environment = $3 AND id = $4 AND revoked_at IS NULL",
+            [
+                Timestamp::now().into(),
+                scope.tenant.into(),
+                scope.environment.into(),
+                token_id.into(),
+            ],
+        );
+        Ok(self.write(vec![revoke]).await?[0] > 0)
     }
 
     /// What is known of a token, by what it says of itself.
@@ -167,32 +155,26 @@ impl Store {
         environment_id: &str,
         token_id: &str,
     ) -> Result<TokenState, StoreError> {
-        let key = [tenant_id, environment_id, token_id].map(str::to_owned);
-        self.readers
-            .read(move |connection| {
-                let found = connection
-                    .prepare_cached(
-                        "SELECT k.tenant, k.environment, k.revoked_at
-                         FROM tenants t
-                         JOIN environments e ON e.tenant = t.id
-                         JOIN tokens k ON k.tenant = t.id AND k.environment = e.id
-                         WHERE t.public_id = ?1 AND e.public_id = ?2 AND k.id = ?3",
-                    )?
-                    .query_row(key, |row| {
-                        let scope = Scope {
-                            tenant: row.get(0)?,
-                            environment: row.get(1)?,
-                        };
-                        Ok((scope, row.get::<_, Option<i64>>(2)?))
-                    })
-                    .optional()?;
-                Ok(match found {
-                    None => TokenState::Unknown,
-                    Some((scope, Some(_))) => TokenState::Revoked(scope),
-                    Some((scope, None)) => TokenState::Live(scope),
-                })
-            })
-            .await
+        let query = Query::new(
+            "SELECT k.tenant, k.environment, k.revoked_at
+             FROM tenants t
+             JOIN environments e ON e.tenant = t.id
+             JOIN tokens k ON k.tenant = t.id AND k.environment = e.id
+             WHERE t.public_id = $1 AND e.public_id = $2 AND k.id = $3
+                 AND e.deleted_at IS NULL",
+            [tenant_id.into(), environment_id.into(), token_id.into()],
+        );
+        let Some(mut row) = self.rows(query).await?.pop() else {
+            return Ok(TokenState::Unknown);
+        };
+        let scope = Scope {
+            tenant: row.take(0)?,
+            environment: row.take(1)?,
+        };
+        Ok(match row.take::<Option<i64>>(2)? {
+            Some(_) => TokenState::Revoked(scope),
+            None => TokenState::Live(scope),
+        })
     }
 
     /// The environment's integrations, installed or not.
@@ -200,37 +182,32 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn integrations(&self, scope: Scope) -> Result<Vec<Integration>, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let (platform, name) = CLAUDE_COWORK;
-                let integration = connection
-                    .prepare_cached(
-                        "SELECT (SELECT installed_at FROM installations
-                                 WHERE tenant = ?1 AND environment = ?2 AND platform = ?3),
-                             count(*) FILTER (WHERE revoked_at IS NULL AND expires_at > ?4),
-                             max(last_used)
-                         FROM tokens WHERE tenant = ?1 AND environment = ?2 AND platform = ?3",
-                    )?
-                    .query_row(
-                        params![
-                            scope.tenant,
-                            scope.environment,
-                            platform,
-                            Timestamp::now().0
-                        ],
-                        |row| {
-                            Ok(Integration {
-                                platform: platform.to_owned(),
-                                name: name.to_owned(),
-                                installed_at: row.get::<_, Option<i64>>(0)?.map(Timestamp),
-                                live_tokens: row.get(1)?,
-                                last_used: row.get::<_, Option<i64>>(2)?.map(Timestamp),
-                            })
-                        },
-                    )?;
-                Ok(vec![integration])
+        let (platform, name) = CLAUDE_COWORK;
+        let mut query = Query::scoped(
+            "SELECT (SELECT installed_at FROM installations
+                     WHERE tenant = $1 AND environment = $2 AND platform = $3),
+                 count(*) FILTER (WHERE k.revoked_at IS NULL AND k.expires_at > $4),
+                 max(u.last_used)
+             FROM tokens k
+             LEFT JOIN token_use u ON u.tenant = k.tenant AND u.environment = k.environment
+                 AND u.token = k.id
+             WHERE k.tenant = $1 AND k.environment = $2 AND k.platform = $3",
+            scope,
+        );
+        query
+            .values
+            .extend([platform.into(), Timestamp::now().into()]);
+        let rows = self.derived_rows(query).await?.into_iter();
+        rows.map(|mut row| {
+            Ok(Integration {
+                platform: platform.to_owned(),
+                name: name.to_owned(),
+                installed_at: row.take(0)?,
+                live_tokens: row.take(1)?,
+                last_used: row.take(2)?,
             })
-            .await
+        })
+        .collect()
     }
 
     /// The environment's tokens, the latest first.
@@ -238,9 +215,120 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn tokens(&self, scope: Scope) -> Result<Vec<Token>, StoreError> {
-        self.readers
-            .read(move |connection| tokens(connection, scope))
-            .await
+        let sql =
+            "SELECT k.id, k.name, k.platform, k.key_id, k.issued_at, k.expires_at, k.revoked_at,
+                u.first_used, u.last_used, coalesce(u.request_count, 0), nullif(u.last_address, '')
+            FROM tokens k
+            LEFT JOIN token_use u ON u.tenant = k.tenant AND u.environment = k.environment
+                AND u.token = k.id
+            WHERE k.tenant = $1 AND k.environment = $2 ORDER BY k.issued_at DESC, k.id";
+        let rows = self
+            .derived_rows(Query::scoped(sql, scope))
+            .await?
+            .into_iter();
+        rows.map(|mut row| {
+            Ok(Token {
+                id: row.take(0)?,
+                name: row.take(1)?,
+                platform: row.take(2)?,
+                key_id: row.take(3)?,
+                issued_at: row.take(4)?,
+                expires_at: row.take(5)?,
+                revoked_at: row.take(6)?,
+                first_used: row.take(7)?,
+                last_used: row.take(8)?,
+                request_count: row.take(9)?,
+                last_address: row.take(10)?,
+            })
+        })
+        .collect()
+    }
+
+    /// Gives a token another name; false when there is none with this id.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn rename_token(
+        &self,
+        scope: Scope,
+        token_id: &str,
+        name: &str,
+    ) -> Result<bool, StoreError> {
+        let rename = Query::new(
+            "UPDATE tokens SET name = $1 WHERE tenant = $2 AND environment = $3 AND id = $4",
+            [
+                name.into(),
+                scope.tenant.into(),
+                scope.environment.into(),
+                token_id.into(),
+            ],
+        );
+        Ok(self.write(vec![rename]).await?[0] > 0)
+    }
+
+    /// Forgets a token that is revoked or expired, and what is known of its use; false when there is no
+    /// such token.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn delete_dead_token(
+        &self,
+        scope: Scope,
+        token_id: &str,
+    ) -> Result<bool, StoreError> {
+        let mut delete = Query::scoped(
+            "DELETE FROM tokens WHERE tenant = $1 AND environment = $2 AND id = $3
+             AND (revoked_at IS NOT NULL OR expires_at <= $4)",
+            scope,
+        );
+        delete
+            .values
+            .extend([token_id.into(), Timestamp::now().into()]);
+        let mut statements = vec![delete];
+        for table in ["token_use", "token_addresses", "token_refusals"] {
+            let mut of_token = Query::scoped(
+                format!(
+                    "DELETE FROM {table} WHERE tenant = $1 AND environment = $2 AND token = $3
+                     AND NOT EXISTS (SELECT 1 FROM tokens k WHERE k.tenant = {table}.tenant
+                         AND k.environment = {table}.environment AND k.id = {table}.token)"
+                ),
+                scope,
+            );
+            of_token.values.push(token_id.into());
+            statements.push(of_token);
+        }
+        Ok(self.write(statements).await?[0] > 0)
+    }
+
+    /// Takes the integration away, and revokes its tokens. Gives how many were live.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn uninstall(&self, scope: Scope) -> Result<u64, StoreError> {
+        let now = Timestamp::now();
+        let [tenant, environment] = [scope.tenant, scope.environment].map(Value::from);
+        let revoke = |condition: &str| {
+            Query::new(
+                format!(
+                    "UPDATE tokens SET revoked_at = $1 WHERE tenant = $2 AND environment = $3
+                     AND platform = $4 AND revoked_at IS NULL AND expires_at {condition} $5"
+                ),
+                [
+                    now.into(),
+                    tenant.clone(),
+                    environment.clone(),
+                    CLAUDE_COWORK.0.into(),
+                    now.into(),
+                ],
+            )
+        };
+        let mut remove = Query::scoped(
+            "DELETE FROM installations WHERE tenant = $1 AND environment = $2 AND platform = $3",
+            scope,
+        );
+        remove.values.push(CLAUDE_COWORK.0.into());
+        let changed = self.write(vec![revoke(">"), revoke("<="), remove]).await?;
+        Ok(changed[0])
     }
 
     /// How many tokens that are neither revoked nor expired each key has signed, in all environments.
@@ -248,113 +336,15 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn live_tokens_by_key(&self) -> Result<BTreeMap<String, i64>, StoreError> {
-        self.readers
-            .read(|connection| {
-                let mut statement = connection.prepare_cached(
-                    "SELECT key_id, count(*) FROM tokens
-                     WHERE revoked_at IS NULL AND expires_at > ? GROUP BY key_id",
-                )?;
-                let counts = statement
-                    .query_map([Timestamp::now().0], |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect::<Result<_, _>>()?;
-                Ok(counts)
-            })
-            .await
+        let query = Query::new(
+            "SELECT k.key_id, count(*) FROM tokens k
+             JOIN environments e ON e.tenant = k.tenant AND e.id = k.environment
+             WHERE k.revoked_at IS NULL AND k.expires_at > $1 AND e.deleted_at IS NULL
+             GROUP BY k.key_id",
+            [Timestamp::now().into()],
+        );
+        let rows = self.rows(query).await?.into_iter();
+        rows.map(|mut row| Ok((row.take(0)?, row.take(1)?)))
+            .collect()
     }
-
-    /// Notes an API key by its hash.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn add_api_key(
-        &self,
-        scope: Scope,
-        hash: &str,
-        name: &str,
-    ) -> Result<(), StoreError> {
-        let (hash, name) = (hash.to_owned(), name.to_owned());
-        self.writer
-            .write(move |transaction| {
-                transaction.execute(
-                    "INSERT INTO api_keys VALUES (?, ?, ?, ?, ?)",
-                    params![
-                        hash,
-                        scope.tenant,
-                        scope.environment,
-                        name,
-                        Timestamp::now().0
-                    ],
-                )?;
-                Ok(())
-            })
-            .await
-    }
-
-    /// The scope of the API key with this hash.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn api_key_scope(&self, hash: &str) -> Result<Option<Scope>, StoreError> {
-        let hash = hash.to_owned();
-        self.readers
-            .read(move |connection| {
-                Ok(connection
-                    .prepare_cached("SELECT tenant, environment FROM api_keys WHERE hash = ?")?
-                    .query_row([hash], |row| {
-                        Ok(Scope {
-                            tenant: row.get(0)?,
-                            environment: row.get(1)?,
-                        })
-                    })
-                    .optional()?)
-            })
-            .await
-    }
-}
-
-fn environments(connection: &Connection) -> Result<Vec<Environment>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT t.id, e.id, t.slug, e.slug, t.public_id, e.public_id
-         FROM environments e JOIN tenants t ON t.id = e.tenant ORDER BY e.id",
-    )?;
-    let environments = statement
-        .query_map([], |row| {
-            Ok(Environment {
-                scope: Scope {
-                    tenant: row.get(0)?,
-                    environment: row.get(1)?,
-                },
-                tenant: row.get(2)?,
-                environment: row.get(3)?,
-                tenant_id: row.get(4)?,
-                environment_id: row.get(5)?,
-            })
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(environments)
-}
-
-fn tokens(connection: &Connection, scope: Scope) -> Result<Vec<Token>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, platform, key_id, issued_at, expires_at, revoked_at, first_used, last_used,
-             request_count, last_address
-         FROM tokens WHERE tenant = ?1 AND environment = ?2 ORDER BY issued_at DESC, id",
-    )?;
-    let tokens = statement
-        .query_map(params![scope.tenant, scope.environment], |row| {
-            Ok(Token {
-                id: row.get(0)?,
-                platform: row.get(1)?,
-                key_id: row.get(2)?,
-                issued_at: Timestamp(row.get(3)?),
-                expires_at: Timestamp(row.get(4)?),
-                revoked_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
-                first_used: row.get::<_, Option<i64>>(6)?.map(Timestamp),
-                last_used: row.get::<_, Option<i64>>(7)?.map(Timestamp),
-                request_count: row.get(8)?,
-                last_address: row.get(9)?,
-            })
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(tokens)
 }

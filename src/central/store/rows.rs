@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Activity, Timestamp};
 
 /// The tenant and environment that every query is bound to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope {
     /// Key of the tenant.
     pub tenant: i64,
@@ -407,6 +407,8 @@ pub struct Integration {
 pub struct Token {
     /// The token's `jti`.
     pub id: String,
+    /// What people call it; empty when they do not.
+    pub name: String,
     /// The integration it belongs to.
     pub platform: String,
     /// The key that signed it.

@@ -1,0 +1,212 @@
+//! What lets somebody into an environment: its integrations, tokens and keys.
+
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::central::Central;
+use crate::central::accounts::{TokenDeletion, TokenDetail, check_name};
+use crate::central::store::{Access, ApiKey, Environment, Integration, Role, Token};
+
+use super::caller::{Admin, Reader};
+use super::{Answer, Fields, List, Problem, missing, whole};
+
+/// The routes.
+pub(super) fn router() -> Router<Arc<Central>> {
+    Router::new()
+        .route("/environment", get(environment).patch(rename_environment))
+        .route("/integrations", get(integrations))
+        .route("/integrations/claude-cowork", delete(uninstall))
+        .route("/integrations/claude-cowork/install", post(install))
+        .route("/tokens", get(tokens))
+        .route("/tokens/{id}", get(token).patch(rename).delete(forget))
+        .route("/tokens/{id}/revoke", post(revoke))
+        .route("/api-keys", get(keys).post(create_key))
+        .route("/api-keys/{id}", delete(delete_key))
+}
+
+/// What is only shown once must not lie in a cache.
+pub(super) fn shown_once(value: impl IntoResponse) -> Response {
+    let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    (StatusCode::CREATED, headers, value).into_response()
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Named {
+    name: String,
+}
+
+impl Named {
+    fn checked(self) -> Result<String, Problem> {
+        check_name(&self.name).map_err(Problem::unusable)?;
+        Ok(self.name)
+    }
+}
+
+async fn environment(Reader { central, scope }: Reader) -> Answer<Environment> {
+    let mut environments = central.store.environments().await?.into_iter();
+    let found = environments.find(|environment| environment.scope == scope);
+    found
+        .map(Json)
+        .ok_or_else(|| Problem::not_found("the environment of this API key is gone"))
+}
+
+async fn rename_environment(
+    Admin {
+        central,
+        environment,
+    }: Admin,
+    Fields(Named { name }): Fields<Named>,
+) -> Result<StatusCode, Problem> {
+    central.rename_environment(&environment, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn integrations(Reader { central, scope }: Reader) -> Answer<List<Integration>> {
+    Ok(whole(central.store.integrations(scope).await?))
+}
+
+async fn install(
+    Admin {
+        central,
+        environment,
+    }: Admin,
+    Fields(named): Fields<Named>,
+) -> Result<Response, Problem> {
+    let installation = central.install(&environment, &named.checked()?).await?;
+    Ok(shown_once(Json(installation)))
+}
+
+async fn uninstall(
+    Admin {
+        central,
+        environment,
+    }: Admin,
+) -> Answer<serde_json::Value> {
+    let revoked = central.uninstall(environment.scope).await?;
+    Ok(Json(json!({ "revoked_tokens": revoked })))
+}
+
+async fn tokens(Reader { central, scope }: Reader) -> Answer<List<Token>> {
+    Ok(whole(central.store.tokens(scope).await?))
+}
+
+async fn token(Reader { central, scope }: Reader, Path(id): Path<String>) -> Answer<TokenDetail> {
+    let token = central.token(scope, &id).await?;
+    token.map(Json).ok_or_else(|| missing("token", &id))
+}
+
+async fn rename(
+    Admin {
+        central,
+        environment,
+    }: Admin,
+    Path(id): Path<String>,
+    Fields(named): Fields<Named>,
+) -> Result<StatusCode, Problem> {
+    let (store, scope) = (&central.store, environment.scope);
+    match store.rename_token(scope, &id, &named.checked()?).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(missing("token", &id)),
+    }
+}
+
+async fn revoke(
+    Admin {
+        central,
+        environment,
+    }: Admin,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    match central.revoke_token(environment.scope, &id).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(missing("live token", &id)),
+    }
+}
+
+async fn forget(
+    Admin {
+        central,
+        environment,
+    }: Admin,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    match central.delete_token(environment.scope, &id).await? {
+        TokenDeletion::Done => Ok(StatusCode::NO_CONTENT),
+        TokenDeletion::Missing => Err(missing("token", &id)),
+        TokenDeletion::Live => Err(Problem {
+            status: StatusCode::CONFLICT,
+            title: "The token can still be used",
+            detail: "revoke it first".to_owned(),
+        }),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct NewKey {
+    name: String,
+    role: Role,
+}
+
+impl Default for NewKey {
+    fn default() -> NewKey {
+        NewKey {
+            name: String::new(),
+            role: Role::Viewer,
+        }
+    }
+}
+
+/// Makes a key for an environment.
+pub(super) async fn make_key(
+    central: &Central,
+    environment: &Environment,
+    NewKey { name, role }: NewKey,
+) -> Result<Response, Problem> {
+    check_name(&name).map_err(Problem::unusable)?;
+    let access = Access::Environment(environment.scope, role);
+    let key = central.create_api_key(access, &name).await?;
+    Ok(shown_once(Json(json!({
+        "api_key": key.expose(), "name": name, "role": role,
+    }))))
+}
+
+async fn keys(
+    Admin {
+        central,
+        environment,
+    }: Admin,
+) -> Answer<List<ApiKey>> {
+    Ok(whole(central.store.api_keys(environment.scope).await?))
+}
+
+async fn create_key(
+    Admin {
+        central,
+        environment,
+    }: Admin,
+    Fields(new): Fields<NewKey>,
+) -> Result<Response, Problem> {
+    make_key(&central, &environment, new).await
+}
+
+async fn delete_key(
+    Admin {
+        central,
+        environment,
+    }: Admin,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    match central.store.delete_api_key(environment.scope, &id).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(missing("API key", &id)),
+    }
+}

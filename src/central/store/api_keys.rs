@@ -1,0 +1,180 @@
+//! Keys for the API: shown once when they are made, and kept as hashes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Timestamp;
+
+use super::query::{Query, Row};
+use super::{Scope, Store, StoreError};
+
+/// What a key of an environment may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Read what the environment holds.
+    Viewer,
+    /// That, and change its tokens, its integrations and its keys.
+    Admin,
+}
+
+impl Role {
+    /// The role as it is stored and shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Admin => "admin",
+        }
+    }
+
+    /// A role that a later version made, and this one does not know, may only read.
+    fn of(word: &str) -> Role {
+        match word {
+            "admin" => Role::Admin,
+            _ => Role::Viewer,
+        }
+    }
+}
+
+/// What a key lets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// One environment.
+    Environment(Scope, Role),
+    /// What stands above the environments: tenants, environments, signing keys, metrics. No records.
+    Operator,
+}
+
+/// A key, without the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ApiKey {
+    /// Names it in lists, and to delete it.
+    pub id: String,
+    /// What it is for.
+    pub name: String,
+    /// `viewer`, `admin`, or `operator`.
+    pub role: &'static str,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Store {
+    /// Notes a key by its hash and its id.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn add_api_key(
+        &self,
+        access: Access,
+        hash: &str,
+        id: &str,
+        name: &str,
+    ) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let insert = match access {
+            Access::Environment(scope, role) => {
+                let mut insert = Query::scoped(
+                    "INSERT INTO api_keys (tenant, environment, hash, id, name, role, created_at)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                    scope,
+                );
+                insert.values.extend([
+                    hash.into(),
+                    id.into(),
+                    name.into(),
+                    role.word().into(),
+                    now.into(),
+                ]);
+                insert
+            }
+            Access::Operator => Query::new(
+                "INSERT INTO operator_keys (hash, id, name, created_at) VALUES ($1, $2, $3, $4)",
+                [hash.into(), id.into(), name.into(), now.into()],
+            ),
+        };
+        self.write(vec![insert]).await?;
+        Ok(())
+    }
+
+    /// What the key with this hash lets in; `None` when there is none, or its environment is gone.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn api_key_access(&self, hash: &str) -> Result<Option<Access>, StoreError> {
+        let query = Query::new(
+            "SELECT k.tenant, k.environment, k.role FROM api_keys k
+             JOIN environments e ON e.id = k.environment AND e.tenant = k.tenant
+             WHERE k.hash = $1 AND e.deleted_at IS NULL",
+            [hash.into()],
+        );
+        if let Some(mut row) = self.rows(query).await?.pop() {
+            let scope = Scope {
+                tenant: row.take(0)?,
+                environment: row.take(1)?,
+            };
+            let role: String = row.take(2)?;
+            return Ok(Some(Access::Environment(scope, Role::of(&role))));
+        }
+        let query = Query::new(
+            "SELECT id FROM operator_keys WHERE hash = $1",
+            [hash.into()],
+        );
+        let is_operator = !self.rows(query).await?.is_empty();
+        Ok(is_operator.then_some(Access::Operator))
+    }
+
+    /// The keys of an environment, in the order in which they were made.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn api_keys(&self, scope: Scope) -> Result<Vec<ApiKey>, StoreError> {
+        let sql = "SELECT id, name, created_at, role FROM api_keys
+            WHERE tenant = $1 AND environment = $2 ORDER BY created_at, id";
+        let rows = self.rows(Query::scoped(sql, scope)).await?.into_iter();
+        rows.map(|mut row| {
+            let role: String = row.take(3)?;
+            key(&mut row, Role::of(&role).word())
+        })
+        .collect()
+    }
+
+    /// The operators' keys, in the order in which they were made.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn operator_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        let sql = "SELECT id, name, created_at FROM operator_keys ORDER BY created_at, id";
+        let rows = self.rows(Query::new(sql, [])).await?.into_iter();
+        rows.map(|mut row| key(&mut row, "operator")).collect()
+    }
+
+    /// Deletes a key of an environment by its id; false when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn delete_api_key(&self, scope: Scope, id: &str) -> Result<bool, StoreError> {
+        let mut delete = Query::scoped(
+            "DELETE FROM api_keys WHERE tenant = $1 AND environment = $2 AND id = $3",
+            scope,
+        );
+        delete.values.push(id.into());
+        Ok(self.write(vec![delete]).await?[0] > 0)
+    }
+
+    /// Deletes an operator's key by its id; false when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn delete_operator_key(&self, id: &str) -> Result<bool, StoreError> {
+        let delete = Query::new("DELETE FROM operator_keys WHERE id = $1", [id.into()]);
+        Ok(self.write(vec![delete]).await?[0] > 0)
+    }
+}
+
+fn key(row: &mut Row, role: &'static str) -> Result<ApiKey, StoreError> {
+    Ok(ApiKey {
+        id: row.take(0)?,
+        name: row.take(1)?,
+        role,
+        created_at: row.take(2)?,
+    })
+}

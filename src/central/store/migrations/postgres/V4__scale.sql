@@ -1,0 +1,46 @@
+-- What records are compressed with; old ones stay, for what was compressed with them.
+CREATE TABLE dictionaries (
+    id         bigint PRIMARY KEY,
+    made_at    bigint NOT NULL,
+    dictionary bytea NOT NULL
+);
+
+-- How tokens are used, by accepted requests.
+CREATE TABLE token_use (
+    tenant        bigint NOT NULL,
+    environment   bigint NOT NULL,
+    token         text COLLATE "C" NOT NULL,
+    request_count bigint NOT NULL,
+    first_used    bigint NOT NULL,
+    last_used     bigint NOT NULL,
+    last_address  text COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant, environment, token)
+);
+
+-- Sums by hour and day, so that no page counts events. Spans and their starts are in seconds.
+CREATE TABLE rollups (
+    tenant                bigint NOT NULL,
+    environment           bigint NOT NULL,
+    span                  bigint NOT NULL,
+    start                 bigint NOT NULL,
+    subject               text COLLATE "C" NOT NULL,
+    name                  text COLLATE "C" NOT NULL,
+    event_count           bigint NOT NULL,
+    tool_count            bigint NOT NULL,
+    denied_count          bigint NOT NULL,
+    error_count           bigint NOT NULL,
+    request_count         bigint NOT NULL,
+    input_tokens          bigint NOT NULL,
+    output_tokens         bigint NOT NULL,
+    cache_read_tokens     bigint NOT NULL,
+    cache_creation_tokens bigint NOT NULL,
+    cost_micros           bigint NOT NULL,
+    redactions            bigint NOT NULL,
+    PRIMARY KEY (tenant, environment, span, subject, start, name)
+);
+
+-- Facts about the store itself.
+CREATE TABLE store_state (
+    key   text COLLATE "C" PRIMARY KEY,
+    value text COLLATE "C" NOT NULL
+);

@@ -1,0 +1,219 @@
+//! What is known of the use of tokens beyond its sums: addresses, and requests that were refused.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::event::Timestamp;
+
+use super::query::Query;
+use super::{Scope, Store, StoreError};
+
+/// Addresses of one token that are kept: the latest.
+const MAX_ADDRESSES: i64 = 100;
+
+/// How often something happened, and when first and last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How often.
+    pub count: i64,
+    /// When it happened; `None` when it never did.
+    pub seen: Option<(Timestamp, Timestamp)>,
+}
+
+impl Counted {
+    /// Once more.
+    pub fn add(&mut self, at: Timestamp) {
+        self.merge(Counted {
+            count: 1,
+            seen: Some((at, at)),
+        });
+    }
+
+    /// As often as both.
+    pub fn merge(&mut self, other: Counted) {
+        self.count += other.count;
+        self.seen = match (self.seen, other.seen) {
+            (Some((first, last)), Some(other)) => Some((first.min(other.0), last.max(other.1))),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
+/// The use of one token that is not yet written.
+#[derive(Clone, Debug)]
+pub struct TokenUse {
+    /// The token's environment.
+    pub scope: Scope,
+    /// The token.
+    pub token_id: String,
+    /// Requests taken, by the address that they came from.
+    pub addresses: BTreeMap<String, Counted>,
+    /// Requests refused, by reason.
+    pub refused: BTreeMap<String, Counted>,
+}
+
+/// An address that a token was used from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TokenAddress {
+    /// The address.
+    pub address: String,
+    /// The first request.
+    pub first_used: Timestamp,
+    /// The latest request.
+    pub last_used: Timestamp,
+    /// Requests.
+    pub request_count: i64,
+}
+
+/// Requests with a token that were refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TokenRefusal {
+    /// `revoked`, `expired`, `future` or `rate`.
+    pub reason: String,
+    /// The first request.
+    pub first_refused: Timestamp,
+    /// The latest request.
+    pub last_refused: Timestamp,
+    /// Requests.
+    pub request_count: i64,
+}
+
+impl Store {
+    /// Writes what was counted, in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing of it was written.
+    pub async fn add_token_use(&self, uses: &[TokenUse]) -> Result<(), StoreError> {
+        let mut statements = Vec::new();
+        // In one order, so that replicas do not wait for each other in a circle.
+        let mut uses: Vec<&TokenUse> = uses.iter().collect();
+        uses.sort_by_key(|used| (used.scope.tenant, used.scope.environment, &used.token_id));
+        for used in uses {
+            for (address, counted) in &used.addresses {
+                statements.extend(self.count(
+                    ("token_addresses", "address", "first_used", "last_used"),
+                    used,
+                    address,
+                    *counted,
+                ));
+            }
+            for (reason, counted) in &used.refused {
+                statements.extend(self.count(
+                    ("token_refusals", "reason", "first_refused", "last_refused"),
+                    used,
+                    reason,
+                    *counted,
+                ));
+            }
+            if !used.addresses.is_empty() {
+                statements.push(forget_old_addresses(used));
+            }
+        }
+        self.write(statements).await?;
+        Ok(())
+    }
+
+    /// Adds to one row. A token that is gone has none.
+    fn count(
+        &self,
+        (table, key, first, last): (&str, &str, &str, &str),
+        used: &TokenUse,
+        word: &str,
+        counted: Counted,
+    ) -> Option<Query> {
+        let (first_at, last_at) = counted.seen?;
+        let (least, greatest) = (self.dialect().least(), self.dialect().greatest());
+        let mut query = Query::scoped(
+            format!(
+                "INSERT INTO {table} (tenant, environment, token, {key}, {first}, {last}, request_count)
+                 SELECT CAST($1 AS bigint), CAST($2 AS bigint), CAST($3 AS text), CAST($4 AS text),
+                     CAST($5 AS bigint), CAST($6 AS bigint), CAST($7 AS bigint)
+                 WHERE EXISTS (SELECT 1 FROM tokens
+                     WHERE tenant = $1 AND environment = $2 AND id = $3)
+                 ON CONFLICT (tenant, environment, token, {key}) DO UPDATE SET
+                     {first} = {least}({table}.{first}, excluded.{first}),
+                     {last} = {greatest}({table}.{last}, excluded.{last}),
+                     request_count = {table}.request_count + excluded.request_count"
+            ),
+            used.scope,
+        );
+        query.values.extend([
+            used.token_id.as_str().into(),
+            word.into(),
+            first_at.into(),
+            last_at.into(),
+            counted.count.into(),
+        ]);
+        Some(query)
+    }
+
+    /// The addresses that a token was used from, the latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn token_addresses(
+        &self,
+        scope: Scope,
+        token_id: &str,
+    ) -> Result<Vec<TokenAddress>, StoreError> {
+        let mut query = Query::scoped(
+            "SELECT address, first_used, last_used, request_count FROM token_addresses
+             WHERE tenant = $1 AND environment = $2 AND token = $3 ORDER BY last_used DESC, address",
+            scope,
+        );
+        query.values.push(token_id.into());
+        let rows = self.rows(query).await?.into_iter();
+        rows.map(|mut row| {
+            Ok(TokenAddress {
+                address: row.take(0)?,
+                first_used: row.take(1)?,
+                last_used: row.take(2)?,
+                request_count: row.take(3)?,
+            })
+        })
+        .collect()
+    }
+
+    /// Requests with a token that were refused, by reason.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn token_refusals(
+        &self,
+        scope: Scope,
+        token_id: &str,
+    ) -> Result<Vec<TokenRefusal>, StoreError> {
+        let mut query = Query::scoped(
+            "SELECT reason, first_refused, last_refused, request_count FROM token_refusals
+             WHERE tenant = $1 AND environment = $2 AND token = $3 ORDER BY reason",
+            scope,
+        );
+        query.values.push(token_id.into());
+        let rows = self.rows(query).await?.into_iter();
+        rows.map(|mut row| {
+            Ok(TokenRefusal {
+                reason: row.take(0)?,
+                first_refused: row.take(1)?,
+                last_refused: row.take(2)?,
+                request_count: row.take(3)?,
+            })
+        })
+        .collect()
+    }
+}
+
+fn forget_old_addresses(used: &TokenUse) -> Query {
+    let mut query = Query::scoped(
+        "DELETE FROM token_addresses
+         WHERE tenant = $1 AND environment = $2 AND token = $3 AND address NOT IN (
+             SELECT address FROM token_addresses
+             WHERE tenant = $1 AND environment = $2 AND token = $3
+             ORDER BY last_used DESC, address LIMIT $4)",
+        used.scope,
+    );
+    query
+        .values
+        .extend([used.token_id.as_str().into(), MAX_ADDRESSES.into()]);
+    query
+}
