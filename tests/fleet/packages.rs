@@ -122,6 +122,8 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
         ("again", "\"status\":\"ok\""),
         ("purged", "0"),
         ("rpm_removed", "inactive 0"),
+        ("bare", "\"status\":\"ok\" "),
+        ("bare_removed", "inactive 0"),
         ("central", "active 700 fieldpost-central"),
         ("central_purged", "0"),
     ];
