@@ -115,6 +115,7 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
         ("token_mode", "600 root"),
         ("state_mode", "700 fieldpost"),
         ("restarts", "0"),
+        ("sealed", "\"status\":\"ok\""),
         ("socket_after_kill", "active"),
         // Configuration, token and records.
         ("removed", "inactive 3"),

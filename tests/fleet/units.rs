@@ -51,13 +51,14 @@ async fn the_services_are_as_closed_as_they_can_be() {
 }
 
 #[test]
-fn no_service_waits_for_the_network_and_the_edge_sees_accounts() {
+fn no_service_waits_for_the_network_the_edge_sees_accounts_and_the_allocator_the_system() {
     for entry in fs::read_dir(systemd()).expect("the folder") {
         let path = entry.expect("an entry").path();
         let text = fs::read_to_string(&path).expect("text");
         let settings: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let settings = settings.join("\n");
         assert!(!settings.contains("network-online"), "{}", path.display());
+        assert!(!settings.contains("ProcSubset"), "{}", path.display());
         let is_edge = path.ends_with("fieldpost-edge.service");
         assert!(
             !is_edge || !settings.contains("PrivateUsers"),
