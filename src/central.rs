@@ -141,6 +141,7 @@ impl Central {
 pub async fn run(central: Arc<Central>, listener: TcpListener, shutdown: Shutdown) {
     tracing::info!(url = central.public_url, "central started");
     let store = central.store.clone();
+    store.start_work().await;
     serve(
         Tcp::new(listener, |_, _| ()),
         router::router(central),

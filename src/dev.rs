@@ -15,9 +15,6 @@ use crate::edge;
 use crate::secret::{self, Secret};
 use crate::shutdown::{self, Shutdown};
 
-/// Largest body that either half takes, in bytes.
-const MAX_BODY: usize = 64 << 20;
-
 /// What to start, and where.
 #[derive(Clone, Debug)]
 pub struct Options {

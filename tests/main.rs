@@ -27,6 +27,8 @@ mod hot_reload;
 mod reload;
 mod ingest;
 mod store;
+mod exactly_once;
+mod upkeep;
 mod materialization;
 mod api;
 mod portal;

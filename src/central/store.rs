@@ -18,20 +18,32 @@ mod derived;
 mod sqlite;
 mod postgres;
 mod events;
+mod words;
+mod text;
+mod audit;
+mod retention;
+mod export;
+mod work;
 mod inventory;
 mod sessions;
 mod machines;
 mod accounts;
 
 use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
 
 pub use accounts::TokenState;
+pub use audit::{Audit, Progress};
 pub use cursor::PageRequest;
 pub use dictionary::{Compressor, Dictionary};
 pub use encoding::{EncodingError, EventEncoder};
+pub use export::Exported;
 pub use ingest::{Ingest, NewSignal, Stored};
 pub use machines::MAX_GAPS;
 pub use postgres::Connection as PostgresConnection;
+pub use retention::{Expired, Retention};
 pub use rows::{
     Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
@@ -42,6 +54,7 @@ use dictionary::Dictionaries;
 use postgres::Postgres;
 use query::{Query, Row};
 use sqlite::Sqlite;
+use work::Work;
 
 use crate::event::Timestamp;
 
@@ -71,6 +84,7 @@ pub enum Location {
 pub struct Store {
     database: Database,
     dictionaries: Dictionaries,
+    work: Arc<Mutex<Option<Work>>>,
 }
 
 /// The two faces.
@@ -94,6 +108,7 @@ impl Store {
         let store = Store {
             database,
             dictionaries: Dictionaries::default(),
+            work: Arc::default(),
         };
         store.load_dictionaries().await?;
         Ok(store)
@@ -111,8 +126,26 @@ impl Store {
         }
     }
 
+    /// Copies the database into `folder`, as of one moment, while others read and write it.
+    ///
+    /// # Errors
+    /// When it cannot be read or `folder` not be written; and for PostgreSQL, which has tools of its own.
+    pub async fn backup(location: &Location, data: &Path, folder: &Path) -> anyhow::Result<()> {
+        match location {
+            Location::DataDirectory => sqlite::backup(data, folder),
+            Location::Postgres(_) => anyhow::bail!(
+                "the store is in PostgreSQL; use pg_dump, or pg_basebackup for a copy that can be \
+                 rolled forward"
+            ),
+        }
+    }
+
     /// Ends what is under way, and the store's own work.
     pub async fn close(&self) {
+        let work = self.work.lock().await.take();
+        if let Some(work) = work {
+            work.stop().await;
+        }
         match &self.database {
             Database::Sqlite(sqlite) => sqlite.close().await,
             Database::Postgres(postgres) => postgres.close().await,

@@ -265,12 +265,17 @@ pub(super) static MACHINE_LOSSES: RunTable = RunTable {
 impl Table {
     /// `INSERT INTO … (…)`, up to the rows.
     pub(super) fn insert(&self) -> String {
-        let names: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
         format!(
             "INSERT INTO {} (tenant, environment, {})",
             self.name,
-            names.join(", ")
+            self.names()
         )
+    }
+
+    /// The names of its columns, with commas between.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
+        names.join(", ")
     }
 
     /// What follows the rows: how those merge that are there already.

@@ -8,14 +8,16 @@
 mod connection;
 mod values;
 mod ingest;
+mod text;
+mod audit;
+mod retention;
 mod fold;
 mod partitions;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::query::{Query, Row};
@@ -26,12 +28,6 @@ pub(super) use connection::migrate;
 use ingest::Collector;
 use values::{parameters, row};
 
-/// How often deltas are folded when nobody asks.
-const FOLD_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How often it is looked whether a month's part must be made.
-const PARTITION_INTERVAL: Duration = Duration::from_secs(3600);
-
 /// A store in a database. Clones share it.
 #[derive(Clone)]
 pub(super) struct Postgres {
@@ -39,8 +35,7 @@ pub(super) struct Postgres {
     collector: Collector,
     /// Held while this replica folds, so that its readers share one fold.
     folding: Arc<Mutex<()>>,
-    stop: Arc<watch::Sender<bool>>,
-    tasks: Arc<Mutex<JoinSet<()>>>,
+    writers: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Postgres {
@@ -48,28 +43,22 @@ impl Postgres {
     pub(super) async fn open(connection: &Connection) -> anyhow::Result<Postgres> {
         migrate(connection).await?;
         let pool = connection.pool()?;
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        let collector = Collector::start(&pool, &mut tasks);
+        let mut writers = JoinSet::new();
         let postgres = Postgres {
+            collector: Collector::start(&pool, &mut writers),
             pool,
-            collector,
             folding: Arc::default(),
-            stop: Arc::new(stop),
-            tasks: Arc::default(),
+            writers: Arc::new(Mutex::new(writers)),
         };
         postgres.make_partitions().await?;
-        tasks.spawn(postgres.clone().work(stopped));
-        *postgres.tasks.lock().await = tasks;
         Ok(postgres)
     }
 
-    /// Stores what was taken on, and ends the store's own work.
+    /// Stores what was taken on, and ends the writers.
     pub(super) async fn close(&self) {
         self.collector.close();
-        self.stop.send_replace(true);
-        let mut tasks = self.tasks.lock().await;
-        while tasks.join_next().await.is_some() {}
+        let mut writers = self.writers.lock().await;
+        while writers.join_next().await.is_some() {}
         self.pool.close();
     }
 
@@ -102,22 +91,6 @@ impl Postgres {
 
     async fn client(&self) -> Result<Object, StoreError> {
         Ok(self.pool.get().await?)
-    }
-
-    /// The store's own work, until it is told to stop.
-    async fn work(self, mut stopped: watch::Receiver<bool>) {
-        let mut fold = tokio::time::interval(FOLD_INTERVAL);
-        let mut partitions = tokio::time::interval(PARTITION_INTERVAL);
-        loop {
-            let done = tokio::select! {
-                _ = fold.tick() => self.fold().await,
-                _ = partitions.tick() => self.make_partitions().await,
-                _ = stopped.changed() => return,
-            };
-            if let Err(error) = done {
-                tracing::warn!(%error, "the store's own work is put off");
-            }
-        }
     }
 }
 

@@ -98,7 +98,7 @@ impl Query {
     }
 
     /// The same, with the tenant as `$1` and the environment as `$2`.
-    pub(super) fn scoped(sql: impl Into<String>, scope: Scope) -> Query {
+    pub(super) fn scoped<S: Into<String>>(sql: S, scope: Scope) -> Query {
         Query::new(sql, [scope.tenant.into(), scope.environment.into()])
     }
 

@@ -5,18 +5,24 @@ mod values;
 mod writer;
 mod readers;
 mod ingest;
+mod text;
+mod audit;
+mod retention;
 mod derived;
 
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 
 use super::query::{Query, Row};
+use super::text::{Document, Sought};
 use super::{Ingest, StoreError, Stored, keys};
 
 use readers::Readers;
+use text::TextIndex;
 use values::{parameters, row};
 use writer::Writer;
 
@@ -32,6 +38,7 @@ const FILE: &str = "fieldpost.db";
 pub(super) struct Sqlite {
     writer: Writer,
     readers: Readers,
+    text: TextIndex,
 }
 
 impl Sqlite {
@@ -42,6 +49,7 @@ impl Sqlite {
         Ok(Sqlite {
             writer: Writer::start(connect(&file)?)?,
             readers: Readers::new(file),
+            text: TextIndex::open(directory)?,
         })
     }
 
@@ -78,6 +86,30 @@ impl Sqlite {
             .write(move |transaction| ingest::store(transaction, &ingest))
             .await
     }
+
+    /// The `seq` up to which every event is indexed.
+    pub(super) async fn indexed_to(&self) -> Result<i64, StoreError> {
+        self.text.indexed_to().await
+    }
+
+    /// Adds documents that follow `position`, unless somebody else has done so.
+    pub(super) async fn add_documents(
+        &self,
+        documents: Vec<Document>,
+        position: i64,
+    ) -> Result<(), StoreError> {
+        self.text.add(documents, position).await
+    }
+
+    /// The `seq`s of the latest events that are what is sought.
+    pub(super) async fn find_documents(
+        &self,
+        sought: &Sought,
+        times: (i64, i64),
+        limit: usize,
+    ) -> Result<Vec<i64>, StoreError> {
+        self.text.find(sought, times, limit).await
+    }
 }
 
 /// Brings the database in `directory` to the newest form; gives the migrations that were missing.
@@ -90,6 +122,25 @@ pub(super) fn migrate(directory: &Path) -> anyhow::Result<Vec<String>> {
     let report = migrations::migrations::runner().run(&mut connection)?;
     let applied = report.applied_migrations().iter();
     Ok(applied.map(ToString::to_string).collect())
+}
+
+/// Copies the database in `directory` into `folder`, as of one moment. The text index is not copied: the
+/// copy makes its own.
+pub(super) fn backup(directory: &Path, folder: &Path) -> anyhow::Result<()> {
+    let file = directory.join(FILE);
+    anyhow::ensure!(
+        file.exists(),
+        "there is no database in {}",
+        directory.display()
+    );
+    let copy = folder.join(FILE);
+    make_private(&copy)?;
+    let copy = copy.to_str().context("the folder's name is not UTF-8")?;
+    connect(&file)?.execute("VACUUM INTO ?", [copy])?;
+    let connection = connect(Path::new(copy))?;
+    let verdict: String = connection.query_row("PRAGMA quick_check", [], |row| row.get(0))?;
+    anyhow::ensure!(verdict == "ok", "the copy is damaged: {verdict}");
+    Ok(())
 }
 
 /// Makes a file that only its owner can read, or makes it so; SQLite gives the files beside it the same

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::central::materialize::{Deltas, NewEvent};
+use crate::central::store::audit::encode_deltas;
 use crate::central::store::events::EventKeys;
 use crate::central::store::{Ingest, Scope, StoreError, Stored};
 
@@ -405,7 +406,7 @@ async fn append_deltas(
         )
         .await?;
     for (scope, deltas) in deltas {
-        let encoded = postcard::to_stdvec(deltas).expect("deltas are plain values");
+        let encoded = encode_deltas(deltas);
         transaction
             .execute(
                 &statement,

@@ -110,3 +110,20 @@ CREATE TABLE store_state (
 ) WITHOUT ROWID;
 -- The roll-ups of what is here already are made at the next start.
 INSERT INTO store_state SELECT 'rebuild', 'roll-ups' WHERE EXISTS (SELECT 1 FROM events);
+
+-- What events that retention has deleted add to the derived tables: they count along for ever.
+CREATE TABLE retired (
+    tenant      INTEGER NOT NULL,
+    environment INTEGER NOT NULL,
+    delta       BLOB NOT NULL,
+    PRIMARY KEY (tenant, environment)
+);
+
+-- How long records are kept, in seconds; NULL is for ever. Content can be kept shorter than the rest.
+CREATE TABLE retention (
+    tenant          INTEGER NOT NULL,
+    environment     INTEGER NOT NULL,
+    keep_seconds    INTEGER,
+    content_seconds INTEGER,
+    PRIMARY KEY (tenant, environment)
+) WITHOUT ROWID;
