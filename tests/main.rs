@@ -29,6 +29,7 @@ mod ingest;
 mod store;
 mod exactly_once;
 mod upkeep;
+mod sums;
 mod materialization;
 mod api;
 mod portal;

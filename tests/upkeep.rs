@@ -345,7 +345,7 @@ async fn a_backup_made_while_the_service_runs_is_a_data_folder() {
     let restored = TestCentral::start(&copy).await;
     let api = restored.api().await;
     assert_eq!(api.list("events").await, expected);
-    assert_eq!(found(&api, "q=ticket").await.len(), 4);
+    assert_eq!(found(&api, "q=ticket").await.len(), 6);
     // Keys went along: the old token is good here, and agents keep their ids.
     post(&restored, &bearer, &aged("three", 0)).await;
     assert_eq!(api.list("agents").await.len(), 1);

@@ -196,11 +196,7 @@ fn new_signals<M: Message>(
         .identify_messages(messages)
         .into_iter()
         .zip(messages)
-        .map(|(uid, message)| NewSignal {
-            signal,
-            uid,
-            message: compressor.compress(&message.encode_to_vec()),
-        })
+        .map(|(uid, message)| NewSignal::new(signal, uid, &message.encode_to_vec(), compressor))
         .collect()
 }
 

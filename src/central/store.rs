@@ -27,6 +27,7 @@ mod work;
 mod inventory;
 mod sessions;
 mod machines;
+mod stats;
 mod accounts;
 
 use std::path::Path;
@@ -49,6 +50,7 @@ pub use rows::{
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
 };
 pub use sessions::MAX_SESSION_EVENTS;
+pub use stats::{MetricTotal, Stats, StatsFilter};
 
 use dictionary::Dictionaries;
 use postgres::Postgres;

@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::central::materialize::{Deltas, NewEvent};
+use crate::otlp::Signal;
 
 use super::derived::{MACHINE_LOSSES, MACHINE_RANGES, RunTable, TABLES, Table, rows, run_rows};
 use super::dictionary::Dictionaries;
 use super::encoding::EncodingError;
 use super::events::StoredEvent;
+use super::ingest::signal_deltas;
 use super::query::{Query, Row, Value};
 use super::{Database, Scope, Store, StoreError};
 
@@ -106,6 +108,24 @@ impl Counter {
             (self.progress)(self.events);
         }
         Ok(seq)
+    }
+
+    /// What gives the rows that [`Counter::add_signal`] takes.
+    pub(super) const SIGNALS: &'static str =
+        "SELECT tenant, environment, message FROM signals WHERE signal = 'metrics'";
+
+    /// Adds one message of metrics.
+    pub(super) fn add_signal(&mut self, mut row: Row) -> Result<(), StoreError> {
+        let scope = Scope {
+            tenant: row.take(0)?,
+            environment: row.take(1)?,
+        };
+        let message: Vec<u8> = row.take(2)?;
+        let message = self.dictionaries.inflate(&message);
+        let message = message.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let sums = self.sums.entry(scope).or_default();
+        sums.merge(signal_deltas(Signal::Metrics, &message));
+        Ok(())
     }
 
     /// Adds what retired events add: rows of tenant, environment and delta.

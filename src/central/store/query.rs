@@ -1,8 +1,7 @@
 //! Statements that both databases take, and the rows they give.
 //!
-//! Parameters are numbered, `$1`, `$2`, …, in the order in which they first stand in a statement: SQLite
-//! binds them by that order, PostgreSQL by number. What differs between the databases is named where it
-//! is used, through [`Dialect`].
+//! Parameters are numbered, `$1`, `$2`, …, in any order; no text in a statement has a `$` of its own. What
+//! differs between the databases is named where it is used, through [`Dialect`].
 
 use crate::event::Timestamp;
 

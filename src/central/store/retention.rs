@@ -2,7 +2,7 @@
 //!
 //! What deleted events add to the derived tables is kept, as one row of `retired`, so that sums stay as
 //! they were and `verify` still holds. What was last seen before the cut, such as a session that ended
-//! earlier, is forgotten in both.
+//! earlier, is forgotten in both; sums of metrics by hour stay.
 
 use std::time::Duration;
 
@@ -10,9 +10,11 @@ use serde::Serialize;
 
 use crate::central::materialize::Deltas;
 use crate::event::Timestamp;
+use crate::otlp::Signal;
 
 use super::audit::{decode_deltas, encode_deltas};
 use super::events::StoredEvent;
+use super::ingest::signal_deltas;
 use super::query::{Query, Row, Value};
 use super::text::{Document, document};
 use super::{Database, EntityKind, Scope, Store, StoreError};
@@ -168,11 +170,39 @@ impl Store {
         }
     }
 
+    /// Deletes metrics and traces that came before `cut`; what metrics add stays.
     async fn expire_signals(&self, scope: Scope, cut: Timestamp) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM signals WHERE tenant = $1 AND environment = $2 AND received < $3";
-        let mut delete = Query::scoped(sql, scope);
-        delete.values.push(cut.into());
-        Ok(self.write(vec![delete]).await?[0])
+        let mut expired = 0;
+        loop {
+            let sql = "SELECT signal, uid, message FROM signals
+                WHERE tenant = $1 AND environment = $2 AND received < $3 LIMIT $4";
+            let mut query = Query::scoped(sql, scope);
+            query.values.extend([cut.into(), BITE.into()]);
+            let rows = self.rows(query).await?;
+            if rows.is_empty() {
+                return Ok(expired);
+            }
+            expired += rows.len() as u64;
+            let mut deltas = Deltas::default();
+            let mut gone = Vec::with_capacity(rows.len());
+            for mut row in rows {
+                let (signal, uid): (String, String) = (row.take(0)?, row.take(1)?);
+                if signal == Signal::Metrics.word() {
+                    let message: Vec<u8> = row.take(2)?;
+                    let message = self.dictionaries.inflate(&message);
+                    let message =
+                        message.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+                    deltas.merge(signal_deltas(Signal::Metrics, &message));
+                }
+                gone.push((signal, uid));
+            }
+            match &self.database {
+                Database::Sqlite(sqlite) => sqlite.retire_signals(scope, gone, deltas).await?,
+                Database::Postgres(postgres) => {
+                    postgres.retire_signals(scope, gone, deltas).await?
+                }
+            }
+        }
     }
 
     /// Deletes some contents of events before `cut`, and their words from the index; gives how many.

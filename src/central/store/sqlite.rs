@@ -71,7 +71,7 @@ impl Sqlite {
             .write(move |transaction| {
                 let done = statements.iter().map(|statement| {
                     let changed = transaction
-                        .prepare_cached(&statement.sql)?
+                        .prepare_cached(&numbered(&statement.sql))?
                         .execute(parameters(&statement.values))?;
                     Ok(changed as u64)
                 });
@@ -159,8 +159,13 @@ fn make_private(file: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// A statement as SQLite numbers parameters: `?1`, where PostgreSQL has `$1`.
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
 fn rows(connection: &Connection, query: &Query) -> Result<Vec<Row>, StoreError> {
-    let mut statement = connection.prepare_cached(&query.sql)?;
+    let mut statement = connection.prepare_cached(&numbered(&query.sql))?;
     let columns = statement.column_count();
     let rows = statement
         .query_map(parameters(&query.values), |found| row(found, columns))?

@@ -59,23 +59,35 @@ async fn count(transaction: &Transaction<'_>, counter: &mut Counter) -> Result<(
     {
         counter.add_retired(retired)?;
     }
+    let events = format!("SELECT {} FROM events", Counter::COLUMNS);
+    for_each_row(transaction, "events", &events, &mut |event| {
+        counter.add(event).map(drop)
+    })
+    .await?;
+    for_each_row(transaction, "signals", Counter::SIGNALS, &mut |row| {
+        counter.add_signal(row)
+    })
+    .await
+}
+
+/// Reads the rows of a statement in pieces.
+async fn for_each_row(
+    transaction: &Transaction<'_>,
+    name: &str,
+    sql: &str,
+    work: &mut (dyn FnMut(Row) -> Result<(), StoreError> + Send),
+) -> Result<(), StoreError> {
     transaction
         .batch_execute(&format!(
-            "DECLARE counted NO SCROLL CURSOR FOR SELECT {} FROM events",
-            Counter::COLUMNS
+            "DECLARE counted_{name} NO SCROLL CURSOR FOR {sql}"
         ))
         .await?;
     loop {
-        let chunk = rows(transaction, &format!("FETCH {CHUNK} FROM counted")).await?;
+        let chunk = rows(transaction, &format!("FETCH {CHUNK} FROM counted_{name}")).await?;
         if chunk.is_empty() {
             return Ok(());
         }
-        tokio::task::block_in_place(|| -> Result<(), StoreError> {
-            for event in chunk {
-                counter.add(event)?;
-            }
-            Ok(())
-        })?;
+        tokio::task::block_in_place(|| chunk.into_iter().try_for_each(&mut *work))?;
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::central::materialize::{Deltas, NewEvent};
 use crate::central::store::audit::encode_deltas;
 use crate::central::store::events::EventKeys;
-use crate::central::store::{Ingest, Scope, StoreError, Stored};
+use crate::central::store::{Ingest, NewSignal, Scope, StoreError, Stored};
 
 use super::fold::DELTA_FORMAT;
 
@@ -178,8 +178,8 @@ async fn store(pool: &Pool, ingests: &[&Ingest]) -> Result<Vec<Stored>, StoreErr
         stored[arrival.request].new += 1;
         stored[arrival.request].known -= 1;
     }
-    for (ingest, stored) in ingests.iter().zip(&mut stored) {
-        insert_signals(&transaction, ingest, stored).await?;
+    insert_signals(&transaction, ingests, &mut stored, &mut deltas).await?;
+    for ingest in ingests {
         let deltas = deltas.entry(ingest.scope).or_default();
         deltas.add_use(&ingest.token_id, ingest.received, &ingest.address);
     }
@@ -364,17 +364,27 @@ async fn insert_content(
 
 async fn insert_signals(
     transaction: &Transaction<'_>,
-    ingest: &Ingest,
-    stored: &mut Stored,
+    ingests: &[&Ingest],
+    stored: &mut [Stored],
+    deltas: &mut BTreeMap<Scope, Deltas>,
 ) -> Result<(), StoreError> {
-    for signal in &ingest.signals {
+    let mut signals: Vec<(Scope, &NewSignal, usize)> = Vec::new();
+    for (request, ingest) in ingests.iter().enumerate() {
+        signals.extend(
+            ingest
+                .signals
+                .iter()
+                .map(|signal| (ingest.scope, signal, request)),
+        );
+    }
+    signals.sort_by_key(|(scope, signal, _)| (*scope, signal.signal.word(), &signal.uid));
+    for (scope, signal, request) in signals {
         let statement = transaction
             .prepare_cached(
                 "INSERT INTO signals (tenant, environment, signal, uid, received, message)
                  VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
             )
             .await?;
-        let scope = ingest.scope;
         let inserted = transaction
             .execute(
                 &statement,
@@ -383,14 +393,16 @@ async fn insert_signals(
                     &scope.environment,
                     &signal.signal.word(),
                     &signal.uid,
-                    &ingest.received.0,
+                    &ingests[request].received.0,
                     &signal.message,
                 ],
             )
             .await?;
-        match inserted {
-            0 => stored.known += 1,
-            _ => stored.new += 1,
+        if inserted == 0 {
+            stored[request].known += 1;
+        } else {
+            stored[request].new += 1;
+            deltas.entry(scope).or_default().merge(signal.adds.clone());
         }
     }
     Ok(())

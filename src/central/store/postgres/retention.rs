@@ -56,6 +56,40 @@ impl Postgres {
         Ok(())
     }
 
+    /// Deletes metrics and traces, by signal and identity, and keeps what they add.
+    pub(in crate::central::store) async fn retire_signals(
+        &self,
+        scope: Scope,
+        gone: Vec<(String, String)>,
+        deltas: Deltas,
+    ) -> Result<(), StoreError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction
+            .execute("SELECT pg_advisory_xact_lock($1)", &[&FOLD_LOCK])
+            .await?;
+        let (signals, uids): (Vec<&str>, Vec<&str>) = gone
+            .iter()
+            .map(|(signal, uid)| (signal.as_str(), uid.as_str()))
+            .unzip();
+        let deleted = transaction
+            .execute(
+                "DELETE FROM signals s USING unnest($3::text[], $4::text[]) AS gone (signal, uid)
+                 WHERE s.tenant = $1 AND s.environment = $2 AND s.signal = gone.signal
+                     AND s.uid = gone.uid",
+                &[&scope.tenant, &scope.environment, &signals, &uids],
+            )
+            .await?;
+        if deleted != gone.len() as u64 {
+            // Another replica was here first; nothing may be counted twice.
+            return Ok(());
+        }
+        let row = retired_with(retired(&transaction, scope).await?, deltas)?;
+        set_retired(&transaction, scope, &row).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// Forgets what was last seen before `cut`.
     pub(in crate::central::store) async fn forget(
         &self,

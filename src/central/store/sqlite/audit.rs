@@ -6,6 +6,7 @@ use crate::central::store::StoreError;
 use crate::central::store::audit::{Audit, CHUNK, Counter, table_queries};
 use crate::central::store::query::Query;
 
+use super::values::row;
 use super::{Sqlite, derived, rows};
 
 impl Sqlite {
@@ -51,6 +52,8 @@ fn count_and_compare(
         counter.add_retired(row)?;
     }
     let after = count(connection, &mut counter, 0)?;
+    let with_events = counter.sums.clone();
+    count_signals(connection, &mut counter)?;
     let mut audit = Audit {
         events: counter.events,
         ..Audit::default()
@@ -58,7 +61,19 @@ fn count_and_compare(
     for (table, query) in table_queries() {
         audit.compare(table, rows(connection, &query)?, &counter.sums);
     }
+    // Metrics have no order of arrival: a rebuild counts all of them while it holds the writer.
+    counter.sums = with_events;
     Ok((counter, after, audit))
+}
+
+fn count_signals(connection: &Connection, counter: &mut Counter) -> Result<(), StoreError> {
+    let mut statement = connection.prepare(Counter::SIGNALS)?;
+    let columns = statement.column_count();
+    let mut rows = statement.query([])?;
+    while let Some(found) = rows.next()? {
+        counter.add_signal(row(found, columns)?)?;
+    }
+    Ok(())
 }
 
 /// Counts the events after `seq`; gives the last one's.
@@ -84,6 +99,7 @@ fn count(connection: &Connection, counter: &mut Counter, mut seq: i64) -> Result
 /// Puts the recount in the place of the derived tables. `after` is the last event that it holds.
 fn replace(connection: &Connection, mut counter: Counter, after: i64) -> rusqlite::Result<()> {
     count(connection, &mut counter, after)
+        .and_then(|_| count_signals(connection, &mut counter))
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     for (table, _) in table_queries() {
         connection.execute(&format!("DELETE FROM {table}"), [])?;

@@ -49,6 +49,33 @@ impl Sqlite {
             .await
     }
 
+    /// Deletes metrics and traces, by signal and identity, and keeps what they add.
+    pub(in crate::central::store) async fn retire_signals(
+        &self,
+        scope: Scope,
+        gone: Vec<(String, String)>,
+        deltas: Deltas,
+    ) -> Result<(), StoreError> {
+        self.writer
+            .write(move |transaction| {
+                let mut deleted = 0;
+                for (signal, uid) in &gone {
+                    deleted += transaction
+                        .prepare_cached(
+                            "DELETE FROM signals
+                             WHERE tenant = ? AND environment = ? AND signal = ? AND uid = ?",
+                        )?
+                        .execute(params![scope.tenant, scope.environment, signal, uid])?;
+                }
+                if deleted != gone.len() {
+                    return Err(rusqlite::Error::StatementChangedRows(deleted));
+                }
+                let row = retired_with(retired(transaction, scope)?, deltas.clone());
+                set_retired(transaction, scope, &row.map_err(damaged)?)
+            })
+            .await
+    }
+
     /// Forgets what was last seen before `cut`.
     pub(in crate::central::store) async fn forget(
         &self,

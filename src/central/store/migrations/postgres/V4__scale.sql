@@ -73,3 +73,20 @@ CREATE TABLE event_text (
 ) PARTITION BY RANGE (time);
 CREATE INDEX event_text_words ON event_text USING gin (words);
 CREATE TABLE event_text_other PARTITION OF event_text DEFAULT;
+
+-- Claude's metrics by hour, in millionths: differences added up, and of running totals the most that each
+-- reached. Of differences, series and started are 0.
+CREATE TABLE metric_hours (
+    tenant         bigint NOT NULL,
+    environment    bigint NOT NULL,
+    metric         text COLLATE "C" NOT NULL,
+    owner          text COLLATE "C" NOT NULL,
+    kind           text COLLATE "C" NOT NULL,
+    model          text COLLATE "C" NOT NULL,
+    hour           bigint NOT NULL,
+    series         bigint NOT NULL,
+    started        bigint NOT NULL,
+    added_micros   bigint NOT NULL,
+    reached_micros bigint NOT NULL,
+    PRIMARY KEY (tenant, environment, metric, hour, owner, kind, model, series, started)
+);
