@@ -64,6 +64,9 @@ async fn found(api: &Api, query: &str) -> Vec<String> {
     sessions
 }
 
+/// An id such as sessions have.
+const LONG_ID: &str = "1f0c4b7a-2222-4333-8444-555555555555";
+
 async fn words_are_found_before_and_after_they_are_indexed(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let central = TestCentral::start_on(kind, directory.path()).await;
@@ -76,6 +79,11 @@ async fn words_are_found_before_and_after_they_are_indexed(kind: Kind) {
             "Deploy the Größenwahn service to staging",
         ),
         ("ada@example.com", "two", "検索エンジンを直す"),
+        (
+            "grace@example.com",
+            LONG_ID,
+            "See 77777777-2222-4333-8444-555555555555",
+        ),
         (
             "grace@example.com",
             "three",
@@ -98,6 +106,9 @@ async fn words_are_found_before_and_after_they_are_indexed(kind: Kind) {
             ("q=deploy-service", &["three"]),
             ("q=100%25", &["three"]),
             ("q=deploy&limit=1", &["one", "three"]),
+            // An id, as a whole attribute and within a text.
+            ("q=1f0c4b7a-2222-4333-8444-555555555555", &[LONG_ID]),
+            ("q=77777777-2222-4333-8444-555555555555", &[LONG_ID]),
             ("q=nothing-like-it", &[]),
         ] {
             assert_eq!(found(&api, query).await, expected, "{query}, {round}");

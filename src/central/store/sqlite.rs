@@ -33,6 +33,9 @@ mod migrations {
 /// The file in the data directory.
 const FILE: &str = "fieldpost.db";
 
+/// Held by the process that migrates.
+const LOCK_FILE: &str = "fieldpost.lock";
+
 /// A store in a directory. Clones share it.
 #[derive(Clone)]
 pub(super) struct Sqlite {
@@ -113,13 +116,19 @@ impl Sqlite {
 }
 
 /// Brings the database in `directory` to the newest form; gives the migrations that were missing.
+/// Processes that start at once wait for each other here.
 pub(super) fn migrate(directory: &Path) -> anyhow::Result<Vec<String>> {
+    let lock = directory.join(LOCK_FILE);
+    make_private(&lock)?;
+    let lock = std::fs::File::open(&lock)?;
+    lock.lock().context("cannot lock the data folder")?;
     let file = directory.join(FILE);
     make_private(&file)?;
     let mut connection = connect(&file)?;
     // A table that is made anew takes the place of the one that others refer to.
     connection.pragma_update(None, "foreign_keys", false)?;
     let report = migrations::migrations::runner().run(&mut connection)?;
+    TextIndex::open(directory)?;
     let applied = report.applied_migrations().iter();
     Ok(applied.map(ToString::to_string).collect())
 }
@@ -144,17 +153,19 @@ pub(super) fn backup(directory: &Path, folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Makes a file that only its owner can read, or makes it so; SQLite gives the files beside it the same
-/// mode.
+/// mode. One that is there is not opened: closing it would take SQLite's locks on it.
 fn make_private(file: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(file)?;
+    if !file.exists() {
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(file)?;
+    }
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))?;
     }
     Ok(())
 }

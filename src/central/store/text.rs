@@ -7,7 +7,7 @@
 use super::events::{COLUMNS, Key, Search, StoredEvent, activity_key};
 use super::query::{Query, Row};
 use super::words::{
-    activity_mark, agent_mark, scope_mark, session_mark, tool_mark, uid_mark, words_of,
+    activity_mark, agent_mark, id_sought, scope_mark, session_mark, tool_mark, uid_mark, words_of,
     words_sought,
 };
 use super::{Database, Scope, Store, StoreError};
@@ -27,13 +27,51 @@ pub(super) struct Document {
     pub(super) words: String,
 }
 
-/// What is looked for in the index: all of these.
-#[derive(Clone, Debug)]
+/// What is looked for in the index: all marks, and with them all words or the id.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sought {
-    /// Whole words and marks.
+    pub(super) marks: Vec<String>,
+    /// Whole words.
     pub(super) words: Vec<String>,
     /// The beginning of a word.
     pub(super) beginning: Option<String>,
+    /// The mark of the id that the text is as a whole.
+    pub(super) id: Option<String>,
+}
+
+/// How an index writes an expression.
+pub(super) struct Syntax {
+    pub(super) quote: char,
+    pub(super) and: &'static str,
+    pub(super) or: &'static str,
+    /// What follows a word that may go on.
+    pub(super) goes_on: &'static str,
+}
+
+impl Sought {
+    /// As an expression. Words hold letters and digits only, so that none needs escaping.
+    pub(super) fn expression(&self, syntax: &Syntax) -> String {
+        let Syntax {
+            quote,
+            and,
+            or,
+            goes_on,
+        } = syntax;
+        let quoted = |words: &[String]| -> Vec<String> {
+            let words = words.iter();
+            words.map(|word| format!("{quote}{word}{quote}")).collect()
+        };
+        let beginning = self.beginning.iter();
+        let mut words = quoted(&self.words);
+        words.extend(beginning.map(|word| format!("{quote}{word}{quote}{goes_on}")));
+        let mut all = quoted(&self.marks);
+        if !words.is_empty() {
+            let mut either = vec![format!("({})", words.join(and))];
+            either.extend(self.id.iter().map(|id| format!("{quote}{id}{quote}")));
+            all.push(format!("({})", either.join(or)));
+        }
+        all.join(and)
+    }
 }
 
 impl Store {
@@ -136,8 +174,8 @@ impl Store {
     /// The rows of the event with this identity that the index knows.
     pub(super) async fn find_uid(&self, scope: Scope, uid: &str) -> Result<Vec<Row>, StoreError> {
         let sought = Sought {
-            words: vec![scope_mark(scope), uid_mark(uid)],
-            beginning: None,
+            marks: vec![scope_mark(scope), uid_mark(uid)],
+            ..Sought::default()
         };
         self.find(scope, &sought, (i64::MIN, i64::MAX), None, 16)
             .await
@@ -147,23 +185,28 @@ impl Store {
 impl Search {
     /// What the index is asked for; `None` when there is no word in what is looked for.
     pub(super) fn sought(&self) -> Option<Sought> {
-        let (words, beginning) = words_sought(self.needle.as_deref()?);
+        let needle = self.needle.as_deref()?;
+        let (words, beginning) = words_sought(needle);
         if words.is_empty() && beginning.is_none() {
             return None;
         }
-        let mut words: Vec<String> = words.into_iter().collect();
-        words.push(scope_mark(self.scope));
-        words.extend(self.session.as_deref().map(session_mark));
-        words.extend(self.tool.as_deref().map(tool_mark));
+        let mut marks = vec![scope_mark(self.scope)];
+        marks.extend(self.session.as_deref().map(session_mark));
+        marks.extend(self.tool.as_deref().map(tool_mark));
         if let Some([agent]) = self.agents.as_deref() {
-            words.push(agent_mark(agent));
+            marks.push(agent_mark(agent));
         }
-        let activity = self
-            .kind
-            .as_deref()
-            .map(|kind| Activity::from_slug(kind).unwrap_or_else(|| Activity::of_event(kind)));
-        words.extend(activity.map(|activity| activity_mark(activity_key(Some(activity)))));
-        Some(Sought { words, beginning })
+        if let Some(kind) = self.kind.as_deref() {
+            let of_event = || Activity::of_event(kind);
+            let activity = Activity::from_slug(kind).unwrap_or_else(of_event);
+            marks.push(activity_mark(activity_key(Some(activity))));
+        }
+        Some(Sought {
+            marks,
+            words: words.into_iter().collect(),
+            beginning,
+            id: id_sought(needle),
+        })
     }
 }
 

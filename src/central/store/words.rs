@@ -3,6 +3,8 @@
 //!
 //! A word is a run of letters and digits, in lower case. Scripts without spaces give pairs of
 //! neighboring characters instead. Marks begin with a character for private use, which no word has.
+//! Values that are ids give a mark of the whole value, and no words: nobody looks for a part of one, and
+//! the parts would be most of the index.
 
 use std::collections::BTreeSet;
 
@@ -30,6 +32,13 @@ const ACTIVITY: char = '\u{e002}';
 const TOOL: char = '\u{e003}';
 const UID: char = '\u{e004}';
 const SCOPE: char = '\u{e005}';
+const ID: char = '\u{e006}';
+
+/// Attributes with times and counters, which are not looked for by words.
+const NOT_INDEXED: [&str; 3] = [RECORD_UID, "event.timestamp", "event.sequence"];
+
+/// Shortest value that is an id.
+const MIN_ID: usize = 16;
 
 /// The words and marks of an event.
 pub(super) fn words_of(event: &StoredEvent, scope: Scope) -> BTreeSet<String> {
@@ -44,12 +53,17 @@ pub(super) fn words_of(event: &StoredEvent, scope: Scope) -> BTreeSet<String> {
     words.extend(facts.tool.as_ref().map(|tool| tool_mark(&tool.name)));
     let mut left = MAX_TEXT;
     let record = &event.whole.record;
-    let attributes = record.attributes.iter().filter(|it| it.key != RECORD_UID);
+    let attributes = record.attributes.iter();
+    let attributes = attributes.filter(|it| !NOT_INDEXED.contains(&it.key.as_str()));
     let values = attributes.filter_map(|attribute| attribute.value.as_ref());
     for value in record.body.iter().chain(values) {
         for_each_text(value, &mut |text| {
             let text = &text[..text.floor_char_boundary(left)];
             left -= text.len();
+            if is_id(text) {
+                words.insert(id_mark(text));
+                return;
+            }
             for_each_word(text, &mut |word| {
                 if words.len() < MAX_WORDS && !words.contains(word) {
                     words.insert(word.to_owned());
@@ -82,6 +96,28 @@ pub(super) fn words_sought(text: &str) -> (BTreeSet<String>, Option<String>) {
 /// The mark of events of a tenant's environment.
 pub(super) fn scope_mark(scope: Scope) -> String {
     format!("{SCOPE}{:x}x{:x}", scope.tenant, scope.environment)
+}
+
+/// The mark of events with an attribute that is this id, should the text be one.
+pub(super) fn id_sought(text: &str) -> Option<String> {
+    is_id(text).then(|| id_mark(text))
+}
+
+fn id_mark(text: &str) -> String {
+    format!(
+        "{ID}{:x}",
+        text_key(&text.to_lowercase()).cast_unsigned() >> 16
+    )
+}
+
+/// Whether a text is an id: long, one word but for hyphens and underscores, with digits in it.
+fn is_id(text: &str) -> bool {
+    text.len() >= MIN_ID
+        && text.len() <= 128
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// The mark of an agent's events.

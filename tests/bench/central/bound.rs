@@ -1,5 +1,5 @@
-//! What the databases take of the same events without keys, without indexes, without reading them: the
-//! bound that no store on them gets past.
+//! What the databases take of the same rows without keys and without indexes, from one writer that does
+//! nothing else: records as they come, and the columns that the store has beside them.
 
 use std::path::Path;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use prost::Message;
 use rusqlite::Connection;
 use tokio_postgres::NoTls;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::load::{EVENTS, Requests};
 
@@ -52,7 +52,11 @@ pub(crate) fn sqlite(folder: &Path) -> f64 {
         .pragma_update(None, "synchronous", "FULL")
         .expect("it writes");
     connection
-        .execute_batch("CREATE TABLE events (time INTEGER NOT NULL, record BLOB NOT NULL)")
+        .execute_batch(
+            "CREATE TABLE events (tenant INTEGER, environment INTEGER, time INTEGER, uid BLOB,
+                 received INTEGER, activity INTEGER, name INTEGER, agent INTEGER, session INTEGER,
+                 model INTEGER, tool TEXT, is_mcp INTEGER, record BLOB)",
+        )
         .expect("it writes");
     let begun = Instant::now();
     for start in (0..COUNT).step_by(BATCH) {
@@ -60,8 +64,14 @@ pub(crate) fn sqlite(folder: &Path) -> f64 {
         for index in start..start + BATCH {
             let (time, record) = &events[index % events.len()];
             transaction
-                .prepare_cached("INSERT INTO events VALUES (?, ?)")
-                .and_then(|mut statement| statement.execute(rusqlite::params![time, record]))
+                .prepare_cached("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+                .and_then(|mut statement| {
+                    let key = index as i64 * 7_919;
+                    let uid = record[..16].to_vec();
+                    statement.execute(rusqlite::params![
+                        1, 1, time, uid, time, 4, key, key, key, key, "Bash", 0, record
+                    ])
+                })
                 .expect("it writes");
         }
         transaction.commit().expect("it writes");
@@ -80,7 +90,10 @@ pub(crate) async fn postgres(url: &str) -> f64 {
         .expect("it listens");
     let connection = tokio::spawn(connection);
     client
-        .batch_execute("CREATE TABLE events (time bigint NOT NULL, record bytea NOT NULL)")
+        .batch_execute(
+            "CREATE TABLE events (tenant bigint, environment bigint, time bigint, uid bytea,
+                 received bigint, agent bigint, session bigint, tool text, record bytea)",
+        )
         .await
         .expect("it writes");
     let begun = Instant::now();
@@ -89,15 +102,25 @@ pub(crate) async fn postgres(url: &str) -> f64 {
             .copy_in("COPY events FROM STDIN BINARY")
             .await
             .expect("it writes");
-        let writer = BinaryCopyInWriter::new(sink, &[Type::INT8, Type::BYTEA]);
+        let types = [
+            Type::INT8,
+            Type::INT8,
+            Type::INT8,
+            Type::BYTEA,
+            Type::INT8,
+            Type::INT8,
+            Type::INT8,
+            Type::TEXT,
+            Type::BYTEA,
+        ];
+        let writer = BinaryCopyInWriter::new(sink, &types);
         let mut writer = std::pin::pin!(writer);
         for index in start..start + BATCH {
             let (time, record) = &events[index % events.len()];
-            writer
-                .as_mut()
-                .write(&[time, record])
-                .await
-                .expect("it writes");
+            let (one, key, uid) = (1_i64, index as i64 * 7_919, &record[..16]);
+            let row: [&(dyn ToSql + Sync); 9] =
+                [&one, &one, time, &uid, time, &key, &key, &"Bash", record];
+            writer.as_mut().write(&row).await.expect("it writes");
         }
         writer.finish().await.expect("it writes");
     }

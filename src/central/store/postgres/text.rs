@@ -3,7 +3,7 @@
 use crate::central::store::events::{COLUMNS, Key};
 use crate::central::store::keys::uid_key;
 use crate::central::store::query::{Query, Row};
-use crate::central::store::text::{Document, Sought};
+use crate::central::store::text::{Document, Sought, Syntax};
 use crate::central::store::{Scope, StoreError};
 
 use super::Postgres;
@@ -55,14 +55,18 @@ impl Postgres {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        let mut expression: Vec<String> = sought.words.iter().map(|it| format!("'{it}'")).collect();
-        expression.extend(sought.beginning.as_ref().map(|it| format!("'{it}':*")));
+        let expression = sought.expression(&Syntax {
+            quote: '\'',
+            and: " & ",
+            or: " | ",
+            goes_on: ":*",
+        });
         let found = "SELECT tenant, environment, time, uid FROM event_text
             WHERE tenant = $1 AND environment = $2 AND words @@ ";
         let mut query = Query::scoped(format!("SELECT {COLUMNS} FROM ({found}"), scope);
         query
             .push("CAST(CAST(")
-            .bind(expression.join(" & "))
+            .bind(expression)
             .push(" AS text) AS tsquery)");
         query.push(" AND time >= ").bind(times.0);
         query.push(" AND time <= ").bind(times.1);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::central::store::StoreError;
-use crate::central::store::text::{Document, Sought};
+use crate::central::store::text::{Document, Sought, Syntax};
 
 use super::connect;
 use super::readers::Readers;
@@ -97,10 +97,12 @@ impl TextIndex {
         times: (i64, i64),
         limit: usize,
     ) -> Result<Vec<i64>, StoreError> {
-        let mut expression: Vec<String> =
-            sought.words.iter().map(|it| format!("\"{it}\"")).collect();
-        expression.extend(sought.beginning.as_ref().map(|it| format!("\"{it}\"*")));
-        let expression = expression.join(" ");
+        let expression = sought.expression(&Syntax {
+            quote: '"',
+            and: " AND ",
+            or: " OR ",
+            goes_on: "*",
+        });
         let first = millis(times.0) << SEQ_BITS;
         let last = (millis(times.1) << SEQ_BITS) | ((1 << SEQ_BITS) - 1);
         self.readers
