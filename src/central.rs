@@ -28,6 +28,7 @@ use crate::http::{Limits, Tcp, serve};
 use crate::rate::Rates;
 use crate::secret::{Secret, key_file, private_directory, random_digits};
 use crate::shutdown::Shutdown;
+use crate::supervisor::{News, tell};
 
 use self::auth::{Claims, TOKEN_LIFETIME_SECONDS, TokenKeys};
 use self::config::Config;
@@ -140,6 +141,7 @@ impl Central {
 /// Serves until `shutdown`; then requests under way are finished and the store is closed.
 pub async fn run(central: Arc<Central>, listener: TcpListener, shutdown: Shutdown) {
     tracing::info!(url = central.public_url, "central started");
+    tell(News::Ready);
     let store = central.store.clone();
     store.start_work().await;
     serve(
@@ -149,6 +151,7 @@ pub async fn run(central: Arc<Central>, listener: TcpListener, shutdown: Shutdow
         shutdown,
     )
     .await;
+    tell(News::Stopping);
     store.close().await;
     tracing::info!("central stopped");
 }

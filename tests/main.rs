@@ -38,5 +38,6 @@ mod dev;
 mod soak;
 mod powercut;
 mod cli;
+mod fleet;
 mod architecture;
 mod support;
