@@ -16,9 +16,6 @@ use crate::rollout::{Format, Rollout};
 use crate::secret::{self, Secret};
 use crate::shutdown::{self, Shutdown};
 
-/// Largest body that either half takes, in bytes.
-const MAX_BODY: usize = 64 << 20;
-
 /// What to start, and where.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -82,10 +79,8 @@ pub async fn run(
 
     let config = central::config::Config {
         address: central_listener.local_addr()?,
-        public_url: None,
         data: options.data.join("central"),
-        max_body: MAX_BODY,
-        requests_per_second: central::config::DEFAULT_REQUESTS_PER_SECOND,
+        ..central::config::Config::default()
     };
     let central = Arc::new(Central::open(&config, central_url.clone()).await?);
     let credentials = credentials(&central, &options.data.join("dev.json")).await?;
