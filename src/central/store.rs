@@ -17,6 +17,7 @@ mod ingest;
 mod derived;
 mod sqlite;
 mod postgres;
+mod event_row;
 mod events;
 mod words;
 mod text;
