@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use super::query::{Query, Row};
 use super::{Ingest, StoreError, Stored};
 
-pub use connection::Connection;
+pub use connection::{Connection, UrlError};
 pub(super) use connection::migrate;
 use ingest::Collector;
 use values::{parameters, row};
