@@ -52,7 +52,7 @@ fn within(watchdog: Option<Duration>) -> Duration {
 }
 
 /// Tells the supervisor, if there is one.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 pub fn tell(news: News) {
     use sd_notify::NotifyState;
     let told = match &news {
@@ -69,15 +69,15 @@ pub fn tell(news: News) {
 }
 
 /// Tells nobody: there is no such supervisor on this system.
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 pub fn tell(_news: News) {}
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 fn watchdog() -> Option<Duration> {
     None
 }

@@ -7,3 +7,6 @@ mod units;
 mod rollout;
 mod install;
 mod doctor;
+mod packages;
+mod launchd;
+mod policy;

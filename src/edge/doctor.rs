@@ -8,6 +8,8 @@ mod world;
 mod finding;
 mod service;
 mod listener;
+#[cfg(target_os = "linux")]
+mod ports;
 mod local;
 mod token;
 mod upstream;

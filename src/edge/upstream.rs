@@ -304,7 +304,8 @@ pub(super) fn words(error: &reqwest::Error) -> String {
     words
 }
 
-fn is_loopback(endpoint: &str) -> bool {
+/// Whether a URL names this machine by its loopback.
+pub(super) fn is_loopback(endpoint: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(endpoint) else {
         return false;
     };

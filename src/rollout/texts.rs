@@ -50,7 +50,7 @@ fn exports(variables: &[Variable]) -> String {
             format!("export NO_PROXY=\"{company}{LOOPBACK}${{NO_PROXY:+,$NO_PROXY}}\"\n")
         }
         "OTEL_EXPORTER_OTLP_HEADERS" => {
-            format!("export {name}=\"Authorization=$(cat \"{HEADER_FILE}\")\"\n")
+            format!("{name}=\"Authorization=$(cat \"{HEADER_FILE}\")\"\nexport {name}\n")
         }
         _ => format!("export {name}={value}\n"),
     };

@@ -3,7 +3,8 @@ export OTEL_LOGS_EXPORTER=otlp
 export OTEL_METRICS_EXPORTER=otlp
 export OTEL_EXPORTER_OTLP_PROTOCOL=http/json
 export OTEL_EXPORTER_OTLP_ENDPOINT=https://otel.example.com/v1/claude-cowork/otel
-export OTEL_EXPORTER_OTLP_HEADERS="Authorization=$(cat "$HOME/.fieldpost-header")"
+OTEL_EXPORTER_OTLP_HEADERS="Authorization=$(cat "$HOME/.fieldpost-header")"
+export OTEL_EXPORTER_OTLP_HEADERS
 export OTEL_LOG_USER_PROMPTS=0
 export OTEL_LOG_ASSISTANT_RESPONSES=0
 export OTEL_LOG_TOOL_DETAILS=1

@@ -11,6 +11,7 @@ use crate::edge::status::Status;
 use crate::event::{DOCTOR, Timestamp};
 
 use super::finding::Finding;
+use super::listener::post;
 use super::world::World;
 
 /// Time for it to arrive.
@@ -28,7 +29,13 @@ pub(super) async fn arrival(world: &World) -> Finding {
         return Finding::skip("the edge listens nowhere");
     };
     let mark = Uuid::new_v4().to_string();
-    if let Err(words) = post(&format!("http://{address}/v1/logs"), &mark).await {
+    let posted = post(*address, "application/json", "localhost", marked(&mark)).await;
+    let refusal = match posted {
+        Ok(200) => None,
+        Ok(status) => Some(format!("it answered {status}")),
+        Err(words) => Some(words),
+    };
+    if let Some(words) = refusal {
         return Finding::fail(
             format!("the edge did not take a record: {words}"),
             "E03 says how it answers",
@@ -75,7 +82,8 @@ fn judge(before: &Status, after: &Status, mark: &str) -> Finding {
     ))
 }
 
-async fn post(url: &str, mark: &str) -> Result<(), String> {
+/// The request that carries the record.
+fn marked(mark: &str) -> String {
     let now = Timestamp::now().0.to_string();
     let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
     let record = json!({
@@ -88,16 +96,5 @@ async fn post(url: &str, mark: &str) -> Result<(), String> {
         "resource": {"attributes": [text("service.name", "fieldpost-edge")]},
         "scopeLogs": [{"scope": {"name": "fieldpost.edge"}, "logRecords": [record]}],
     }]});
-    let client = crate::http::client::builder().no_proxy().timeout(PATIENCE);
-    let client = client.build().map_err(|error| error.to_string())?;
-    let sent = client
-        .post(url)
-        .header("content-type", "application/json")
-        .body(request.to_string());
-    let answer = sent.send().await;
-    let answer = answer.map_err(|error| crate::edge::upstream::words(&error))?;
-    match answer.status().as_u16() {
-        200 => Ok(()),
-        status => Err(format!("it answered {status}")),
-    }
+    request.to_string()
 }

@@ -1,10 +1,14 @@
 //! Claude Code on this machine: its version, what runs, and what its exporter says.
 
 use std::fs;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
+
+use crate::edge::redact::Redactor;
+use crate::words::{plural, printable};
 
 use super::finding::Finding;
 use super::world::{Home, World};
@@ -16,7 +20,10 @@ const MERGES: Version = Version(2, 1, 223);
 const LOCKS_ENDPOINT: Version = Version(2, 1, 217);
 
 /// The end of a log that is read, in bytes.
-const LOG_TAIL: usize = 256 << 10;
+const LOG_TAIL: u64 = 256 << 10;
+
+/// Longest line of it that is shown, in characters.
+const LINE_MAX: usize = 300;
 
 const UPDATE: &str = "update Claude Code: claude update; \
                       requiredMinimumVersion in managed settings asks everybody to";
@@ -173,24 +180,33 @@ pub(super) async fn exporter_log(world: &World) -> Finding {
              and ask again",
         );
     };
-    let text = fs::read(&log).unwrap_or_default();
-    let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(LOG_TAIL)..]).into_owned();
+    let tail = tail(&log).unwrap_or_default();
     let errors: Vec<&str> = tail.lines().filter(|line| is_export_error(line)).collect();
-    match errors.last() {
-        None => Finding::ok(format!("{} tells of no export that failed", log.display())),
-        Some(last) => Finding::fail(
-            format!(
-                "{} tells of {} exports that failed, the last: {}",
-                log.display(),
-                errors.len(),
-                crate::logging::clean(&crate::words::printable(last))
-                    .chars()
-                    .take(300)
-                    .collect::<String>()
-            ),
-            "E03 looks at the edge, E12 at the address and E13 at proxies in between",
+    let Some(last) = errors.last() else {
+        return Finding::ok(format!("{} tells of no export that failed", log.display()));
+    };
+    // A log may quote what it was given.
+    let last = printable(last);
+    let (last, _) = Redactor::builtin().redact_text(&last);
+    let last: String = last.chars().take(LINE_MAX).collect();
+    Finding::fail(
+        format!(
+            "{} tells of {}, the last: {last}",
+            log.display(),
+            plural(errors.len(), "export that failed", "exports that failed")
         ),
-    }
+        "E03 looks at the edge, E12 at the address and E13 at proxies in between",
+    )
+}
+
+/// The end of a file.
+fn tail(path: &Path) -> io::Result<String> {
+    let mut file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(LOG_TAIL).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn is_export_error(line: &str) -> bool {

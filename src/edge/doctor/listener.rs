@@ -1,35 +1,26 @@
 //! The port on loopback: who holds it, and how it answers.
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::edge::config::{Config, Listen};
+use crate::edge::upstream::words;
 
 use super::finding::Finding;
+#[cfg(target_os = "linux")]
+use super::ports;
 use super::world::World;
 
 /// Time for an answer on loopback.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A program that holds a port.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Holder {
-    pid: u32,
-    name: String,
-}
-
 /// E02
+#[cfg(target_os = "linux")]
 pub(super) async fn holder(world: &World) -> Finding {
-    if !cfg!(target_os = "linux") {
-        return Finding::skip("who holds a port is found out on Linux only");
-    }
     let mut seen = Vec::new();
     for address in addresses(world) {
-        let inodes = listening(address);
-        if inodes.is_empty() {
+        let Some(holders) = ports::holders(address) else {
+            // Machines without IPv6 are common.
             if address.is_ipv6() && !seen.is_empty() {
                 continue;
             }
@@ -37,81 +28,35 @@ pub(super) async fn holder(world: &World) -> Finding {
                 format!("nobody listens on {address}"),
                 "sudo systemctl enable --now fieldpost-edge.socket",
             );
-        }
-        let holders = holders(&inodes);
-        if let Some(stranger) = holders.iter().find(|it| !is_ours(it)) {
-            let Holder { pid, name } = stranger;
+        };
+        if let Some(stranger) = holders.iter().find(|holder| !holder.is_ours()) {
             return Finding::fail(
-                format!("{address} is held by {name} (pid {pid})"),
+                format!("{address} is held by {stranger}"),
                 format!(
-                    "stop {name}, or choose another port: `fieldpost edge install --listen`, \
-                     listen.addresses and Claude's endpoint change together"
+                    "stop {}, or choose another port: `fieldpost edge install --listen`, \
+                     listen.addresses and Claude's endpoint change together",
+                    stranger.name
                 ),
             );
         }
         match holders.first() {
-            Some(Holder { pid, name }) => seen.push(format!("{address}: {name} (pid {pid})")),
-            None => seen.push(format!("{address}: held by a process that only root sees")),
+            Some(holder) => seen.push(format!("{address}: {holder}")),
+            None => seen.push(format!("{address}: a process that only root sees")),
         }
     }
     Finding::ok(seen.join("; "))
+}
+
+/// E02
+#[cfg(not(target_os = "linux"))]
+pub(super) async fn holder(_world: &World) -> Finding {
+    Finding::skip("who holds a port is found out on Linux only")
 }
 
 fn addresses(world: &World) -> Vec<SocketAddr> {
     let config = world.config.as_ref().ok();
     let configured = config.map(|config: &Config| config.listen.addresses.clone());
     configured.unwrap_or_else(|| Listen::default().addresses)
-}
-
-fn is_ours(holder: &Holder) -> bool {
-    holder.pid == 1 || holder.name.starts_with("fieldpost")
-}
-
-/// Inodes of the sockets that listen on `address`, or on every address with its port.
-fn listening(address: SocketAddr) -> BTreeSet<String> {
-    const LISTEN: &str = "0A";
-    let list = if address.is_ipv6() { "tcp6" } else { "tcp" };
-    let list = fs::read_to_string(format!("/proc/self/net/{list}")).unwrap_or_default();
-    let port = format!(":{:04X}", address.port());
-    let own = crate::edge::owner::kernel_row(address, address.is_ipv6());
-    let rows = list.lines().filter_map(|line| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-        let is_any =
-            local.ends_with(&port) && local.trim_end_matches(&port).bytes().all(|b| b == b'0');
-        (*state == LISTEN && (*local == own || is_any)).then(|| (*inode).to_owned())
-    });
-    rows.collect()
-}
-
-fn holders(inodes: &BTreeSet<String>) -> BTreeSet<Holder> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let holders = processes.filter_map(|process| {
-        let pid: u32 = process.file_name().to_str()?.parse().ok()?;
-        let is_holder = holds(&process.path(), inodes);
-        is_holder.then(|| Holder {
-            pid,
-            name: fs::read_to_string(process.path().join("comm"))
-                .unwrap_or_default()
-                .trim()
-                .to_owned(),
-        })
-    });
-    holders.collect()
-}
-
-fn holds(process: &Path, inodes: &BTreeSet<String>) -> bool {
-    let descriptors = fs::read_dir(process.join("fd"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    descriptors
-        .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
-        .any(|target| {
-            let target = target.to_string_lossy();
-            let inode = target.strip_prefix("socket:[");
-            inode.is_some_and(|inode| inodes.contains(inode.trim_end_matches(']')))
-        })
 }
 
 /// E03
@@ -134,7 +79,8 @@ pub(super) async fn answers(world: &World) -> Finding {
         ),
     ];
     for (what, content_type, host, expected) in expected {
-        match post(address, content_type, host).await {
+        let empty = r#"{"resourceLogs":[]}"#.to_owned();
+        match post(address, content_type, host, empty).await {
             Ok(status) if status == expected => {}
             Ok(status) => {
                 return Finding::fail(
@@ -155,15 +101,21 @@ pub(super) async fn answers(world: &World) -> Finding {
     ))
 }
 
-async fn post(address: SocketAddr, content_type: &str, host: &str) -> Result<u16, String> {
+/// Posts JSON, or what is said to be something else, and says with which status it was answered.
+pub(super) async fn post(
+    address: SocketAddr,
+    content_type: &str,
+    host: &str,
+    body: String,
+) -> Result<u16, String> {
     let client = crate::http::client::builder().no_proxy().timeout(TIMEOUT);
     let client = client.build().map_err(|error| error.to_string())?;
     let request = client
         .post(format!("http://{address}/v1/logs"))
         .header("content-type", content_type)
         .header("host", host)
-        .body("{\"resourceLogs\":[]}");
+        .body(body);
     let answer = request.send().await;
-    let answer = answer.map_err(|error| crate::edge::upstream::words(&error))?;
+    let answer = answer.map_err(|error| words(&error))?;
     Ok(answer.status().as_u16())
 }

@@ -104,7 +104,7 @@ pub(super) async fn queue(world: &World) -> Finding {
                 "{aside} damaged segments were put aside, and {} entries are damaged",
                 queue.damaged
             ),
-            "check the disk; `fieldpost edge queue list` shows the segments",
+            "check the disk; `fieldpost edge queue ls` shows the segments",
         );
     }
     let lost: u64 = status.lost_since_start.values().sum();

@@ -5,11 +5,13 @@
 //! variable in a person's own settings or shell counts where no source decides.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::edge::config::Listen;
+use crate::edge::upstream::is_loopback;
 
 use super::finding::Finding;
 use super::world::World;
@@ -232,13 +234,8 @@ fn is_ours(world: &World, endpoint: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(endpoint) else {
         return false;
     };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_loopback = host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback());
     let port = url.port_or_known_default();
-    is_loopback && addresses.iter().any(|address| Some(address.port()) == port)
+    is_loopback(endpoint) && addresses.iter().any(|address| Some(address.port()) == port)
 }
 
 /// E12
@@ -288,54 +285,51 @@ fn endpoint(world: &World, effective: &Effective, said: impl Fn(&str) -> String)
         None => "OTEL_EXPORTER_OTLP_ENDPOINT",
     };
     let value = effective.value(name);
-    let right = Listen::default().addresses[0];
-    let right = world.config.as_ref().map_or(right, |config| {
-        config.listen.addresses.first().copied().unwrap_or(right)
-    });
-    let fix = format!("set OTEL_EXPORTER_OTLP_ENDPOINT=http://{right}, and start Claude anew");
-    if value.contains(":4317") {
-        return Finding::fail(format!("{}: that is the port of gRPC", said(name)), fix);
-    }
-    if value.starts_with("https:") && is_ours(world, value) {
-        return Finding::fail(format!("{}: loopback is plain http", said(name)), fix);
-    }
-    if world
-        .config
-        .as_ref()
-        .is_ok_and(|config| config.upstream.endpoint.starts_with(value) && !value.is_empty())
-    {
-        return Finding::warn(
+    let config = world.config.as_ref().ok();
+    let goes_around = config
+        .is_some_and(|config| !value.is_empty() && config.upstream.endpoint.starts_with(value));
+    let is_doubled = name != own && value.trim_end_matches('/').ends_with("/v1/logs");
+    let has_needless_header = effective.get("OTEL_EXPORTER_OTLP_HEADERS").is_some()
+        && config.is_some_and(|config| config.listen.bearer_token_file.is_none());
+    let wrong = match value {
+        _ if value.contains(":4317") => Some("that is the port of gRPC"),
+        _ if value.starts_with("https:") && is_ours(world, value) => Some("loopback is plain http"),
+        _ if goes_around || is_ours(world, value) => None,
+        _ => Some("that is not this edge"),
+    };
+    let fix = format!(
+        "set OTEL_EXPORTER_OTLP_ENDPOINT=http://{}, and start Claude anew",
+        first_address(world)
+    );
+    match wrong {
+        Some(wrong) => Finding::fail(format!("{}: {wrong}", said(name)), fix),
+        None if goes_around => Finding::warn(
             format!(
                 "{}: Claude goes around the edge; nothing is redacted or kept here",
                 said(name)
             ),
             fix,
-        );
-    }
-    if !is_ours(world, value) {
-        return Finding::fail(format!("{}: that is not this edge", said(name)), fix);
-    }
-    if name != own && value.trim_end_matches('/').ends_with("/v1/logs") {
-        return Finding::warn(
+        ),
+        None if is_doubled => Finding::warn(
             format!(
                 "{}: the exporter appends /v1/logs once more; this edge takes it all the same",
                 said(name)
             ),
             fix,
-        );
-    }
-    if effective.get("OTEL_EXPORTER_OTLP_HEADERS").is_some()
-        && world
-            .config
-            .as_ref()
-            .is_ok_and(|config| config.listen.bearer_token_file.is_none())
-    {
-        return Finding::warn(
+        ),
+        None if has_needless_header => Finding::warn(
             "OTEL_EXPORTER_OTLP_HEADERS is set, and this edge asks for no header",
             "take it out: the token belongs to the edge alone",
-        );
+        ),
+        None => Finding::ok(format!("telemetry is enabled; {}", said(name))),
     }
-    Finding::ok(format!("telemetry is enabled; {}", said(name)))
+}
+
+fn first_address(world: &World) -> SocketAddr {
+    let usual = Listen::default().addresses[0];
+    let configured = world.config.as_ref().ok();
+    let configured = configured.and_then(|config| config.listen.addresses.first());
+    configured.copied().unwrap_or(usual)
 }
 
 /// E13

@@ -4,12 +4,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 use crate::edge::config::TokenSource;
-use crate::edge::token::NO_TOKEN_YET;
+use crate::edge::token::{NO_TOKEN_YET, claims};
 use crate::event::Timestamp;
 
 use super::finding::Finding;
@@ -82,7 +80,7 @@ fn file(world: &World, path: &Path) -> Finding {
             RENEW,
         );
     }
-    match claims(token) {
+    match claims::<Claims>(token) {
         None => Finding::ok("there is a token; it is no JWT, so when it expires is not known"),
         Some(claims) => judge(world, &claims),
     }
@@ -110,9 +108,4 @@ fn judge(world: &World, claims: &Claims) -> Finding {
         ),
         Ok(_) => Finding::ok(format!("{whose}; expires on {date}")),
     }
-}
-
-fn claims(token: &str) -> Option<Claims> {
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    serde_json::from_slice(&claims).ok()
 }

@@ -311,10 +311,9 @@ async fn e22_claudes_exporter_log() {
     machine.check("E22").await.is_ok("no export that failed");
     machine.write(
         "home/ada/.claude/debug/1.txt",
-        "[ERROR] OTLPExporterError: connect ECONNREFUSED 127.0.0.1:4318\n",
+        "[ERROR] OTLPExporterError: connect ECONNREFUSED 127.0.0.1:4318, password='Gr8Lantern77!'\n",
     );
-    machine
-        .check("E22")
-        .await
-        .is("fail", "ECONNREFUSED 127.0.0.1:4318", "E03");
+    let said = machine.check("E22").await;
+    said.is("fail", "ECONNREFUSED 127.0.0.1:4318", "E03");
+    assert!(!said.detail.contains("Gr8Lantern77"), "{said:?}");
 }

@@ -218,7 +218,7 @@ async fn e09_queue() {
     machine
         .check("E09")
         .await
-        .is("warn", "1 damaged segments were put aside", "queue list");
+        .is("warn", "1 damaged segments were put aside", "queue ls");
     edge.stop().await;
     let full = "min_free = \"1000000GiB\"\nwhen_full = \"reject\"\n[control]";
     let edge = machine.edge(|text| text.replace("[control]", full)).await;

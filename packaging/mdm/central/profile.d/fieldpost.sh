@@ -5,4 +5,5 @@ export OTEL_LOGS_EXPORTER=otlp
 export OTEL_METRICS_EXPORTER=otlp
 export OTEL_EXPORTER_OTLP_PROTOCOL=http/json
 export OTEL_EXPORTER_OTLP_ENDPOINT=https://otel.example.com/v1/claude-cowork/otel
-export OTEL_EXPORTER_OTLP_HEADERS="Authorization=$(cat "$HOME/.fieldpost-header")"
+OTEL_EXPORTER_OTLP_HEADERS="Authorization=$(cat "$HOME/.fieldpost-header")"
+export OTEL_EXPORTER_OTLP_HEADERS
