@@ -125,7 +125,7 @@ async fn late_shuffled_and_repeated_records_give_the_tables_of_a_punctual_run(ki
     assert_eq!(tables(&mixed.api().await).await, expected);
     verify(&mixed).await;
 
-    // Tables that are wrong are told, and made anew.
+    // Made anew, they are the same.
     let store = &mixed.central.store;
     let before = store.rebuild(|_| ()).await.expect("the store writes");
     assert_eq!(before.differences, 0);

@@ -3,13 +3,16 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use fieldpost::central::store::Retention;
+use fieldpost::central::store::{Location, Retention};
 use fieldpost::event::Timestamp;
 use serde_json::Value;
 
 use crate::support::api::Api;
 use crate::support::eventually;
-use crate::support::fieldpost::{Kind, TestCentral, client, command, folder, on_both_databases};
+use crate::support::fieldpost::{
+    Kind, TestCentral, client, command, folder, on_both_databases, postgres_location,
+};
+use crate::support::postgres;
 use crate::support::records::{Record, claude_session, request};
 
 on_both_databases! {
@@ -18,6 +21,7 @@ on_both_databases! {
     what_is_too_old_goes_and_the_sums_stay,
     content_can_go_before_the_rest,
     what_is_exported_and_imported_is_the_same,
+    a_sum_that_is_wrong_is_told_and_mended,
 }
 
 async fn post(central: &TestCentral, bearer: &str, records: &[Record]) {
@@ -272,6 +276,83 @@ async fn content_can_go_before_the_rest(kind: Kind) {
     verify(&central).await;
     store.rebuild(|_| ()).await.expect("the store writes");
     assert_eq!(api.list("entities?kind=mcp_tool").await, tools);
+    central.stop().await;
+}
+
+async fn a_sum_that_is_wrong_is_told_and_mended(kind: Kind) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let url = match kind {
+        Kind::Sqlite => None,
+        Kind::Postgres => Some(postgres::database()),
+    };
+    let location = url
+        .as_deref()
+        .map_or(Location::DataDirectory, postgres_location);
+    let central = TestCentral::start_at(location, directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    post(&central, &bearer, &aged("one", 0)).await;
+    let expected = central.api().await.list("sessions").await;
+    let wrong = "UPDATE sessions SET tool_count = tool_count + 1";
+    match &url {
+        None => {
+            let file = directory.path().join("fieldpost.db");
+            let database = rusqlite::Connection::open(file).expect("a database");
+            assert_eq!(database.execute(wrong, []), Ok(1));
+        }
+        Some(url) => {
+            let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+                .await
+                .expect("the server listens");
+            tokio::spawn(connection);
+            assert_eq!(client.execute(wrong, &[]).await.ok(), Some(1));
+        }
+    }
+    let store = &central.central.store;
+    for audit in [store.verify(|_| ()).await, store.rebuild(|_| ()).await] {
+        let audit = audit.expect("the store reads");
+        // One row that should not be so, and one that is missing.
+        assert_eq!(audit.differences, 2, "{:?}", audit.told);
+        assert!(
+            audit.told.iter().all(|told| told.starts_with("sessions:")),
+            "{:?}",
+            audit.told
+        );
+    }
+    verify(&central).await;
+    assert_eq!(central.api().await.list("sessions").await, expected);
+    central.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_restored_into_a_younger_server_goes_on_in_order() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let url = postgres::database();
+    let location = || postgres_location(&url);
+    let central = TestCentral::start_at(location(), directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    post(&central, &bearer, &aged("one", 0)).await;
+    indexed(&central).await;
+    central.stop().await;
+    // As if a million transactions more had been behind the server that the dump came from.
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .expect("the server listens");
+    tokio::spawn(connection);
+    client
+        .batch_execute(
+            "UPDATE events SET seq = seq + (1000000::bigint << 24);
+             UPDATE store_state SET value = (value::bigint + (1000000::bigint << 24))::text
+                 WHERE key = 'indexed';",
+        )
+        .await
+        .expect("the server writes");
+
+    let central = TestCentral::start_at(location(), directory.path()).await;
+    post(&central, &bearer, &aged("two", 0)).await;
+    indexed(&central).await;
+    let api = central.api().await;
+    assert_eq!(found(&api, "q=ticket&session=two").await.len(), 6);
+    verify(&central).await;
     central.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! The store: every record once, and the tables derived from the records.
 //!
 //! One store with two faces, SQLite and PostgreSQL. Accounts, inventory and sessions are read and written
-//! by statements that both take ([`query`]); what differs, such as the way in of events, has two
+//! by statements that both take (`query`); what differs, such as the way in of events, has two
 //! implementations with the same name in the same order, in `sqlite` and `postgres`.
 //!
 //! A call that writes returns after the commit is on disk; [`StoreError::Unavailable`] means that nothing
@@ -17,6 +17,7 @@ mod ingest;
 mod derived;
 mod sqlite;
 mod postgres;
+mod event_row;
 mod events;
 mod words;
 mod text;
@@ -43,7 +44,7 @@ pub use encoding::{EncodingError, EventEncoder};
 pub use export::Exported;
 pub use ingest::{Ingest, NewSignal, Stored};
 pub use machines::MAX_GAPS;
-pub use postgres::Connection as PostgresConnection;
+pub use postgres::{Connection as PostgresConnection, UrlError as PostgresUrlError};
 pub use retention::{Expired, Retention};
 pub use rows::{
     Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,

@@ -15,7 +15,7 @@ use crate::otlp::Signal;
 use super::derived::{MACHINE_LOSSES, MACHINE_RANGES, RunTable, TABLES, Table, rows, run_rows};
 use super::dictionary::Dictionaries;
 use super::encoding::EncodingError;
-use super::events::StoredEvent;
+use super::event_row::StoredEvent;
 use super::ingest::signal_deltas;
 use super::query::{Query, Row, Value};
 use super::{Database, Scope, Store, StoreError};

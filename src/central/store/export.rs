@@ -2,7 +2,7 @@
 
 use opentelemetry_proto::tonic::logs::v1::{ResourceLogs, ScopeLogs};
 
-use super::events::StoredEvent;
+use super::event_row::StoredEvent;
 use super::query::Row;
 use super::{Scope, Store, StoreError};
 

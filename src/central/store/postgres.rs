@@ -23,10 +23,20 @@ use tokio::task::JoinSet;
 use super::query::{Query, Row};
 use super::{Ingest, StoreError, Stored};
 
-pub use connection::Connection;
+pub use connection::{Connection, UrlError};
 pub(super) use connection::migrate;
 use ingest::Collector;
 use values::{parameters, row};
+
+/// What is added to the numbers of transactions in an event's `seq`: 0, but for a database that was
+/// restored into a server with fewer transactions behind it. A multiple of what a transaction numbers.
+const SEQ_BASE: &str =
+    "coalesce((SELECT value::bigint FROM store_state WHERE key = 'seq_base'), 0)";
+
+/// The `seq` from which on a transaction that is open may still add events, as SQL.
+pub(super) fn open_seq() -> String {
+    format!("{SEQ_BASE} + (pg_snapshot_xmin(pg_current_snapshot())::text::bigint << 24)")
+}
 
 /// A store in a database. Clones share it.
 #[derive(Clone)]
@@ -51,6 +61,7 @@ impl Postgres {
             writers: Arc::new(Mutex::new(writers)),
         };
         postgres.make_partitions().await?;
+        postgres.keep_order().await?;
         Ok(postgres)
     }
 
@@ -87,6 +98,22 @@ impl Postgres {
     /// Stores a request's records, each once.
     pub(super) async fn ingest(&self, ingest: Ingest) -> Result<Stored, StoreError> {
         self.collector.ingest(ingest).await
+    }
+
+    /// Sees to it that new events come after those that are there, also when the database was restored
+    /// into another server.
+    async fn keep_order(&self) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let sql = format!(
+            "INSERT INTO store_state (key, value)
+             SELECT 'seq_base', (((latest >> 24) + 1 - now) << 24)::text
+             FROM (SELECT max(seq) AS latest FROM events) e,
+                 (SELECT pg_current_xact_id()::text::bigint AS now) t
+             WHERE latest >= {SEQ_BASE} + (now << 24)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        );
+        client.execute(&sql, &[]).await?;
+        Ok(())
     }
 
     async fn client(&self) -> Result<Object, StoreError> {

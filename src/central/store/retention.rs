@@ -13,7 +13,7 @@ use crate::event::Timestamp;
 use crate::otlp::Signal;
 
 use super::audit::{decode_deltas, encode_deltas};
-use super::events::StoredEvent;
+use super::event_row::StoredEvent;
 use super::ingest::signal_deltas;
 use super::query::{Query, Row, Value};
 use super::text::{Document, document};

@@ -211,7 +211,7 @@ fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
         ("text_key", keys::text_key),
         ("word_key", keys::word_key),
         ("activity_key", |slug| {
-            super::events::activity_key(crate::event::Activity::from_slug(slug))
+            super::event_row::activity_key(crate::event::Activity::from_slug(slug))
         }),
     ];
     for (name, function) in functions {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::central::materialize::{Span, Subject};
 use crate::event::Timestamp;
 
-use super::events::dollars;
+use super::event_row::dollars;
 use super::query::Query;
 use super::{Scope, Store, StoreError};
 

@@ -4,13 +4,14 @@
 //! any other. What it has not reached yet is looked through row by row: a search misses nothing, it only
 //! takes longer while the index is behind.
 
-use super::events::{COLUMNS, Key, Search, StoredEvent, activity_key};
+use super::event_row::{COLUMNS, Key, StoredEvent, activity_key};
+use super::events::Search;
 use super::query::{Query, Row};
 use super::words::{
     activity_mark, agent_mark, id_sought, scope_mark, session_mark, tool_mark, uid_mark, words_of,
     words_sought,
 };
-use super::{Database, Scope, Store, StoreError};
+use super::{Database, Scope, Store, StoreError, postgres};
 
 use crate::event::Activity;
 
@@ -125,10 +126,10 @@ impl Store {
     /// an event. Never past a transaction that may still add earlier ones.
     pub(super) async fn follow(&self, seq: i64, limit: i64) -> Result<Vec<Row>, StoreError> {
         let (content, bound) = match &self.database {
-            Database::Sqlite(_) => ("c.seq = e.seq", ""),
+            Database::Sqlite(_) => ("c.seq = e.seq", String::new()),
             Database::Postgres(_) => (
                 "c.tenant = e.tenant AND c.environment = e.environment AND c.time = e.time AND c.uid = e.uid",
-                " AND e.seq < pg_snapshot_xmin(pg_current_snapshot())::text::bigint << 24",
+                format!(" AND e.seq < {}", postgres::open_seq()),
             ),
         };
         let sql = format!(

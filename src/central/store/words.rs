@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use crate::event::RECORD_UID;
 
 use super::Scope;
-use super::events::{StoredEvent, activity_key};
+use super::event_row::{StoredEvent, activity_key};
 use super::keys::text_key;
 
 /// Longest word in characters; the rest of a longer one is left out of the index.

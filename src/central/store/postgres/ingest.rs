@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 
 use crate::central::materialize::{Deltas, NewEvent};
 use crate::central::store::audit::encode_deltas;
-use crate::central::store::events::EventKeys;
+use crate::central::store::event_row::EventKeys;
 use crate::central::store::{Ingest, NewSignal, Scope, StoreError, Stored};
 
+use super::SEQ_BASE;
 use super::fold::DELTA_FORMAT;
 
 /// Transactions of one replica that store events at once.
@@ -255,16 +256,17 @@ async fn insert_events<'a, 'b>(
     }
     let statement = transaction
         .prepare_cached(
+            &format!(
             "INSERT INTO events (tenant, environment, time, received, agent, session, name, model,
                  activity, is_mcp, uid, tool, record, seq)
              SELECT tenant, environment, time, received, agent, session, name, model, activity, is_mcp,
-                 uid, tool, record, (pg_current_xact_id()::text::bigint << 24) | (number - 1)
+                 uid, tool, record, ({base} + (pg_current_xact_id()::text::bigint << 24)) | (number - 1)
              FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
                  $6::bigint[], $7::integer[], $8::integer[], $9::smallint[], $10::smallint[],
                  $11::bytea[], $12::text[], $13::bytea[]) WITH ORDINALITY
                  AS a (tenant, environment, time, received, agent, session, name, model, activity,
                      is_mcp, uid, tool, record, number)
-             ON CONFLICT DO NOTHING RETURNING seq",
+             ON CONFLICT DO NOTHING RETURNING seq", base = SEQ_BASE),
         )
         .await?;
     let int =

@@ -1,6 +1,6 @@
 //! The text index: a table beside the events, parted like them, in the order of time.
 
-use crate::central::store::events::{COLUMNS, Key};
+use crate::central::store::event_row::{COLUMNS, Key};
 use crate::central::store::keys::uid_key;
 use crate::central::store::query::{Query, Row};
 use crate::central::store::text::{Document, Sought, Syntax};

@@ -4,7 +4,7 @@
 use rusqlite::{Connection, params};
 
 use crate::central::materialize::{Deltas, NewEvent};
-use crate::central::store::events::EventKeys;
+use crate::central::store::event_row::EventKeys;
 use crate::central::store::{Ingest, NewSignal, Stored};
 
 use super::derived;
