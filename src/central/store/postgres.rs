@@ -23,8 +23,8 @@ use tokio::task::JoinSet;
 use super::query::{Query, Row};
 use super::{Ingest, StoreError, Stored};
 
-pub use connection::{Connection, UrlError};
 pub(super) use connection::migrate;
+pub use connection::{Connection, UrlError};
 use ingest::Collector;
 use values::{parameters, row};
 
