@@ -43,6 +43,7 @@ use crate::rate::Rates;
 use crate::reload::Swap;
 use crate::secret::private_directory;
 use crate::shutdown::Shutdown;
+use crate::supervisor::{News, tell};
 
 use self::auth::VerifiedTokens;
 use self::config::Config;
@@ -157,6 +158,8 @@ impl Certificate {
 /// Serves until `shutdown`; then requests under way are finished and the store is closed.
 pub async fn run(central: Arc<Central>, listener: TcpListener, shutdown: Shutdown) {
     tracing::info!(url = central.public_url, "central started");
+    tell(News::Ready);
+    central.store.start_work().await;
     let background = tokio::spawn(keep(Arc::clone(&central)));
     let tcp = Tcp::new(listener, |_, _| ());
     let identity = central
@@ -168,6 +171,7 @@ pub async fn run(central: Arc<Central>, listener: TcpListener, shutdown: Shutdow
         None => serve(tcp, router, limits, shutdown).await,
         Some(identity) => serve(Tls::new(tcp, identity), router, limits, shutdown).await,
     }
+    tell(News::Stopping);
     background.abort();
     if let Err(error) = central.write_usage().await {
         tracing::warn!(%error, "the last second of tokens' use was not written");

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use crate::central::store::{Access, Role};
 use crate::central::{self, Central};
 use crate::edge;
+use crate::rollout::{Format, Rollout};
 use crate::secret::{self, Secret};
 use crate::shutdown::{self, Shutdown};
 
@@ -47,16 +48,11 @@ pub struct Addresses {
 impl Addresses {
     /// The lines to paste into the shell that Claude is started from.
     pub fn exports(&self) -> String {
-        let Addresses { otlp, .. } = self;
-        format!(
-            "export CLAUDE_CODE_ENABLE_TELEMETRY=1\n\
-             export OTEL_LOGS_EXPORTER=otlp\n\
-             export OTEL_EXPORTER_OTLP_PROTOCOL=http/json\n\
-             export OTEL_EXPORTER_OTLP_ENDPOINT={otlp}\n\
-             export OTEL_EXPORTER_OTLP_LOGS_ENDPOINT={otlp}/v1/logs\n\
-             export OTEL_LOG_USER_PROMPTS=1\n\
-             export OTEL_LOG_TOOL_DETAILS=1\n"
-        )
+        let rollout = Rollout {
+            content: true,
+            ..Rollout::edge(&self.otlp)
+        };
+        rollout.render(Format::Shell)
     }
 }
 

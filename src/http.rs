@@ -8,7 +8,7 @@ pub mod tls;
 mod body;
 #[cfg(feature = "central")]
 mod admission;
-#[cfg(feature = "edge")]
+#[cfg(any(feature = "edge", feature = "central"))]
 pub mod client;
 pub mod otlp;
 #[cfg(feature = "central")]

@@ -20,8 +20,10 @@ pub mod reload;
 pub mod secret;
 pub mod rate;
 pub mod shutdown;
+pub mod supervisor;
 pub mod logging;
 pub mod metrics;
+pub mod rollout;
 #[cfg(feature = "edge")]
 pub mod edge;
 #[cfg(feature = "central")]

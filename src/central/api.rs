@@ -3,6 +3,7 @@
 mod caller;
 mod accounts;
 mod operator;
+mod stats;
 
 use std::sync::Arc;
 
@@ -45,6 +46,7 @@ pub(super) fn router() -> Router<Arc<Central>> {
         .route("/machines", get(machines))
         .merge(accounts::router())
         .merge(operator::router())
+        .merge(stats::router())
         .fallback(async || Problem::not_found("there is no such resource in /api/v1"))
 }
 

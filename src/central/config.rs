@@ -231,6 +231,7 @@ fn limits(reader: &mut Reader<'_>, defaults: Limits) -> Limits {
         connections: count(reader, "listen.max_connections", defaults.connections),
         header_bytes: size(reader, "listen.max_header", defaults.header_bytes),
         header_read: time(reader, "listen.header_timeout", defaults.header_read),
+        last_request: Limits::default().last_request,
         drain: time(reader, "listen.drain_timeout", defaults.drain),
         http2: Some(Http2 {
             streams: count(reader, "listen.max_streams", streams),

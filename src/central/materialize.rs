@@ -6,9 +6,11 @@
 //! and when.
 
 mod merge;
+mod metrics;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{AgentIdentity, Facts, Timestamp, ToolKind};
@@ -16,6 +18,7 @@ use crate::event::{AgentIdentity, Facts, Timestamp, ToolKind};
 use super::store::EntityKind;
 
 pub use merge::{Counts, Latest, Runs, Seen};
+pub use metrics::{MetricKey, MetricSum};
 
 /// One event, ready to be stored.
 #[derive(Clone, Debug)]
@@ -157,7 +160,7 @@ impl Span {
 
 /// What a roll-up is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(into = "&'static str", try_from = "String")]
 pub enum Subject {
     /// The whole environment.
     All,
@@ -187,6 +190,21 @@ impl Subject {
     }
 }
 
+impl From<Subject> for &'static str {
+    fn from(subject: Subject) -> &'static str {
+        subject.slug()
+    }
+}
+
+impl TryFrom<String> for Subject {
+    type Error = String;
+
+    fn try_from(slug: String) -> Result<Subject, String> {
+        Subject::from_slug(&slug)
+            .ok_or_else(|| format!("{slug:?} is no subject; there are all, agent, tool, mcp_tool, model and working_directory"))
+    }
+}
+
 /// Sums by name, of one subject in one span, which begins at so many seconds since the Unix epoch.
 pub type Rollups = BTreeMap<(Span, i64, Subject), BTreeMap<String, Counts>>;
 
@@ -203,7 +221,9 @@ pub struct Deltas {
     pub machines: BTreeMap<String, MachineDelta>,
     /// By hour and day.
     pub rollups: Rollups,
-    /// By token; the only ones that do not come from events.
+    /// Claude's metrics by hour.
+    pub metrics: BTreeMap<MetricKey, MetricSum>,
+    /// By token; the only ones that do not come from what is stored.
     pub tokens: BTreeMap<String, TokenUse>,
 }
 
@@ -220,6 +240,11 @@ impl Deltas {
             add_entity(&mut self.entities, *kind, name, delta);
         }
         self.add_rollups(event, &counts, &entities);
+    }
+
+    /// Adds a newly stored message of metrics.
+    pub fn add_metrics(&mut self, message: &ResourceMetrics) {
+        metrics::add(&mut self.metrics, message);
     }
 
     /// Adds an accepted request.
@@ -249,6 +274,7 @@ impl Deltas {
             let into = self.rollups.entry(key).or_default();
             merge_maps(into, counts, |sum, counts| sum.merge(&counts));
         }
+        merge_maps(&mut self.metrics, other.metrics, MetricSum::merge);
         merge_maps(&mut self.tokens, other.tokens, |token, other| {
             token.seen.merge(other.seen);
             token.requests += other.requests;

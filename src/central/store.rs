@@ -1,7 +1,7 @@
 //! The store: every record once, and the tables derived from the records.
 //!
 //! One store with two faces, SQLite and PostgreSQL. Accounts, inventory and sessions are read and written
-//! by statements that both take ([`query`]); what differs, such as the way in of events, has two
+//! by statements that both take (`query`); what differs, such as the way in of events, has two
 //! implementations with the same name in the same order, in `sqlite` and `postgres`.
 //!
 //! A call that writes returns after the commit is on disk; [`StoreError::Unavailable`] means that nothing
@@ -17,30 +17,45 @@ mod ingest;
 mod derived;
 mod sqlite;
 mod postgres;
+mod event_row;
 mod events;
+mod words;
+mod text;
+mod audit;
+mod retention;
+mod export;
+mod work;
 mod inventory;
 mod sessions;
 mod machines;
+mod stats;
 mod accounts;
 mod api_keys;
 mod tenants;
 mod token_use;
 
 use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
 
 pub use accounts::TokenState;
 pub use api_keys::{Access, ApiKey, Role};
+pub use audit::{Audit, Progress};
 pub use cursor::PageRequest;
 pub use dictionary::{Compressor, Dictionary};
 pub use encoding::{EncodingError, EventEncoder};
+pub use export::Exported;
 pub use ingest::{Ingest, NewSignal, Stored};
 pub use machines::MAX_GAPS;
-pub use postgres::Connection as PostgresConnection;
+pub use postgres::{Connection as PostgresConnection, UrlError as PostgresUrlError};
+pub use retention::{Expired, Retention};
 pub use rows::{
     Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
 };
 pub use sessions::MAX_SESSION_EVENTS;
+pub use stats::{MetricTotal, Stats, StatsFilter};
 pub use tenants::{Contents, Renamed, Tenant};
 pub use token_use::{Counted, TokenAddress, TokenRefusal, TokenUse};
 
@@ -48,6 +63,7 @@ use dictionary::Dictionaries;
 use postgres::Postgres;
 use query::{Dialect, Query, Row};
 use sqlite::Sqlite;
+use work::Work;
 
 use crate::event::Timestamp;
 
@@ -77,6 +93,7 @@ pub enum Location {
 pub struct Store {
     database: Database,
     dictionaries: Dictionaries,
+    work: Arc<Mutex<Option<Work>>>,
 }
 
 /// The two faces.
@@ -100,6 +117,7 @@ impl Store {
         let store = Store {
             database,
             dictionaries: Dictionaries::default(),
+            work: Arc::default(),
         };
         store.load_dictionaries().await?;
         Ok(store)
@@ -117,8 +135,26 @@ impl Store {
         }
     }
 
+    /// Copies the database into `folder`, as of one moment, while others read and write it.
+    ///
+    /// # Errors
+    /// When it cannot be read or `folder` not be written; and for PostgreSQL, which has tools of its own.
+    pub async fn backup(location: &Location, data: &Path, folder: &Path) -> anyhow::Result<()> {
+        match location {
+            Location::DataDirectory => sqlite::backup(data, folder),
+            Location::Postgres(_) => anyhow::bail!(
+                "the store is in PostgreSQL; use pg_dump, or pg_basebackup for a copy that can be \
+                 rolled forward"
+            ),
+        }
+    }
+
     /// Ends what is under way, and the store's own work.
     pub async fn close(&self) {
+        let work = self.work.lock().await.take();
+        if let Some(work) = work {
+            work.stop().await;
+        }
         match &self.database {
             Database::Sqlite(sqlite) => sqlite.close().await,
             Database::Postgres(postgres) => postgres.close().await,

@@ -1,5 +1,7 @@
 //! `fieldpost central`
 
+mod store;
+mod transfer;
 mod tenants;
 mod tokens;
 mod keys;
@@ -16,12 +18,28 @@ use fieldpost::config::{Mistakes, read_file};
 use fieldpost::secret::private_directory;
 use serde::Serialize;
 
+use store::{Backup, RetentionCommand};
+use transfer::{Export, Import};
+
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Run the service until it is told to stop.
     Run(ConfigFile),
     /// Bring the database to the form that this version needs; `run` does it, too.
     Migrate(List),
+    /// Recount everything from the events and compare it with the derived tables, as of one moment.
+    Verify(List),
+    /// Make the derived tables anew from the events.
+    Rebuild(List),
+    /// How long records are kept.
+    #[command(subcommand)]
+    Retention(RetentionCommand),
+    /// Copy the SQLite database and the keys into a folder, while the service runs.
+    Backup(Backup),
+    /// Write an environment's records, one OTLP/JSON request a line.
+    Export(Export),
+    /// Send exported records to an OTLP endpoint, such as that of another central service.
+    Import(Import),
     /// Tenants and their environments.
     #[command(subcommand)]
     Tenant(tenants::TenantCommand),
@@ -74,6 +92,12 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(file) => serve(&file),
         Command::Migrate(list) => super::block_on(migrate(list)),
+        Command::Verify(list) => super::block_on(store::verify(list)),
+        Command::Rebuild(list) => super::block_on(store::rebuild(list)),
+        Command::Retention(command) => super::block_on(store::retention(command)),
+        Command::Backup(backup) => super::block_on(store::backup(backup)),
+        Command::Export(export) => super::block_on(transfer::export(export)),
+        Command::Import(import) => super::block_on(transfer::import(import)),
         Command::Tenant(command) => super::block_on(tenants::run_tenant(command)),
         Command::Environment(command) => super::block_on(tenants::run_environment(command)),
         Command::Integration(command) => super::block_on(tokens::run_integration(command)),
@@ -88,6 +112,16 @@ impl ConfigFile {
         let path = self.config.clone().unwrap_or_else(default_file);
         let text = read_file(&path, self.config.is_some())?;
         Config::parse(&text, &super::variable)
+    }
+
+    /// The store alone, for what needs no keys.
+    async fn open_store(&self) -> anyhow::Result<Store> {
+        let config = self.load().context("the configuration cannot be used")?;
+        private_directory(&config.data)
+            .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
+        Store::open(&config.database, &config.data)
+            .await
+            .context("cannot open the store")
     }
 
     async fn open(&self) -> anyhow::Result<Central> {

@@ -35,7 +35,8 @@ pub enum AgentIdentity {
 }
 
 impl AgentIdentity {
-    fn read(attributes: &Attributes<'_>) -> Option<AgentIdentity> {
+    /// Who the attributes say that it is.
+    pub fn read(attributes: &Attributes<'_>) -> Option<AgentIdentity> {
         if let Some(email) = attributes.text("user.email") {
             return Some(AgentIdentity::Email(email.to_lowercase()));
         }

@@ -16,7 +16,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Extensions, Version};
+use axum::http::header::CONNECTION;
+use axum::http::{Extensions, HeaderValue, Version};
 use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -47,7 +48,10 @@ pub struct Limits {
     /// Time for a connection to be secured, for a request's head to arrive, and for an idle connection
     /// to stay open.
     pub header_read: Duration,
-    /// Time that requests under way get to finish once shutdown begins.
+    /// Time that open connections get for one more request once shutdown begins: its answer says that
+    /// the connection ends. One that is closed without a word may have a request on its way.
+    pub last_request: Duration,
+    /// Time that requests under way then get to finish.
     pub drain: Duration,
     /// HTTP/2 as well, by ALPN or by prior knowledge; `None` where only HTTP/1.1 is spoken.
     pub http2: Option<Http2>,
@@ -68,6 +72,7 @@ impl Default for Limits {
             connections: 1024,
             header_bytes: 64 << 10,
             header_read: Duration::from_secs(30),
+            last_request: Duration::from_millis(250),
             drain: Duration::from_secs(10),
             http2: None,
         }
@@ -239,9 +244,16 @@ pub async fn serve_connections(
         });
     }
     drop(listener);
-    let drain = limits.borrow().drain;
+    let Limits {
+        last_request,
+        drain,
+        ..
+    } = *limits.borrow();
     let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(drain, ended).await.is_err() {
+    if tokio::time::timeout(last_request + drain, ended)
+        .await
+        .is_err()
+    {
         tracing::warn!("requests were still under way when the time to drain was over");
     }
 }
@@ -283,23 +295,30 @@ impl Serving {
         let stream = tokio::time::timeout(limits.header_read, opening).await??;
         let requests = Requests::default();
         let service = {
-            let requests = requests.clone();
+            let (requests, shutdown) = (requests.clone(), shutdown.clone());
             hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
                 request.extensions_mut().extend(extensions.clone());
                 let (router, under_way) = (router.clone(), requests.begin());
+                let shutdown = shutdown.clone();
                 async move {
                     let version = request.version();
                     let answer = router.oneshot(request.map(Body::new)).await;
-                    answer
-                        .map(|answer| until_sent(answer, version, under_way))
-                        .map_err(|never: Infallible| match never {})
+                    let mut answer = answer.map_err(|never: Infallible| match never {})?;
+                    if version != Version::HTTP_2 && shutdown.is_requested() {
+                        let close = HeaderValue::from_static("close");
+                        answer.headers_mut().insert(CONNECTION, close);
+                    }
+                    Ok::<_, Infallible>(until_sent(answer, version, under_way))
                 }
             })
         };
         let io = TokioIo::new(stream);
         let end = async {
             tokio::select! {
-                () = shutdown.requested() => {}
+                () = async {
+                    shutdown.requested().await;
+                    tokio::time::sleep(limits.last_request).await;
+                } => {}
                 () = requests.idle(limits.header_read, crowded) => {}
             }
         };

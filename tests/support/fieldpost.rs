@@ -190,7 +190,9 @@ impl TestEdge {
     /// The same with a configuration file's text.
     pub(crate) async fn start_with(directory: &Path, config: &str) -> TestEdge {
         let config = edge::config::Config::parse(config, &|_| None).expect("a good configuration");
-        let mut listeners = edge::listen(&config).await.expect("a free port");
+        let mut listeners = edge::listen(&config, Vec::new())
+            .await
+            .expect("a free port");
         let address = listeners[0].local_addr().expect("a bound address");
         let (trigger, shutdown) = shutdown::channel();
         let listeners = std::mem::take(&mut listeners);

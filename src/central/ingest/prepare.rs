@@ -130,10 +130,8 @@ impl Preparing {
         prepared: &mut Prepared,
     ) {
         let uids = self.identifier.identify_messages(messages).into_iter();
-        let signals = uids.zip(messages).map(|(uid, message)| NewSignal {
-            signal,
-            uid,
-            message: compressor.compress(&message.encode_to_vec()),
+        let signals = uids.zip(messages).map(|(uid, message)| {
+            NewSignal::new(signal, uid, &message.encode_to_vec(), compressor)
         });
         prepared.signals.extend(signals);
     }

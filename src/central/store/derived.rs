@@ -215,6 +215,21 @@ const ROLLUPS: Table = Table {
     ],
 };
 
+const METRIC_HOURS: Table = Table {
+    name: "metric_hours",
+    columns: &[
+        text("metric", Key),
+        text("owner", Key),
+        text("kind", Key),
+        text("model", Key),
+        int("hour", Key),
+        int("series", Key),
+        int("started", Key),
+        int("added_micros", Sum),
+        int("reached_micros", Greatest),
+    ],
+};
+
 /// How tokens are used: merged like the others, but counted from requests, not from events.
 pub(super) static TOKEN_USE: Table = Table {
     name: "token_use",
@@ -227,8 +242,8 @@ pub(super) static TOKEN_USE: Table = Table {
     ],
 };
 
-/// The tables that can be made anew from the events, but for those of runs.
-pub(super) static TABLES: [Table; 11] = [
+/// The tables that can be made anew from what is stored, but for those of runs.
+pub(super) static TABLES: [Table; 12] = [
     AGENTS,
     IDENTITIES,
     ENTITIES,
@@ -240,6 +255,7 @@ pub(super) static TABLES: [Table; 11] = [
     MACHINES,
     MACHINE_LOSS_COUNTS,
     ROLLUPS,
+    METRIC_HOURS,
 ];
 
 /// A derived table with contiguous runs of numbers, `first` to `last`, which unite where they touch.
@@ -265,12 +281,17 @@ pub(super) static MACHINE_LOSSES: RunTable = RunTable {
 impl Table {
     /// `INSERT INTO … (…)`, up to the rows.
     pub(super) fn insert(&self) -> String {
-        let names: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
         format!(
             "INSERT INTO {} (tenant, environment, {})",
             self.name,
-            names.join(", ")
+            self.names()
         )
+    }
+
+    /// The names of its columns, with commas between.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
+        names.join(", ")
     }
 
     /// What follows the rows: how those merge that are there already.
@@ -333,7 +354,7 @@ pub(super) fn rows(deltas: &Deltas) -> Vec<(&'static Table, Vec<Vec<Value>>)> {
         let with_agent = |row: Vec<Value>| [vec![id.as_str().into()], row].concat();
         entity_rows(&agent.entities).map(with_agent)
     });
-    let rows: [Vec<Vec<Value>>; 11] = [
+    let rows: [Vec<Vec<Value>>; 12] = [
         agents.iter().map(agent_row).collect(),
         agents.iter().flat_map(identity_rows).collect(),
         entity_rows(&deltas.entities).collect(),
@@ -345,6 +366,7 @@ pub(super) fn rows(deltas: &Deltas) -> Vec<(&'static Table, Vec<Vec<Value>>)> {
         machines.iter().map(machine_row).collect(),
         machines.iter().flat_map(loss_count_rows).collect(),
         rollup_rows(deltas),
+        metric_rows(deltas),
     ];
     TABLES.iter().zip(rows).collect()
 }
@@ -511,6 +533,23 @@ fn rollup_rows(deltas: &Deltas) -> Vec<Vec<Value>> {
                 [&key[..], &counts(sums)].concat()
             })
         });
+    rows.collect()
+}
+
+fn metric_rows(deltas: &Deltas) -> Vec<Vec<Value>> {
+    let rows = deltas.metrics.iter().map(|(key, sum)| {
+        vec![
+            key.metric.as_str().into(),
+            key.owner.as_str().into(),
+            key.kind.as_str().into(),
+            key.model.as_str().into(),
+            key.hour.into(),
+            key.series.into(),
+            key.started.into(),
+            sum.added.into(),
+            sum.reached.into(),
+        ]
+    });
     rows.collect()
 }
 

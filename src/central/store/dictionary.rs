@@ -10,6 +10,9 @@ use super::encoding::EncodingError;
 
 const ZSTD_LEVEL: i32 = 3;
 
+/// Longest dictionary.
+const DICTIONARY_BYTES: usize = 64 << 10;
+
 /// What one record may inflate to at most, in bytes: more than any request may have.
 const MAX_INFLATED: usize = 1 << 30;
 
@@ -30,6 +33,12 @@ impl Dictionaries {
         known.newest = Some(Arc::new(EncoderDictionary::copy(dictionary, ZSTD_LEVEL)));
         let decoder = Arc::new(DecoderDictionary::copy(dictionary));
         known.by_id.insert(id, decoder);
+    }
+
+    /// Whether there is none yet.
+    pub(super) fn is_empty(&self) -> bool {
+        let known = self.0.read().expect("no holder of this lock panics");
+        known.by_id.is_empty()
     }
 
     /// Whether what this frame was made with is at hand.
@@ -90,6 +99,15 @@ impl Compressor<'_> {
     pub fn compress(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.0.compress(bytes).expect("zstd compresses into memory")
     }
+}
+
+/// Makes a dictionary of sample records, as they are before they are compressed; gives its id, too.
+pub(super) fn train(samples: &[Vec<u8>]) -> Result<(u32, Vec<u8>), EncodingError> {
+    let unreadable = |error: std::io::Error| EncodingError(error.to_string());
+    let dictionary = zstd::dict::from_samples(samples, DICTIONARY_BYTES).map_err(unreadable)?;
+    let id = zstd::zstd_safe::get_dict_id(&dictionary)
+        .ok_or_else(|| EncodingError("the dictionary has no id".to_owned()))?;
+    Ok((id.get(), dictionary))
 }
 
 fn frame_dictionary(frame: &[u8]) -> Option<u32> {

@@ -1,17 +1,16 @@
-//! Events: what their rows hold, and how they are read: lists with filters, one session's, one.
+//! Reads events: lists with filters, one session's, one.
 
-use crate::central::materialize::NewEvent;
-use crate::event::{Activity, Facts, Timestamp, ToolKind, ToolName};
-use crate::otlp::json::{plain, plain_attributes};
+use std::collections::BTreeMap;
+
+use crate::event::{Activity, Timestamp};
 
 use super::cursor::encode_cursor;
-use super::encoding::{WholeRecord, decode_event};
-use super::keys::{agent_id, agent_key, text_key, uid_key, word_key};
+use super::event_row::{COLUMNS, Key, StoredEvent, activity_key};
+use super::keys::{agent_key, text_key, uid_key, word_key};
 use super::query::{Query, Row, Value};
 use super::sessions::MAX_SESSION_EVENTS;
-use super::{
-    Database, EntityKind, Event, EventFilter, Page, PageRequest, Scope, Store, StoreError,
-};
+use super::text::Sought;
+use super::{Database, Event, EventFilter, Page, PageRequest, Scope, Store, StoreError};
 
 /// Events that one page of a text search reads at most; the page then says where to go on.
 const SCAN_BUDGET: usize = 20_000;
@@ -19,59 +18,8 @@ const SCAN_BUDGET: usize = 20_000;
 /// Events that are read at once while a page is looked for.
 const CHUNK: usize = 1_000;
 
-/// Columns that [`StoredEvent::read`] takes.
-const COLUMNS: &str = "e.time, e.uid, e.received, e.agent, e.tool, e.is_mcp, e.record, c.content";
-
-/// Where a page of events ended: event time, then identity.
-type Key = (i64, String);
-
-/// The narrow columns of an event's row.
-pub(super) struct EventKeys<'a> {
-    pub(super) uid: Vec<u8>,
-    pub(super) activity: i64,
-    pub(super) name: i64,
-    pub(super) agent: Option<i64>,
-    pub(super) session: Option<i64>,
-    pub(super) model: Option<i64>,
-    pub(super) tool: Option<&'a str>,
-    pub(super) is_mcp: Option<i64>,
-}
-
-impl EventKeys<'_> {
-    /// The keys of an event.
-    pub(super) fn of(event: &NewEvent) -> EventKeys<'_> {
-        let facts = &event.facts;
-        EventKeys {
-            uid: uid_key(&facts.uid),
-            activity: activity_key(Some(facts.activity)),
-            name: word_key(&facts.name),
-            agent: event.agent.as_deref().map(agent_key),
-            session: facts.session.as_deref().map(text_key),
-            model: facts.model.as_deref().map(word_key),
-            tool: facts.tool.as_ref().map(|tool| tool.name.as_str()),
-            is_mcp: facts
-                .tool
-                .as_ref()
-                .map(|tool| i64::from(tool.kind == ToolKind::Mcp)),
-        }
-    }
-}
-
-/// The number of an activity in the store. Numbers are never given anew.
-pub(super) fn activity_key(activity: Option<Activity>) -> i64 {
-    match activity.unwrap_or(Activity::Other) {
-        Activity::Session => 1,
-        Activity::UserMessage => 2,
-        Activity::AgentMessage => 3,
-        Activity::ToolInvocation => 4,
-        Activity::PermissionDecision => 5,
-        Activity::ApiRequest => 6,
-        Activity::Error => 7,
-        Activity::Configuration => 8,
-        Activity::Machine => 9,
-        Activity::Other => 10,
-    }
-}
+/// The same of events that the text index found: most of them match.
+const INDEX_CHUNK: usize = 128;
 
 impl Store {
     /// Events, latest first. Heartbeats are left out unless the filter's type asks for them.
@@ -90,38 +38,94 @@ impl Store {
                 next_cursor: None,
             });
         };
-        let mut after = page.after::<Key>()?;
-        let mut items = Vec::new();
-        let mut scanned = 0;
-        loop {
-            let chunk = match search.needle {
-                None => page.limit() + 1 - items.len(),
-                Some(_) => CHUNK.min(SCAN_BUDGET - scanned),
-            };
-            let rows = self
-                .rows(self.list_query(&search, after.as_ref(), chunk))
+        let after = page.after::<Key>()?;
+        let sources = match search.sought() {
+            None => vec![Source::List],
+            // First how far the index is: what is added to it from here on is found twice, not never.
+            Some(sought) => vec![
+                Source::Tail(self.indexed_to().await?),
+                Source::Index(sought),
+            ],
+        };
+        let mut found: BTreeMap<Key, StoredEvent> = BTreeMap::new();
+        let mut stopped: Option<Key> = None;
+        for source in &sources {
+            let (events, stopped_at) = self
+                .collect(source, &search, after.clone(), page.limit())
                 .await?;
+            found.extend(events.into_iter().map(|event| (event.key.clone(), event)));
+            stopped = stopped.max(stopped_at);
+        }
+        // Below where one source stopped, it may have more: that is for the next page.
+        let mut latest = found
+            .into_iter()
+            .rev()
+            .filter(|(key, _)| stopped.as_ref().is_none_or(|at| key >= at));
+        let page_of: Vec<(Key, StoredEvent)> = latest.by_ref().take(page.limit()).collect();
+        let next = match latest.next() {
+            Some(_) => page_of.last().map(|(key, _)| key.clone()),
+            None => stopped,
+        };
+        Ok(Page {
+            items: page_of.iter().map(|(_, event)| event.event()).collect(),
+            next_cursor: next.map(|key| encode_cursor(&key)),
+        })
+    }
+
+    /// The latest events of one source that match, one more than `limit` at most; and the event at which
+    /// the looking stopped, when it did before the end.
+    async fn collect(
+        &self,
+        source: &Source,
+        search: &Search,
+        mut after: Option<Key>,
+        limit: usize,
+    ) -> Result<(Vec<StoredEvent>, Option<Key>), StoreError> {
+        let mut events = Vec::new();
+        let mut scanned = 0;
+        let mut chunk = match source {
+            Source::List if search.needle.is_none() => limit + 1,
+            Source::Index(_) => INDEX_CHUNK.max(limit + 1),
+            _ => CHUNK,
+        };
+        loop {
+            let rows = match source {
+                Source::List => {
+                    self.rows(self.list_query(search, None, after.as_ref(), chunk))
+                        .await?
+                }
+                Source::Tail(seq) => {
+                    self.rows(self.list_query(search, Some(*seq), after.as_ref(), chunk))
+                        .await?
+                }
+                Source::Index(sought) => {
+                    self.find(search.scope, sought, search.times(), after.as_ref(), chunk)
+                        .await?
+                }
+            };
             let is_last = rows.len() < chunk;
             scanned += rows.len();
+            let before = after.clone();
             for event in self.stored_events(rows).await? {
-                if search.matches(&event) {
-                    if items.len() == page.limit() {
-                        let next_cursor = after.map(|key| encode_cursor(&key));
-                        return Ok(Page { items, next_cursor });
-                    }
-                    items.push(event.event());
+                if before.as_ref().is_some_and(|before| event.key >= *before) {
+                    continue;
                 }
-                after = Some(event.key);
+                after = Some(event.key.clone());
+                if search.matches(&event) {
+                    events.push(event);
+                    if events.len() > limit {
+                        return Ok((events, after));
+                    }
+                }
             }
             if is_last {
-                return Ok(Page {
-                    items,
-                    next_cursor: None,
-                });
+                return Ok((events, None));
             }
-            if scanned >= SCAN_BUDGET {
-                let next_cursor = after.map(|key| encode_cursor(&key));
-                return Ok(Page { items, next_cursor });
+            if after == before {
+                // The index tells times to the millisecond: there is one with more events than this.
+                chunk *= 4;
+            } else if scanned >= SCAN_BUDGET {
+                return Ok((events, after));
             }
         }
     }
@@ -150,11 +154,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn event(&self, scope: Scope, id: &str) -> Result<Option<Event>, StoreError> {
-        let mut query = self.event_query(scope);
-        query.push(" AND e.uid = ").bind(uid_key(id));
-        query.push(" ORDER BY e.time LIMIT 1");
-        let found = self.stored_events(self.rows(query).await?).await?;
-        Ok(found.into_iter().next().map(|event| event.event()))
+        let indexed_to = self.indexed_to().await?;
+        let mut rows = self.find_uid(scope, id).await?;
+        let mut tail = self.event_query(scope);
+        tail.push(" AND e.seq > ").bind(indexed_to);
+        tail.push(" AND e.uid = ").bind(uid_key(id));
+        rows.extend(self.rows(tail).await?);
+        let found = self.stored_events(rows).await?.into_iter();
+        let earliest = found
+            .filter(|event| event.facts.uid == id)
+            .min_by(|a, b| a.key.cmp(&b.key));
+        Ok(earliest.map(|event| event.event()))
     }
 
     /// What a filter looks for; `None` when nothing can match.
@@ -184,7 +194,7 @@ impl Store {
     }
 
     /// The events of a scope, with their content.
-    fn event_query(&self, scope: Scope) -> Query {
+    pub(super) fn event_query(&self, scope: Scope) -> Query {
         let content = match self.database {
             Database::Sqlite(_) => "c.seq = e.seq",
             Database::Postgres(_) => {
@@ -198,8 +208,17 @@ impl Store {
         Query::scoped(sql, scope)
     }
 
-    fn list_query(&self, search: &Search, after: Option<&Key>, limit: usize) -> Query {
+    fn list_query(
+        &self,
+        search: &Search,
+        after_seq: Option<i64>,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Query {
         let mut query = self.event_query(search.scope);
+        if let Some(seq) = after_seq {
+            query.push(" AND e.seq > ").bind(seq);
+        }
         if let Some(session) = &search.session {
             query.push(" AND e.session = ").bind(text_key(session));
         }
@@ -272,7 +291,7 @@ impl Store {
 
     /// Fetches the dictionaries that rows of [`COLUMNS`] need and that are not at hand: another replica
     /// made them.
-    async fn know_dictionaries(&self, rows: &[Row]) -> Result<(), StoreError> {
+    pub(super) async fn know_dictionaries(&self, rows: &[Row]) -> Result<(), StoreError> {
         let is_known = rows.iter().flat_map(|row| &row.0).all(|value| match value {
             Value::Bytes(frame) => self.dictionaries.knows(frame),
             _ => true,
@@ -284,30 +303,56 @@ impl Store {
     }
 }
 
+/// Where a list takes its events from.
+enum Source {
+    /// All events, by their keys.
+    List,
+    /// The events after this `seq`, which the text index does not have yet.
+    Tail(i64),
+    /// The text index.
+    Index(Sought),
+}
+
 /// What a list of events looks for.
-struct Search {
-    scope: Scope,
-    agents: Option<Vec<String>>,
-    session: Option<String>,
-    kind: Option<String>,
-    tool: Option<String>,
+pub(super) struct Search {
+    pub(super) scope: Scope,
+    pub(super) agents: Option<Vec<String>>,
+    pub(super) session: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) tool: Option<String>,
     model: Option<String>,
-    needle: Option<String>,
+    pub(super) needle: Option<String>,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
 }
 
 impl Search {
+    /// The first and the last time that is looked for.
+    fn times(&self) -> (i64, i64) {
+        let from = self.from.map_or(i64::MIN, |from| from.0);
+        (from, self.to.map_or(i64::MAX, |to| to.0.saturating_sub(1)))
+    }
+
     /// Whether an event that the database found by its keys is one that is looked for.
     fn matches(&self, event: &StoredEvent) -> bool {
         fn is(wanted: &Option<String>, found: Option<&str>) -> bool {
             wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         }
         let facts = &event.facts;
-        let is_kind = self.kind.as_deref().is_none_or(|kind| {
-            Activity::from_slug(kind) == Some(facts.activity) || facts.name == kind
-        });
+        let is_kind = match self.kind.as_deref() {
+            None => facts.activity != Activity::Machine,
+            Some(kind) => Activity::from_slug(kind) == Some(facts.activity) || facts.name == kind,
+        };
+        let (from, to) = self.times();
+        let agents = self.agents.as_deref();
         is_kind
+            && (from..=to).contains(&event.time.0)
+            && agents
+                .is_none_or(|agents| event.agent.as_ref().is_some_and(|it| agents.contains(it)))
+            && is(
+                &self.tool,
+                facts.tool.as_ref().map(|tool| tool.name.as_str()),
+            )
             && is(&self.session, facts.session.as_deref())
             && is(&self.model, facts.model.as_deref())
             && self
@@ -323,127 +368,4 @@ pub(super) fn given(text: &Option<String>) -> Option<String> {
         .map(str::trim)
         .filter(|text| !text.is_empty())
         .map(str::to_owned)
-}
-
-/// An event as it is stored, read.
-pub(super) struct StoredEvent {
-    key: Key,
-    time: Timestamp,
-    received: Timestamp,
-    agent: Option<String>,
-    pub(super) facts: Facts,
-    whole: WholeRecord,
-}
-
-impl StoredEvent {
-    fn read(
-        dictionaries: &super::dictionary::Dictionaries,
-        mut row: Row,
-    ) -> Result<StoredEvent, StoreError> {
-        let time: Timestamp = row.take(0)?;
-        let uid: Vec<u8> = row.take(1)?;
-        let received = row.take(2)?;
-        let agent: Option<i64> = row.take(3)?;
-        let tool: Option<String> = row.take(4)?;
-        let is_mcp: Option<i64> = row.take(5)?;
-        let record: Vec<u8> = row.take(6)?;
-        let content: Option<Vec<u8>> = row.take(7)?;
-        let whole = decode_event(dictionaries, &record, content.as_deref())
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let resource = &whole.resource.attributes;
-        let mut facts = Facts::read(&whole.record, resource, whole.scope.as_ref());
-        facts.tool = tool.map(|name| ToolName {
-            kind: match is_mcp {
-                Some(1) => ToolKind::Mcp,
-                _ => ToolKind::BuiltIn,
-            },
-            name,
-        });
-        Ok(StoredEvent {
-            key: (time.0, hex(&uid)),
-            time,
-            received,
-            agent: agent.map(agent_id),
-            facts,
-            whole,
-        })
-    }
-
-    /// Whether a lower-case text occurs in the event's name, body or attributes.
-    fn mentions(&self, needle: &str) -> bool {
-        fn within(value: &serde_json::Value, needle: &str) -> bool {
-            match value {
-                serde_json::Value::String(text) => text.to_lowercase().contains(needle),
-                serde_json::Value::Array(items) => items.iter().any(|item| within(item, needle)),
-                serde_json::Value::Object(fields) => {
-                    fields.values().any(|field| within(field, needle))
-                }
-                other => other.to_string().contains(needle),
-            }
-        }
-        let record = &self.whole.record;
-        let body = record.body.as_ref().map(plain);
-        let attributes = plain_attributes(&record.attributes);
-        let mut values = body.iter().chain(attributes.values());
-        self.facts.name.to_lowercase().contains(needle) || values.any(|value| within(value, needle))
-    }
-
-    /// The event with everything that was in its record.
-    fn event(&self) -> Event {
-        let facts = &self.facts;
-        let scope = self.whole.scope.clone().unwrap_or_default();
-        Event {
-            id: facts.uid.clone(),
-            time: self.time,
-            received_at: self.received,
-            activity: facts.activity,
-            name: facts.name.clone(),
-            agent_id: self.agent.clone(),
-            agent_name: facts.agent.as_ref().map(|agent| agent.name()),
-            session_id: facts.session.clone(),
-            prompt_id: facts.prompt.clone(),
-            sequence: facts.sequence,
-            tool: facts.tool.as_ref().map(|tool| tool.name.clone()),
-            tool_kind: facts.tool.as_ref().map(|tool| match tool.kind {
-                ToolKind::BuiltIn => EntityKind::Tool,
-                ToolKind::Mcp => EntityKind::McpTool,
-            }),
-            tool_use_id: facts.tool_use_id.clone(),
-            model: facts.model.clone(),
-            decision: facts.decision.clone(),
-            decision_source: facts.decision_source.clone(),
-            success: facts.success,
-            duration_ms: facts.duration_ms,
-            cost_usd: facts.cost_micros.map(dollars),
-            input_tokens: facts.input_tokens,
-            output_tokens: facts.output_tokens,
-            redaction_count: facts.redactions,
-            machine_id: facts.machine.as_ref().map(|machine| machine.id.clone()),
-            machine_seq: facts.machine.as_ref().and_then(|machine| machine.seq),
-            body: self
-                .whole
-                .record
-                .body
-                .as_ref()
-                .map_or(serde_json::Value::Null, plain),
-            attributes: plain_attributes(&self.whole.record.attributes),
-            resource: plain_attributes(&self.whole.resource.attributes),
-            scope_name: scope.name,
-            scope_version: scope.version,
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut hex = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        write!(hex, "{byte:02x}").expect("a string grows as needed");
-    }
-    hex
-}
-
-/// Millionths of a dollar as dollars.
-pub(super) fn dollars(micros: i64) -> f64 {
-    micros as f64 / 1e6
 }

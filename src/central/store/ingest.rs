@@ -1,10 +1,13 @@
 //! What is to be stored, and what became of it.
 
-use crate::central::materialize::NewEvent;
+use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
+use prost::Message;
+
+use crate::central::materialize::{Deltas, NewEvent};
 use crate::event::Timestamp;
 use crate::otlp::Signal;
 
-use super::Scope;
+use super::{Compressor, Scope};
 
 /// One request's records, ready to be stored.
 #[derive(Clone, Debug)]
@@ -26,12 +29,40 @@ pub struct Ingest {
 /// One `ResourceMetrics` or `ResourceSpans`, kept whole.
 #[derive(Clone, Debug)]
 pub struct NewSignal {
-    /// Metrics or traces.
-    pub signal: Signal,
-    /// Its identity.
-    pub uid: String,
+    pub(super) signal: Signal,
+    pub(super) uid: String,
     /// The message, compressed.
-    pub message: Vec<u8>,
+    pub(super) message: Vec<u8>,
+    /// What it adds to the derived tables.
+    pub(super) adds: Deltas,
+}
+
+impl NewSignal {
+    /// A message of metrics or traces with this identity, as it is encoded.
+    pub fn new(
+        signal: Signal,
+        uid: String,
+        message: &[u8],
+        compressor: &mut Compressor<'_>,
+    ) -> NewSignal {
+        NewSignal {
+            signal,
+            uid,
+            message: compressor.compress(message),
+            adds: signal_deltas(signal, message),
+        }
+    }
+}
+
+/// What a message of metrics or traces adds to the derived tables.
+pub(super) fn signal_deltas(signal: Signal, message: &[u8]) -> Deltas {
+    let mut deltas = Deltas::default();
+    if signal == Signal::Metrics
+        && let Ok(metrics) = ResourceMetrics::decode(message)
+    {
+        deltas.add_metrics(&metrics);
+    }
+    deltas
 }
 
 /// What became of a request's records.

@@ -2,7 +2,7 @@
 
 use crate::event::Timestamp;
 
-use super::events::dollars;
+use super::event_row::dollars;
 use super::query::{Query, Row};
 use super::{
     Agent, Entity, EntityKind, Identity, Owner, Page, PageRequest, Scope, Store, StoreError,

@@ -8,29 +8,35 @@
 mod connection;
 mod values;
 mod ingest;
+mod text;
+mod audit;
+mod retention;
 mod fold;
 mod partitions;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::query::{Query, Row};
 use super::{Ingest, StoreError, Stored};
 
-pub use connection::Connection;
 pub(super) use connection::migrate;
+pub use connection::{Connection, UrlError};
 use ingest::Collector;
 use values::{parameters, row};
 
-/// How often deltas are folded when nobody asks.
-const FOLD_INTERVAL: Duration = Duration::from_millis(500);
+/// What is added to the numbers of transactions in an event's `seq`: 0, but for a database that was
+/// restored into a server with fewer transactions behind it. A multiple of what a transaction numbers.
+const SEQ_BASE: &str =
+    "coalesce((SELECT value::bigint FROM store_state WHERE key = 'seq_base'), 0)";
 
-/// How often it is looked whether a month's part must be made.
-const PARTITION_INTERVAL: Duration = Duration::from_secs(3600);
+/// The `seq` from which on a transaction that is open may still add events, as SQL.
+pub(super) fn open_seq() -> String {
+    format!("{SEQ_BASE} + (pg_snapshot_xmin(pg_current_snapshot())::text::bigint << 24)")
+}
 
 /// A store in a database. Clones share it.
 #[derive(Clone)]
@@ -39,8 +45,7 @@ pub(super) struct Postgres {
     collector: Collector,
     /// Held while this replica folds, so that its readers share one fold.
     folding: Arc<Mutex<()>>,
-    stop: Arc<watch::Sender<bool>>,
-    tasks: Arc<Mutex<JoinSet<()>>>,
+    writers: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Postgres {
@@ -48,28 +53,23 @@ impl Postgres {
     pub(super) async fn open(connection: &Connection) -> anyhow::Result<Postgres> {
         migrate(connection).await?;
         let pool = connection.pool()?;
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        let collector = Collector::start(&pool, &mut tasks);
+        let mut writers = JoinSet::new();
         let postgres = Postgres {
+            collector: Collector::start(&pool, &mut writers),
             pool,
-            collector,
             folding: Arc::default(),
-            stop: Arc::new(stop),
-            tasks: Arc::default(),
+            writers: Arc::new(Mutex::new(writers)),
         };
         postgres.make_partitions().await?;
-        tasks.spawn(postgres.clone().work(stopped));
-        *postgres.tasks.lock().await = tasks;
+        postgres.keep_order().await?;
         Ok(postgres)
     }
 
-    /// Stores what was taken on, and ends the store's own work.
+    /// Stores what was taken on, and ends the writers.
     pub(super) async fn close(&self) {
         self.collector.close();
-        self.stop.send_replace(true);
-        let mut tasks = self.tasks.lock().await;
-        while tasks.join_next().await.is_some() {}
+        let mut writers = self.writers.lock().await;
+        while writers.join_next().await.is_some() {}
         self.pool.close();
     }
 
@@ -100,24 +100,24 @@ impl Postgres {
         self.collector.ingest(ingest).await
     }
 
-    async fn client(&self) -> Result<Object, StoreError> {
-        Ok(self.pool.get().await?)
+    /// Sees to it that new events come after those that are there, also when the database was restored
+    /// into another server.
+    async fn keep_order(&self) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let sql = format!(
+            "INSERT INTO store_state (key, value)
+             SELECT 'seq_base', (((latest >> 24) + 1 - now) << 24)::text
+             FROM (SELECT max(seq) AS latest FROM events) e,
+                 (SELECT pg_current_xact_id()::text::bigint AS now) t
+             WHERE latest >= {SEQ_BASE} + (now << 24)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        );
+        client.execute(&sql, &[]).await?;
+        Ok(())
     }
 
-    /// The store's own work, until it is told to stop.
-    async fn work(self, mut stopped: watch::Receiver<bool>) {
-        let mut fold = tokio::time::interval(FOLD_INTERVAL);
-        let mut partitions = tokio::time::interval(PARTITION_INTERVAL);
-        loop {
-            let done = tokio::select! {
-                _ = fold.tick() => self.fold().await,
-                _ = partitions.tick() => self.make_partitions().await,
-                _ = stopped.changed() => return,
-            };
-            if let Err(error) = done {
-                tracing::warn!(%error, "the store's own work is put off");
-            }
-        }
+    async fn client(&self) -> Result<Object, StoreError> {
+        Ok(self.pool.get().await?)
     }
 }
 

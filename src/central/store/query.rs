@@ -1,8 +1,7 @@
 //! Statements that both databases take, and the rows they give.
 //!
-//! Parameters are numbered, `$1`, `$2`, …, in the order in which they first stand in a statement: SQLite
-//! binds them by that order, PostgreSQL by number. What differs between the databases is named where it
-//! is used, through [`Dialect`].
+//! Parameters are numbered, `$1`, `$2`, …, in any order; no text in a statement has a `$` of its own. What
+//! differs between the databases is named where it is used, through [`Dialect`].
 
 use crate::event::Timestamp;
 
@@ -98,7 +97,7 @@ impl Query {
     }
 
     /// The same, with the tenant as `$1` and the environment as `$2`.
-    pub(super) fn scoped(sql: impl Into<String>, scope: Scope) -> Query {
+    pub(super) fn scoped<S: Into<String>>(sql: S, scope: Scope) -> Query {
         Query::new(sql, [scope.tenant.into(), scope.environment.into()])
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::events::{dollars, given};
+use super::event_row::dollars;
+use super::events::given;
 use super::query::{Query, Row};
 use super::{EntityKind, Page, PageRequest, Scope, Session, SessionFilter, Store, StoreError};
 

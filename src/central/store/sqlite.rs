@@ -5,18 +5,24 @@ mod values;
 mod writer;
 mod readers;
 mod ingest;
+mod text;
+mod audit;
+mod retention;
 mod derived;
 
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 
 use super::query::{Query, Row};
+use super::text::{Document, Sought};
 use super::{Ingest, StoreError, Stored, keys};
 
 use readers::Readers;
+use text::TextIndex;
 use values::{parameters, row};
 use writer::Writer;
 
@@ -27,11 +33,15 @@ mod migrations {
 /// The file in the data directory.
 const FILE: &str = "fieldpost.db";
 
+/// Held by the process that migrates.
+const LOCK_FILE: &str = "fieldpost.lock";
+
 /// A store in a directory. Clones share it.
 #[derive(Clone)]
 pub(super) struct Sqlite {
     writer: Writer,
     readers: Readers,
+    text: TextIndex,
 }
 
 impl Sqlite {
@@ -42,6 +52,7 @@ impl Sqlite {
         Ok(Sqlite {
             writer: Writer::start(connect(&file)?)?,
             readers: Readers::new(file),
+            text: TextIndex::open(directory)?,
         })
     }
 
@@ -63,7 +74,7 @@ impl Sqlite {
             .write(move |transaction| {
                 let done = statements.iter().map(|statement| {
                     let changed = transaction
-                        .prepare_cached(&statement.sql)?
+                        .prepare_cached(&numbered(&statement.sql))?
                         .execute(parameters(&statement.values))?;
                     Ok(changed as u64)
                 });
@@ -78,38 +89,94 @@ impl Sqlite {
             .write(move |transaction| ingest::store(transaction, &ingest))
             .await
     }
+
+    /// The `seq` up to which every event is indexed.
+    pub(super) async fn indexed_to(&self) -> Result<i64, StoreError> {
+        self.text.indexed_to().await
+    }
+
+    /// Adds documents that follow `position`, unless somebody else has done so.
+    pub(super) async fn add_documents(
+        &self,
+        documents: Vec<Document>,
+        position: i64,
+    ) -> Result<(), StoreError> {
+        self.text.add(documents, position).await
+    }
+
+    /// The `seq`s of the latest events that are what is sought.
+    pub(super) async fn find_documents(
+        &self,
+        sought: &Sought,
+        times: (i64, i64),
+        limit: usize,
+    ) -> Result<Vec<i64>, StoreError> {
+        self.text.find(sought, times, limit).await
+    }
 }
 
 /// Brings the database in `directory` to the newest form; gives the migrations that were missing.
+/// Processes that start at once wait for each other here.
 pub(super) fn migrate(directory: &Path) -> anyhow::Result<Vec<String>> {
+    let lock = directory.join(LOCK_FILE);
+    make_private(&lock)?;
+    let lock = std::fs::File::open(&lock)?;
+    lock.lock().context("cannot lock the data folder")?;
     let file = directory.join(FILE);
     make_private(&file)?;
     let mut connection = connect(&file)?;
     // A table that is made anew takes the place of the one that others refer to.
     connection.pragma_update(None, "foreign_keys", false)?;
     let report = migrations::migrations::runner().run(&mut connection)?;
+    TextIndex::open(directory)?;
     let applied = report.applied_migrations().iter();
     Ok(applied.map(ToString::to_string).collect())
 }
 
+/// Copies the database in `directory` into `folder`, as of one moment. The text index is not copied: the
+/// copy makes its own.
+pub(super) fn backup(directory: &Path, folder: &Path) -> anyhow::Result<()> {
+    let file = directory.join(FILE);
+    anyhow::ensure!(
+        file.exists(),
+        "there is no database in {}",
+        directory.display()
+    );
+    let copy = folder.join(FILE);
+    make_private(&copy)?;
+    let copy = copy.to_str().context("the folder's name is not UTF-8")?;
+    connect(&file)?.execute("VACUUM INTO ?", [copy])?;
+    let connection = connect(Path::new(copy))?;
+    let verdict: String = connection.query_row("PRAGMA quick_check", [], |row| row.get(0))?;
+    anyhow::ensure!(verdict == "ok", "the copy is damaged: {verdict}");
+    Ok(())
+}
+
 /// Makes a file that only its owner can read, or makes it so; SQLite gives the files beside it the same
-/// mode.
+/// mode. One that is there is not opened: closing it would take SQLite's locks on it.
 fn make_private(file: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(file)?;
+    if !file.exists() {
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(file)?;
+    }
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))?;
     }
     Ok(())
 }
 
+/// A statement as SQLite numbers parameters: `?1`, where PostgreSQL has `$1`.
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
 fn rows(connection: &Connection, query: &Query) -> Result<Vec<Row>, StoreError> {
-    let mut statement = connection.prepare_cached(&query.sql)?;
+    let mut statement = connection.prepare_cached(&numbered(&query.sql))?;
     let columns = statement.column_count();
     let rows = statement
         .query_map(parameters(&query.values), |found| row(found, columns))?
@@ -144,7 +211,7 @@ fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
         ("text_key", keys::text_key),
         ("word_key", keys::word_key),
         ("activity_key", |slug| {
-            super::events::activity_key(crate::event::Activity::from_slug(slug))
+            super::event_row::activity_key(crate::event::Activity::from_slug(slug))
         }),
     ];
     for (name, function) in functions {

@@ -6,6 +6,7 @@ use deadpool_postgres::Transaction;
 use tokio_postgres::types::ToSql;
 
 use crate::central::materialize::{Deltas, Runs};
+use crate::central::store::audit::decode_deltas;
 use crate::central::store::derived::{
     MACHINE_LOSSES, MACHINE_RANGES, RunTable, TOKEN_USE, Table, rows, run_rows, token_rows,
 };
@@ -31,7 +32,7 @@ impl Postgres {
         }
         let _folding = self.folding.lock().await;
         while self.has_deltas().await? {
-            self.fold_some().await?;
+            self.fold_once().await?;
         }
         Ok(())
     }
@@ -44,40 +45,44 @@ impl Postgres {
         Ok(client.query_one(&statement, &[&DELTA_FORMAT]).await?.get(0))
     }
 
-    async fn fold_some(&self) -> Result<(), StoreError> {
+    async fn fold_once(&self) -> Result<(), StoreError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         transaction
             .execute("SELECT pg_advisory_xact_lock($1)", &[&FOLD_LOCK])
             .await?;
-        let statement = transaction
-            .prepare_cached(
-                "DELETE FROM deltas WHERE id = ANY (ARRAY(
-                     SELECT id FROM deltas WHERE format <= $1 ORDER BY id LIMIT $2))
-                 RETURNING tenant, environment, delta",
-            )
-            .await?;
-        let taken = transaction
-            .query(&statement, &[&DELTA_FORMAT, &MAX_FOLDED])
-            .await?;
-        let mut sums: BTreeMap<Scope, Deltas> = BTreeMap::new();
-        for row in taken {
-            let scope = Scope {
-                tenant: row.get(0),
-                environment: row.get(1),
-            };
-            let delta: &[u8] = row.get(2);
-            let delta = postcard::from_bytes(delta).map_err(|error| {
-                StoreError::Unavailable(format!("a delta cannot be read: {error}"))
-            })?;
-            sums.entry(scope).or_default().merge(delta);
-        }
-        for (scope, sum) in &sums {
-            add(&transaction, *scope, sum).await?;
-        }
+        fold_some(&transaction).await?;
         transaction.commit().await?;
         Ok(())
     }
+}
+
+/// Folds some of the deltas that wait, under the lock that the caller holds; gives how many.
+pub(super) async fn fold_some(transaction: &Transaction<'_>) -> Result<usize, StoreError> {
+    let statement = transaction
+        .prepare_cached(
+            "DELETE FROM deltas WHERE id = ANY (ARRAY(
+                 SELECT id FROM deltas WHERE format <= $1 ORDER BY id LIMIT $2))
+             RETURNING tenant, environment, delta",
+        )
+        .await?;
+    let taken = transaction
+        .query(&statement, &[&DELTA_FORMAT, &MAX_FOLDED])
+        .await?;
+    let mut sums: BTreeMap<Scope, Deltas> = BTreeMap::new();
+    for row in &taken {
+        let scope = Scope {
+            tenant: row.get(0),
+            environment: row.get(1),
+        };
+        sums.entry(scope)
+            .or_default()
+            .merge(decode_deltas(row.get(2))?);
+    }
+    for (scope, sum) in &sums {
+        add(transaction, *scope, sum).await?;
+    }
+    Ok(taken.len())
 }
 
 /// Adds `deltas` to the derived tables.

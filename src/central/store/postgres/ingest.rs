@@ -12,9 +12,11 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::central::materialize::{Deltas, NewEvent};
-use crate::central::store::events::EventKeys;
-use crate::central::store::{Ingest, Scope, StoreError, Stored};
+use crate::central::store::audit::encode_deltas;
+use crate::central::store::event_row::EventKeys;
+use crate::central::store::{Ingest, NewSignal, Scope, StoreError, Stored};
 
+use super::SEQ_BASE;
 use super::fold::DELTA_FORMAT;
 
 /// Transactions of one replica that store events at once.
@@ -177,8 +179,8 @@ async fn store(pool: &Pool, ingests: &[&Ingest]) -> Result<Vec<Stored>, StoreErr
         stored[arrival.request].new += 1;
         stored[arrival.request].known -= 1;
     }
-    for (ingest, stored) in ingests.iter().zip(&mut stored) {
-        insert_signals(&transaction, ingest, stored).await?;
+    insert_signals(&transaction, ingests, &mut stored, &mut deltas).await?;
+    for ingest in ingests {
         let deltas = deltas.entry(ingest.scope).or_default();
         deltas.add_use(&ingest.token_id, ingest.received, &ingest.address);
     }
@@ -254,16 +256,17 @@ async fn insert_events<'a, 'b>(
     }
     let statement = transaction
         .prepare_cached(
+            &format!(
             "INSERT INTO events (tenant, environment, time, received, agent, session, name, model,
                  activity, is_mcp, uid, tool, record, seq)
              SELECT tenant, environment, time, received, agent, session, name, model, activity, is_mcp,
-                 uid, tool, record, (pg_current_xact_id()::text::bigint << 24) | (number - 1)
+                 uid, tool, record, ({base} + (pg_current_xact_id()::text::bigint << 24)) | (number - 1)
              FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
                  $6::bigint[], $7::integer[], $8::integer[], $9::smallint[], $10::smallint[],
                  $11::bytea[], $12::text[], $13::bytea[]) WITH ORDINALITY
                  AS a (tenant, environment, time, received, agent, session, name, model, activity,
                      is_mcp, uid, tool, record, number)
-             ON CONFLICT DO NOTHING RETURNING seq",
+             ON CONFLICT DO NOTHING RETURNING seq", base = SEQ_BASE),
         )
         .await?;
     let int =
@@ -363,17 +366,27 @@ async fn insert_content(
 
 async fn insert_signals(
     transaction: &Transaction<'_>,
-    ingest: &Ingest,
-    stored: &mut Stored,
+    ingests: &[&Ingest],
+    stored: &mut [Stored],
+    deltas: &mut BTreeMap<Scope, Deltas>,
 ) -> Result<(), StoreError> {
-    for signal in &ingest.signals {
+    let mut signals: Vec<(Scope, &NewSignal, usize)> = Vec::new();
+    for (request, ingest) in ingests.iter().enumerate() {
+        signals.extend(
+            ingest
+                .signals
+                .iter()
+                .map(|signal| (ingest.scope, signal, request)),
+        );
+    }
+    signals.sort_by_key(|(scope, signal, _)| (*scope, signal.signal.word(), &signal.uid));
+    for (scope, signal, request) in signals {
         let statement = transaction
             .prepare_cached(
                 "INSERT INTO signals (tenant, environment, signal, uid, received, message)
                  VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
             )
             .await?;
-        let scope = ingest.scope;
         let inserted = transaction
             .execute(
                 &statement,
@@ -382,14 +395,16 @@ async fn insert_signals(
                     &scope.environment,
                     &signal.signal.word(),
                     &signal.uid,
-                    &ingest.received.0,
+                    &ingests[request].received.0,
                     &signal.message,
                 ],
             )
             .await?;
-        match inserted {
-            0 => stored.known += 1,
-            _ => stored.new += 1,
+        if inserted == 0 {
+            stored[request].known += 1;
+        } else {
+            stored[request].new += 1;
+            deltas.entry(scope).or_default().merge(signal.adds.clone());
         }
     }
     Ok(())
@@ -405,7 +420,7 @@ async fn append_deltas(
         )
         .await?;
     for (scope, deltas) in deltas {
-        let encoded = postcard::to_stdvec(deltas).expect("deltas are plain values");
+        let encoded = encode_deltas(deltas);
         transaction
             .execute(
                 &statement,

@@ -7,6 +7,7 @@ use jiff::civil::{Date, Time};
 use jiff::tz::Offset;
 
 use crate::central::store::StoreError;
+use crate::event::Timestamp;
 
 use super::Postgres;
 
@@ -20,11 +21,11 @@ const MONTHS_BEHIND: i32 = 2;
 pub(super) const PARTITION_LOCK: i64 = 0x6669_656c_6470_0003;
 
 /// The tables that are parted, with what the name of a part begins with.
-pub(super) const PARTED: [&str; 2] = ["events", "event_content"];
+pub(super) const PARTED: [&str; 3] = ["events", "event_content", "event_text"];
 
 impl Postgres {
     /// Makes the parts of the months around now that are not there.
-    pub(super) async fn make_partitions(&self) -> Result<(), StoreError> {
+    pub(in crate::central::store) async fn make_partitions(&self) -> Result<(), StoreError> {
         let today = Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
@@ -40,6 +41,63 @@ impl Postgres {
         transaction.commit().await?;
         Ok(())
     }
+}
+
+impl Postgres {
+    /// Drops the parts of months before `cut` that hold nothing any more.
+    pub(super) async fn drop_partitions(&self, cut: Timestamp) -> Result<(), StoreError> {
+        let oldest_made = Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
+        let oldest_made = oldest_made
+            .first_of_month()
+            .saturating_sub(MONTHS_BEHIND.months());
+        let cut = cut.0.min(start(oldest_made));
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction
+            .execute("SELECT pg_advisory_xact_lock($1)", &[&PARTITION_LOCK])
+            .await?;
+        for table in PARTED {
+            for (name, month) in partitions(&transaction, table).await? {
+                if start(month.saturating_add(1.month())) > cut {
+                    continue;
+                }
+                // Late records may come until the lock is held; then it is known whether there are any.
+                transaction
+                    .batch_execute(&format!("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE"))
+                    .await?;
+                let is_empty = format!("SELECT NOT EXISTS (SELECT FROM {name})");
+                if transaction.query_one(&is_empty, &[]).await?.get(0) {
+                    transaction
+                        .batch_execute(&format!("DROP TABLE {name}"))
+                        .await?;
+                }
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// The parts of a table by month, with the first day of each.
+async fn partitions(
+    transaction: &Transaction<'_>,
+    table: &str,
+) -> Result<Vec<(String, Date)>, StoreError> {
+    let rows = transaction
+        .query(
+            "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+             WHERE i.inhparent = $1::text::regclass",
+            &[&table],
+        )
+        .await?;
+    let parts = rows.iter().filter_map(|row| {
+        let name: String = row.get(0);
+        let month = name.strip_prefix(table)?.strip_prefix('_')?;
+        let (year, month) = month.split_once('_')?;
+        let month = Date::new(year.parse().ok()?, month.parse().ok()?, 1).ok()?;
+        Some((name, month))
+    });
+    Ok(parts.collect())
 }
 
 async fn make_partition(

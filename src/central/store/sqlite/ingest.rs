@@ -4,7 +4,7 @@
 use rusqlite::{Connection, params};
 
 use crate::central::materialize::{Deltas, NewEvent};
-use crate::central::store::events::EventKeys;
+use crate::central::store::event_row::EventKeys;
 use crate::central::store::{Ingest, NewSignal, Stored};
 
 use super::derived;
@@ -23,7 +23,10 @@ pub(super) fn store(connection: &Connection, ingest: &Ingest) -> rusqlite::Resul
     }
     for signal in &ingest.signals {
         match insert_signal(connection, ingest, signal)? {
-            true => stored.new += 1,
+            true => {
+                stored.new += 1;
+                deltas.merge(signal.adds.clone());
+            }
             false => stored.known += 1,
         }
     }

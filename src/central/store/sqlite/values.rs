@@ -5,7 +5,7 @@ use rusqlite::{ParamsFromIter, ToSql};
 
 use crate::central::store::query::{Row, Value};
 
-/// A statement's values, bound by their order.
+/// A statement's values, bound by their numbers.
 pub(super) fn parameters(values: &[Value]) -> ParamsFromIter<std::slice::Iter<'_, Value>> {
     rusqlite::params_from_iter(values.iter())
 }

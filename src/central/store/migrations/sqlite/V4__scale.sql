@@ -109,4 +109,39 @@ CREATE TABLE store_state (
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 -- The roll-ups of what is here already are made at the next start.
-INSERT INTO store_state SELECT 'rebuild', 'roll-ups' WHERE EXISTS (SELECT 1 FROM events);
+INSERT INTO store_state SELECT 'rebuild', 'roll-ups'
+WHERE EXISTS (SELECT 1 FROM events) OR EXISTS (SELECT 1 FROM signals);
+
+-- What events that retention has deleted add to the derived tables: they count along for ever.
+CREATE TABLE retired (
+    tenant      INTEGER NOT NULL,
+    environment INTEGER NOT NULL,
+    delta       BLOB NOT NULL,
+    PRIMARY KEY (tenant, environment)
+);
+
+-- How long records are kept, in seconds; NULL is for ever. Content can be kept shorter than the rest.
+CREATE TABLE retention (
+    tenant          INTEGER NOT NULL,
+    environment     INTEGER NOT NULL,
+    keep_seconds    INTEGER,
+    content_seconds INTEGER,
+    PRIMARY KEY (tenant, environment)
+) WITHOUT ROWID;
+
+-- Claude's metrics by hour, in millionths: differences added up, and of running totals the most that each
+-- reached. Of differences, series and started are 0.
+CREATE TABLE metric_hours (
+    tenant         INTEGER NOT NULL,
+    environment    INTEGER NOT NULL,
+    metric         TEXT NOT NULL,
+    owner          TEXT NOT NULL,
+    kind           TEXT NOT NULL,
+    model          TEXT NOT NULL,
+    hour           INTEGER NOT NULL,
+    series         INTEGER NOT NULL,
+    started        INTEGER NOT NULL,
+    added_micros   INTEGER NOT NULL,
+    reached_micros INTEGER NOT NULL,
+    PRIMARY KEY (tenant, environment, metric, hour, owner, kind, model, series, started)
+) WITHOUT ROWID;
