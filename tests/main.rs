@@ -28,6 +28,7 @@ mod reload;
 mod service;
 mod grpc;
 mod tokens;
+mod tenancy;
 mod statuses;
 mod fuzzed;
 mod storm;

@@ -207,6 +207,8 @@ impl From<TokenError> for Refusal {
 /// The token behind a request that may write.
 pub(super) struct Writer {
     pub(super) scope: Scope,
+    /// How long the environment keeps records, in seconds; `None` is for ever.
+    pub(super) keep_seconds: Option<i64>,
     pub(super) token_id: String,
 }
 
@@ -223,10 +225,13 @@ impl Central {
             Refusal::unavailable("the store cannot be asked about the token right now")
         })?;
         let claims = &token.claims;
-        let (scope, refused) = match state {
+        let (scope, keep_seconds, refused) = match state {
             TokenState::Unknown => return Err(self.refuse_stranger(TokenError::Unknown)),
-            TokenState::Live(scope) => (scope, claims.check_times(now.0 / 1_000_000_000).err()),
-            TokenState::Revoked(scope) => (scope, Some(TokenError::Revoked)),
+            TokenState::Live(scope, keep_seconds) => {
+                let refused = claims.check_times(now.0 / 1_000_000_000).err();
+                (scope, keep_seconds, refused)
+            }
+            TokenState::Revoked(scope) => (scope, None, Some(TokenError::Revoked)),
         };
         if let Some(error) = refused {
             self.counters.refused(error.word());
@@ -235,6 +240,7 @@ impl Central {
         }
         Ok(Writer {
             scope,
+            keep_seconds,
             token_id: claims.jti.clone(),
         })
     }

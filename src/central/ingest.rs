@@ -28,7 +28,7 @@ use crate::otlp::route::Target;
 use super::auth::Writer;
 use super::counters::Protocol;
 use super::rejection::{Rejected, Rejection};
-use super::store::Ingest;
+use super::store::{Ingest, oldest_kept};
 use super::{Central, OTLP_PREFIX};
 
 use prepare::{Prepared, Preparing};
@@ -170,6 +170,7 @@ impl Central {
         let mut room = self.admission.enter();
         let body = dialect.receive(body, limits, &mut room).await?;
         self.counters.received(body.len());
+        let received = Timestamp::now();
         let preparing = Preparing {
             dialect,
             limits,
@@ -178,7 +179,10 @@ impl Central {
                 .identifier
                 .derive(&format!("tenant {}", writer.scope.tenant)),
             environment: writer.scope.environment,
-            received: Timestamp::now(),
+            received,
+            oldest: writer
+                .keep_seconds
+                .map(|seconds| oldest_kept(received, seconds)),
             max_record: self.ingest.max_record,
             dictionary: self.store.dictionary(),
         };
@@ -229,7 +233,9 @@ impl Central {
             rejected,
             ..
         } = prepared;
-        let Writer { scope, token_id } = writer;
+        let Writer {
+            scope, token_id, ..
+        } = writer;
         let address = peer.ip().to_canonical().to_string();
         let ingest = Ingest {
             scope,

@@ -49,7 +49,7 @@ pub use export::Exported;
 pub use ingest::{Ingest, NewSignal, Stored};
 pub use machines::MAX_GAPS;
 pub use postgres::{Connection as PostgresConnection, UrlError as PostgresUrlError};
-pub use retention::{Expired, Retention};
+pub use retention::{Expired, Retention, oldest_kept};
 pub use rows::{
     Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,

@@ -284,10 +284,11 @@ fn what_the_store_said_of_a_token_holds_for_less_than_a_second_and_for_no_other(
     let asked = Instant::now();
     let later = |millis| asked + std::time::Duration::from_millis(millis);
     assert_eq!(verified.state(&token, asked), None);
-    let live = TokenState::Live(Scope {
+    let scope = Scope {
         tenant: 1,
         environment: 1,
-    });
+    };
+    let live = TokenState::Live(scope, None);
     verified.remember(&token, live, asked);
     assert_eq!(verified.state(&token, later(500)), Some(live));
     assert_eq!(verified.state(&token, later(999)), None);

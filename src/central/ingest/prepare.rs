@@ -23,6 +23,8 @@ pub(super) struct Preparing {
     pub(super) identifier: Identifier,
     pub(super) environment: i64,
     pub(super) received: Timestamp,
+    /// The time before which the environment keeps nothing.
+    pub(super) oldest: Option<Timestamp>,
     /// Largest record in bytes.
     pub(super) max_record: usize,
     /// What records are compressed with.
@@ -108,10 +110,15 @@ impl Preparing {
                         continue;
                     }
                     let facts = Facts::read(&record, attributes, scope);
+                    let time = facts.time.unwrap_or(self.received);
+                    if self.oldest.is_some_and(|oldest| time < oldest) {
+                        prepared.rejected.add(Rejection::TooOld, 1);
+                        continue;
+                    }
                     let (record, content) = encoder.encode(record);
                     let agent = facts.agent.as_ref();
                     prepared.events.push(NewEvent {
-                        time: facts.time.unwrap_or(self.received),
+                        time,
                         agent: agent.map(|agent| self.agent_id(agent)),
                         facts,
                         record,

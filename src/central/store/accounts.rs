@@ -12,8 +12,8 @@ use super::{Environment, Integration, Scope, Store, StoreError, Token};
 /// What the store knows of a token that is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
-    /// It was issued here, for this scope, and stands.
-    Live(Scope),
+    /// It was issued here, for this scope, and stands; how long the scope keeps records, in seconds.
+    Live(Scope, Option<i64>),
     /// It was issued here, for this scope, and was revoked.
     Revoked(Scope),
     /// It was not issued here, or for another environment.
@@ -156,10 +156,11 @@ impl Store {
         token_id: &str,
     ) -> Result<TokenState, StoreError> {
         let query = Query::new(
-            "SELECT k.tenant, k.environment, k.revoked_at
+            "SELECT k.tenant, k.environment, k.revoked_at, r.keep_seconds
              FROM tenants t
              JOIN environments e ON e.tenant = t.id
              JOIN tokens k ON k.tenant = t.id AND k.environment = e.id
+             LEFT JOIN retention r ON r.tenant = t.id AND r.environment = e.id
              WHERE t.public_id = $1 AND e.public_id = $2 AND k.id = $3
                  AND e.deleted_at IS NULL",
             [tenant_id.into(), environment_id.into(), token_id.into()],
@@ -173,7 +174,7 @@ impl Store {
         };
         Ok(match row.take::<Option<i64>>(2)? {
             Some(_) => TokenState::Revoked(scope),
-            None => TokenState::Live(scope),
+            None => TokenState::Live(scope, row.take(3)?),
         })
     }
 

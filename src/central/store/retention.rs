@@ -81,15 +81,6 @@ impl Store {
         Ok(())
     }
 
-    /// The time before which an environment keeps nothing; `None` when it keeps everything.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn retention(&self, scope: Scope) -> Result<Option<Timestamp>, StoreError> {
-        let keep = self.retention_of(scope).await?.keep_seconds;
-        Ok(keep.map(|seconds| before(Timestamp::now(), seconds)))
-    }
-
     /// Deletes what every environment keeps no longer at `now`. `is_over` is asked between bites.
     ///
     /// # Errors
@@ -104,7 +95,7 @@ impl Store {
         for environment in self.environments().await? {
             let retention = self.retention_of(environment.scope).await?;
             if let Some(seconds) = retention.keep_seconds {
-                let cut = before(now, seconds);
+                let cut = oldest_kept(now, seconds);
                 while !is_over() {
                     let bite = self.expire_events(environment.scope, cut).await?;
                     expired.events += bite;
@@ -116,7 +107,7 @@ impl Store {
                 }
             }
             if let Some(seconds) = retention.content_seconds {
-                let cut = before(now, seconds);
+                let cut = oldest_kept(now, seconds);
                 while !is_over() {
                     let bite = self.expire_content(environment.scope, cut).await?;
                     expired.contents += bite;
@@ -130,7 +121,11 @@ impl Store {
     }
 
     /// Deletes some events before `cut`, with their content and their words; gives how many.
-    async fn expire_events(&self, scope: Scope, cut: Timestamp) -> Result<u64, StoreError> {
+    pub(super) async fn expire_events(
+        &self,
+        scope: Scope,
+        cut: Timestamp,
+    ) -> Result<u64, StoreError> {
         let mut query = self.event_query(scope);
         query.sql = query.sql.replacen("SELECT ", "SELECT e.seq, ", 1);
         query.push(" AND e.time < ").bind(cut);
@@ -243,7 +238,8 @@ pub(super) struct Gone {
     pub(super) uid: Vec<u8>,
 }
 
-fn before(now: Timestamp, seconds: i64) -> Timestamp {
+/// The time before which nothing is kept at `now`.
+pub fn oldest_kept(now: Timestamp, seconds: i64) -> Timestamp {
     let nanos = Duration::from_secs(seconds.max(0).cast_unsigned()).as_nanos();
     Timestamp(
         now.0

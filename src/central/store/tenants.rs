@@ -64,7 +64,7 @@ impl fmt::Display for Contents {
         let parts = [
             counted(self.environments, "environment"),
             counted(self.events, "event"),
-            counted(self.signals, "set of metrics or trace"),
+            counted(self.signals, "metric or trace resource"),
             counted(self.agents, "agent"),
             counted(self.sessions, "session"),
             counted(self.machines, "machine"),
@@ -244,9 +244,14 @@ impl Store {
             tenant: row.take(0)?,
             environment: row.take(1)?,
         };
+        // First the events, with their content and their words.
+        self.load_dictionaries().await?;
+        if self.expire_events(scope, Timestamp(i64::MAX)).await? > 0 {
+            return Ok(true);
+        }
         for table in self.tables_of_environments().await? {
-            let deleted = self.write(self.bite(&table, scope).await?).await?;
-            if deleted.iter().any(|rows| *rows > 0) {
+            let deleted = self.write(vec![self.bite(&table, scope).await?]).await?;
+            if deleted[0] > 0 {
                 return Ok(true);
             }
         }
@@ -278,14 +283,14 @@ impl Store {
         rows.map(|mut row| row.take(0)).collect()
     }
 
-    /// Deletes some rows of one table, and what hangs on them.
-    async fn bite(&self, table: &str, scope: Scope) -> Result<Vec<Query>, StoreError> {
+    /// Deletes some rows of one table.
+    async fn bite(&self, table: &str, scope: Scope) -> Result<Query, StoreError> {
         if self.dialect() == Dialect::Postgres {
             let sql = format!(
                 "DELETE FROM {table} WHERE (tableoid, ctid) IN (SELECT tableoid, ctid FROM {table}
                      WHERE tenant = $1 AND environment = $2 LIMIT {BITE})"
             );
-            return Ok(vec![Query::scoped(sql, scope)]);
+            return Ok(Query::scoped(sql, scope));
         }
         let sql = "SELECT name FROM pragma_table_info($1) WHERE pk > 0 ORDER BY pk";
         let rows = self.rows(Query::new(sql, [table.into()])).await?;
@@ -293,18 +298,11 @@ impl Store {
         let key = names
             .collect::<Result<Vec<String>, StoreError>>()?
             .join(", ");
-        let delete = |from: &str| {
-            let sql = format!(
-                "DELETE FROM {from} WHERE ({key}) IN (SELECT {key} FROM {table}
-                     WHERE tenant = $1 AND environment = $2 ORDER BY {key} LIMIT {BITE})"
-            );
-            Query::scoped(sql, scope)
-        };
-        Ok(match table {
-            // Its content lies beside it, under the same key.
-            "events" => vec![delete("event_content"), delete(table)],
-            _ => vec![delete(table)],
-        })
+        let sql = format!(
+            "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table}
+                 WHERE tenant = $1 AND environment = $2 ORDER BY {key} LIMIT {BITE})"
+        );
+        Ok(Query::scoped(sql, scope))
     }
 }
 
