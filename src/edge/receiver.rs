@@ -39,6 +39,10 @@ use super::tail::Line;
 /// to wake another thread for it, whose memory is cold, adds a good part of that.
 const INLINE_MAX_BYTES: usize = 64 << 10;
 
+/// Requests that are decoded and not yet on disk, by the length of their bodies: decoded they are a few times
+/// longer. The next one waits, still as it came.
+const IN_FLIGHT_MAX_BYTES: usize = 32 << 20;
+
 /// What is let in.
 pub(super) struct Door {
     guard: Guard,
@@ -93,6 +97,8 @@ struct Receiver {
     inside: Arc<Inside>,
     /// One for each core, for long requests. More requests at a time would be ready no sooner, and take memory meanwhile.
     workers: Arc<Semaphore>,
+    /// [`IN_FLIGHT_MAX_BYTES`] in all.
+    in_flight: Semaphore,
 }
 
 /// What is left of a request once it is decoded and redacted.
@@ -118,6 +124,7 @@ pub(super) fn router(
         workers: Arc::new(Semaphore::new(
             std::thread::available_parallelism().map_or(1, NonZero::get),
         )),
+        in_flight: Semaphore::new(IN_FLIGHT_MAX_BYTES),
     };
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -200,7 +207,11 @@ impl Receiver {
             Ok(body) => body,
             Err(refusal) => return (None, refusal.into_response()),
         };
-        let processed = if exchange.inflated_at_most(&body, door.body) <= INLINE_MAX_BYTES {
+        let bytes = exchange.inflated_at_most(&body, door.body);
+        let permits = bytes.min(IN_FLIGHT_MAX_BYTES) as u32;
+        let in_flight = self.in_flight.acquire_many(permits).await;
+        let _in_flight = in_flight.expect("the semaphore is never closed");
+        let processed = if bytes <= INLINE_MAX_BYTES {
             let process = || self.process(exchange, &door, &body, owner);
             catch_unwind(AssertUnwindSafe(process)).ok()
         } else {
