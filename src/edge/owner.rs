@@ -75,6 +75,9 @@ async fn find(peer: SocketAddr, local: SocketAddr) -> Option<Owner> {
 }
 
 #[cfg(target_os = "linux")]
+pub(super) use linux::row as kernel_row;
+
+#[cfg(target_os = "linux")]
 mod linux {
     use std::fs::File;
     use std::io::{BufRead, BufReader};
@@ -98,7 +101,7 @@ mod linux {
     }
 
     /// An address as the kernel writes it: words of 32 bits as they lie in memory, in hexadecimal.
-    fn row(address: SocketAddr, as_v6: bool) -> String {
+    pub(in crate::edge) fn row(address: SocketAddr, as_v6: bool) -> String {
         let octets = match address.ip() {
             IpAddr::V4(ip) if as_v6 => ip.to_ipv6_mapped().octets().to_vec(),
             IpAddr::V4(ip) => ip.octets().to_vec(),

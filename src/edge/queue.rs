@@ -425,6 +425,14 @@ impl Queue {
         self.0.shared.ledger.count_only();
     }
 
+    /// Ends once the thread that writes has taken a turn: it is there, and the disk lets it go on.
+    pub async fn writer_turn(&self) -> Result<(), StorageError> {
+        let (done, turned) = oneshot::channel();
+        let sent = self.0.commands.send(Command::Turn(done));
+        sent.map_err(|_| StorageError::Stopped)?;
+        turned.await.map_err(|_| StorageError::Stopped)
+    }
+
     /// How much waits.
     pub fn depth(&self) -> Depth {
         self.0.shared.backlog().depth()

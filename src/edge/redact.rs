@@ -13,6 +13,8 @@
 mod walk;
 mod policy;
 mod engine;
+mod escapes;
+mod keywords;
 mod search;
 mod spans;
 mod pairs;

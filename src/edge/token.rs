@@ -36,7 +36,7 @@ const COMMAND_RETRY: Duration = Duration::from_secs(30);
 const COMMAND_MAX_BYTES: u64 = 64 << 10;
 
 /// What stands where a token will come to stand: systemd wants a credential to have some text.
-const NO_TOKEN_YET: &str = "unset";
+pub(super) const NO_TOKEN_YET: &str = "unset";
 
 /// Where the token may come from, and the token as last read.
 pub(super) struct Token {

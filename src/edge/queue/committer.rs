@@ -38,6 +38,8 @@ pub(super) enum Command {
     Append(Append),
     /// The last segment is settled; begin a new one so that it can be deleted, then tell.
     Rotate(oneshot::Sender<()>),
+    /// Tell that a turn was taken.
+    Turn(oneshot::Sender<()>),
     Close,
 }
 
@@ -68,6 +70,8 @@ impl Append {
 pub(super) struct Turn {
     appends: Vec<Append>,
     rotate: Vec<oneshot::Sender<()>>,
+    /// Those who want to know that it was taken.
+    told: Vec<oneshot::Sender<()>>,
     close: bool,
 }
 
@@ -85,6 +89,7 @@ pub(super) fn serve(commands: Receiver<Command>, mut take_turn: impl FnMut(Turn)
                     turn.appends.push(append);
                 }
                 Command::Rotate(done) => turn.rotate.push(done),
+                Command::Turn(done) => turn.told.push(done),
                 Command::Close => turn.close = true,
             }
             let full = bytes >= COMMIT_MAX_BYTES || turn.close;
@@ -174,7 +179,7 @@ impl Writer {
                 self.abandon();
             }
         }
-        for done in turn.rotate {
+        for done in turn.rotate.into_iter().chain(turn.told) {
             let _ = done.send(());
         }
         if turn.close

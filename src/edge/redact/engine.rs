@@ -4,7 +4,7 @@
 //! every level of strings in strings. The result holds no secret that a second pass would find. Time is linear in
 //! the text, whatever the text.
 //!
-//! **How.** One Aho-Corasick pass finds the keywords of all rules. At each hit a rule is verified, anchored and
+//! **How.** One pass finds the keywords of all rules ([`super::keywords`]). At each hit a rule is verified, anchored and
 //! within its window; keywords of keys go to [`super::pairs`] and the found pair is graded. The spans found are
 //! merged where they overlap, a specific type winning over a generic one, and replaced by `[REDACTED:<type>]`. The
 //! result is searched again until nothing is found, since a cut may bring to light what stood in its shade.
@@ -17,11 +17,11 @@ use std::{
     ops::Range,
 };
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-
 use super::{
     Hits,
+    escapes::Plain,
     hash::HashKey,
+    keywords::Keywords,
     manifest, pem,
     pii::{PiiKind, PiiKinds},
     providers::Providers,
@@ -50,7 +50,7 @@ const SHORTEST: usize = 8;
 /// The compiled rules.
 #[derive(Debug)]
 pub(super) struct Engine {
-    keywords: AhoCorasick,
+    keywords: Keywords,
     /// What to try at each keyword.
     tries: Vec<Vec<Try>>,
     pub(super) rules: Vec<Rule>,
@@ -108,11 +108,7 @@ impl Engine {
             .for_each(|(word, name)| add(word, Try::Provider(name)));
         add(pem::KEYWORD, Try::Pem);
         add(manifest::KEYWORD, Try::Manifest);
-        let keywords = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(tries.keys())?;
+        let keywords = Keywords::new(tries.keys().map(String::as_str));
         let tries = tries.into_values().collect();
         let kinds = rules
             .iter()
@@ -145,7 +141,7 @@ impl Engine {
     /// An engine that knows no secrets.
     pub(super) fn without_rules() -> Self {
         Self {
-            keywords: AhoCorasick::new([""; 0]).expect("no keywords are not too many"),
+            keywords: Keywords::new(std::iter::empty()),
             tries: Vec::new(),
             rules: Vec::new(),
             keys: KeyWords::default(),
@@ -211,25 +207,31 @@ impl Engine {
         if value.is_empty() || value.len() > VALUE_REACH || self.is_placeholder(value) {
             return None;
         }
-        let tries = self
-            .keywords
-            .find_overlapping_iter(key)
-            .flat_map(|hit| &self.tries[hit.pattern().as_usize()]);
+        let plain = Plain::of(value);
+        let value = plain.text();
         let mut by_words = false;
-        for what in tries {
-            match *what {
-                Try::Value(index) => {
-                    let rule = &self.rules[index];
-                    if rule
-                        .at_value(value.as_bytes(), 0..value.len())
-                        .is_some_and(|secret| secret.len() == value.len())
-                    {
-                        return Some((&rule.kind, &rule.id));
+        let mut by_rule = None;
+        let _: Result<(), ()> = self.keywords.find(key.as_bytes(), |keyword, _| {
+            for what in &self.tries[keyword] {
+                match *what {
+                    Try::Value(index) => {
+                        let rule = &self.rules[index];
+                        let whole = rule
+                            .at_value(value.as_bytes(), 0..value.len())
+                            .is_some_and(|secret| secret.len() == value.len());
+                        if whole {
+                            by_rule = Some(rule);
+                            return Err(());
+                        }
                     }
+                    Try::Key => by_words = true,
+                    Try::Token(_) | Try::Provider(_) | Try::Pem | Try::Manifest => {}
                 }
-                Try::Key => by_words = true,
-                Try::Token(_) | Try::Provider(_) | Try::Pem | Try::Manifest => {}
             }
+            Ok(())
+        });
+        if let Some(rule) = by_rule {
+            return Some((&rule.kind, &rule.id));
         }
         by_words
             .then(|| self.keys.grade_whole(key, value))
@@ -262,12 +264,14 @@ impl Engine {
         if text.len() < SHORTEST {
             return Ok(Vec::new());
         }
+        let plain = Plain::of(text);
+        let text = plain.text();
         let mut search = Search::new(self, text);
-        for hit in self.keywords.find_overlapping_iter(text) {
-            for &what in &self.tries[hit.pattern().as_usize()] {
-                search.attempt(what, hit.start()..hit.end())?;
-            }
-        }
+        self.keywords.find(text.as_bytes(), |keyword, place| {
+            self.tries[keyword]
+                .iter()
+                .try_for_each(|&what| search.attempt(what, place.clone()))
+        })?;
         let mut spans = search.into_spans();
         if scope == Scope::All && !self.pii.is_empty() {
             self.pii.find(text.as_bytes(), |item| {
@@ -284,7 +288,13 @@ impl Engine {
         if scope == Scope::Formats {
             spans.retain(|span| span.rank == Rank::Format);
         }
-        Ok(settle(text, spans, &self.kinds))
+        let mut spans = settle(text, spans, &self.kinds);
+        spans.retain_mut(|span| {
+            span.range = plain.original(&span.range);
+            span.wrap = span.wrap.take().map(|quote| plain.original(&quote));
+            !span.range.is_empty()
+        });
+        Ok(spans)
     }
 }
 

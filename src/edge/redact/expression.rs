@@ -1,24 +1,42 @@
 //! The expression of a rule: compiled when it is first needed, since most rules never meet their keyword.
 //!
-//! `<quote>` stands for an optional quote and `<space>` for a blank, both at any depth of escapes. A class that holds
-//! `/`, `+` or `=` takes their escapes too.
-use std::{ops::Range, sync::OnceLock};
+//! `<quote>` stands for an optional quote and `<space>` for a blank, both at any depth of escapes.
+//!
+//! A search is anchored and short, so that none of the engines that build automata while they search would pay. Most
+//! expressions never have two ways to go on and become a one-pass automaton; the others are searched by backtracking
+//! that looks at no state and place twice. What a search needs to remember is kept once per thread for all expressions.
+use std::{
+    cell::RefCell,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use regex_automata::{
-    Anchored, Input,
-    meta::{self, Regex},
+    Anchored, Input, PatternID,
+    dfa::onepass,
+    nfa::thompson::{
+        self, NFA,
+        backtrack::{self, BoundedBacktracker},
+    },
     util::syntax,
 };
 
-/// Memory that the searches of one expression may keep on each thread that runs them; it would be 2 MB, which a few
-/// dozen rules in use make too much for a daemon.
-const SEARCH_BYTES: usize = 256 << 10;
+/// Memory that one expression may take, compiled.
+const NFA_BYTES: usize = 4 << 20;
+/// Memory that its one-pass automaton may take; it would be large where a long token is counted out.
+const ONEPASS_BYTES: usize = 32 << 10;
+/// Memory that backtracking may take on one thread.
+const VISITED_BYTES: usize = 256 << 10;
+/// The whole match and the first group, each with its start and its end.
+const SLOTS: usize = 4;
 
 /// An expression, as it is written and as it is compiled.
 #[derive(Clone, Debug)]
 pub(super) struct Expression {
     written: String,
-    compiled: OnceLock<Regex>,
+    /// Bytes that one search may look at.
+    reach: usize,
+    compiled: OnceLock<Arc<Compiled>>,
 }
 
 /// Why an expression cannot be used.
@@ -32,9 +50,10 @@ pub(super) enum Fault {
 
 impl Expression {
     /// Nothing is compiled yet.
-    pub(super) fn new(written: String) -> Self {
+    pub(super) fn new(written: String, reach: usize) -> Self {
         Self {
             written,
+            reach,
             compiled: OnceLock::new(),
         }
     }
@@ -43,7 +62,9 @@ impl Expression {
     pub(super) fn compile(&self) -> Result<(), Fault> {
         if self.compiled.get().is_none() {
             // Two threads that compile at once come to the same.
-            let _ = self.compiled.set(compile(&self.written)?);
+            let _ = self
+                .compiled
+                .set(compile(&self.written, self.reach)?.into());
         }
         Ok(())
     }
@@ -57,82 +78,108 @@ impl Expression {
 
     /// The first group of a match that begins where `span` does.
     pub(super) fn group(&self, text: &[u8], span: Range<usize>) -> Option<Range<usize>> {
-        let regex = self.compiled.get_or_init(|| {
-            compile(&self.written)
+        let compiled = self.compiled.get_or_init(|| {
+            compile(&self.written, self.reach)
                 .expect("a test compiles the built-in rules, and loading those of the user's files")
+                .into()
         });
-        let input = Input::new(text).span(span).anchored(Anchored::Yes);
-        let mut captures = regex.create_captures();
-        regex.search_captures(&input, &mut captures);
-        captures.get_group(1).map(Into::into)
+        compiled.group(text, span)
     }
 }
 
-fn compile(written: &str) -> Result<Regex, Fault> {
-    let expression = tolerant(written)
+#[derive(Debug)]
+struct Compiled {
+    engine: Engine,
+    /// No match is shorter.
+    shortest: usize,
+}
+
+#[derive(Debug)]
+enum Engine {
+    OnePass(onepass::DFA),
+    Backtrack(BoundedBacktracker),
+}
+
+/// What searches remember while they run, whichever expression they are of.
+#[derive(Default)]
+struct Scratch {
+    onepass: Option<onepass::Cache>,
+    backtrack: Option<backtrack::Cache>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Compiled {
+    fn group(&self, text: &[u8], span: Range<usize>) -> Option<Range<usize>> {
+        if span.len() < self.shortest {
+            return None;
+        }
+        let mut slots = [None; SLOTS];
+        let found = SCRATCH.with_borrow_mut(|scratch| match &self.engine {
+            Engine::OnePass(dfa) => {
+                let cache = scratch.onepass.get_or_insert_with(|| dfa.create_cache());
+                cache.reset(dfa);
+                let input = Input::new(text).span(span).anchored(Anchored::Yes);
+                dfa.try_search_slots(cache, &input, &mut slots)
+            }
+            Engine::Backtrack(backtracker) => {
+                let cache = scratch
+                    .backtrack
+                    .get_or_insert_with(|| backtracker.create_cache());
+                cache.reset(backtracker);
+                let input = Input::new(text).span(span).anchored(Anchored::Yes);
+                backtracker.try_search_slots(cache, &input, &mut slots)
+            }
+        });
+        // The only error is a text that is too long; compiling saw to it that it is not.
+        found.ok().flatten()?;
+        Some(slots[2]?.get()..slots[3]?.get())
+    }
+}
+
+fn compile(written: &str, reach: usize) -> Result<Compiled, Fault> {
+    let expression = written
         .replace("<quote>", r#"(?:\\*["'`])?"#)
         .replace("<space>", r"(?:\s|\\+[nrt])");
-    let regex = Regex::builder()
-        .syntax(syntax::Config::new().unicode(false).utf8(false))
-        .configure(
-            meta::Config::new()
-                .utf8_empty(false)
-                // It would serve only searches that are not anchored.
-                .auto_prefilter(false)
-                // Each takes long to build, and no rule runs often enough to gain by it.
-                .onepass(false)
-                .dfa(false)
-                .hybrid_cache_capacity(SEARCH_BYTES)
-                .nfa_size_limit(Some(4 << 20)),
-        )
-        .build(&expression)
-        .map_err(|error| Fault::Syntax(reason(&error)))?;
-    if regex.captures_len() < 2 {
+    let syntax = syntax::Config::new().unicode(false).utf8(false);
+    let hir = syntax::parse_with(&expression, &syntax)
+        .map_err(|error| Fault::Syntax(error.to_string()))?;
+    let too_large = |error: thompson::BuildError| Fault::Syntax(error.to_string());
+    let config = thompson::Config::new()
+        .utf8(false)
+        .nfa_size_limit(Some(NFA_BYTES));
+    let nfa = NFA::compiler()
+        .configure(config)
+        .build_from_hir(&hir)
+        .map_err(too_large)?;
+    if nfa.group_info().group_len(PatternID::ZERO) < 2 {
         return Err(Fault::NoGroup);
     }
-    Ok(regex)
-}
-
-/// The expression with each class that holds `/`, `+` or `=` taking their escapes too, as one character: some encoders
-/// write `\/`, `\u002b` and `\u003d` for them, at any depth of strings.
-fn tolerant(expression: &str) -> String {
-    const ESCAPES: [(char, &str); 3] = [('/', "/|u002[fF]"), ('+', "u002[bB]"), ('=', "u003[dD]")];
-    let mut result = String::with_capacity(expression.len());
-    let mut rest = expression;
-    while let Some(start) = rest.find(['[', '\\']) {
-        result.push_str(&rest[..start]);
-        let token = &rest[start..];
-        let class = token
-            .starts_with('[')
-            .then(|| token[1..].find(']'))
-            .flatten();
-        let length = class.map_or(2, |end| end + 2).min(token.len());
-        let (class, after) = token.split_at_checked(length).unwrap_or((token, ""));
-        let escapes: Vec<&str> = ESCAPES
-            .iter()
-            .filter(|(sign, _)| class[1..].contains(*sign))
-            .map(|(_, escape)| *escape)
-            .collect();
-        // A class that excludes says where something ends; one with a backslash takes escapes already.
-        if escapes.is_empty()
-            || class.starts_with('\\')
-            || class.starts_with("[^")
-            || class.contains('\\')
-        {
-            result.push_str(class);
-        } else {
-            result.push_str(&format!(r"(?:{class}|\\+(?:{}))", escapes.join("|")));
+    let onepass = onepass::Config::new().size_limit(Some(ONEPASS_BYTES));
+    let engine = match onepass::DFA::builder()
+        .configure(onepass)
+        .build_from_nfa(nfa.clone())
+    {
+        Ok(dfa) => Engine::OnePass(dfa),
+        Err(_) => {
+            let config = backtrack::Config::new().visited_capacity(VISITED_BYTES);
+            let backtracker = BoundedBacktracker::builder()
+                .configure(config)
+                .build_from_nfa(nfa)
+                .map_err(too_large)?;
+            let most = backtracker.max_haystack_len();
+            if most < reach {
+                return Err(Fault::Syntax(format!(
+                    "it is too large to search {reach} bytes; count less in it, or set max_len to {most} at most"
+                )));
+            }
+            Engine::Backtrack(backtracker)
         }
-        rest = after;
-    }
-    result.push_str(rest);
-    result
-}
-
-/// The innermost reason; the outer ones only say that building failed.
-fn reason(error: &meta::BuildError) -> String {
-    match error.syntax_error() {
-        Some(syntax) => syntax.to_string(),
-        None => error.to_string(),
-    }
+    };
+    Ok(Compiled {
+        engine,
+        shortest: hir.properties().minimum_len().unwrap_or(0),
+    })
 }

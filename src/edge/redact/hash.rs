@@ -1,6 +1,7 @@
 //! A keyed hash in a placeholder: equal secrets correlate, and nobody without the key can try values.
 //!
 //! Keyed BLAKE3 rather than HMAC-SHA-256: a pseudorandom function by design, and already here for records' identity.
+use super::escapes::Plain;
 use super::pii::PiiKind;
 
 /// Between the type and the hash of a placeholder.
@@ -28,14 +29,14 @@ impl HashKey {
     }
 
     /// 80 bits of the keyed hash over type and secret, in base 32; none where trying all values would tell the secret.
-    /// Backslashes do not count, so that one secret has one hash at every depth of escapes.
+    /// Escapes do not count, so that one secret has one hash at every depth of escapes.
     pub(super) fn hash(&self, kind: &str, secret: &str) -> Option<String> {
         if secret.len() < SHORTEST || FEW_VALUES.iter().any(|few| few.name() == kind) {
             return None;
         }
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(kind.as_bytes()).update(&[0]);
-        for part in secret.split('\\') {
+        for part in Plain::of(secret).text().split('\\') {
             hasher.update(part.as_bytes());
         }
         let hash = hasher.finalize();

@@ -4,7 +4,7 @@
 //! `d` has `2^d - 1` backslashes of its own; backslashes that the text before it ends with add a multiple of
 //! `2^(d + 1)`. So the level is the number of ones at the end of the binary count of backslashes ([`level_of`]). A
 //! quote of a lower level ends the value too, because a string around it ends.
-use std::{borrow::Cow, ops::Range};
+use std::ops::Range;
 
 /// A value that reaches this far is no password and no token.
 pub(super) const VALUE_REACH: usize = 2048;
@@ -70,11 +70,7 @@ pub(super) fn bare_value(text: &[u8], from: usize) -> Range<usize> {
                     | b']'
             )
     };
-    let mut length = run(text, from, limit, |b| !ends(b));
-    while let Some(escape) = escaped_sign(&text[from + length..limit]) {
-        length += escape;
-        length += run(text, from + length, limit, |b| !ends(b));
-    }
+    let length = run(text, from, limit, |b| !ends(b));
     // A full stop or a colon at the end belongs to the sentence.
     let kept = text[from..from + length]
         .iter()
@@ -83,66 +79,9 @@ pub(super) fn bare_value(text: &[u8], from: usize) -> Range<usize> {
     from..from + kept
 }
 
-/// The length of `\/`, `\u002b`, `\u002f` or `\u003d` at the start: characters of tokens that some encoders escape.
-pub(super) fn escaped_sign(text: &[u8]) -> Option<usize> {
-    let slashes = run(text, 0, text.len().min(64), |b| b == b'\\');
-    let rest = &text[slashes..];
-    let unicode = || {
-        let head = rest.get(..5)?;
-        [b"u002b", b"u002f", b"u003d"]
-            .iter()
-            .any(|sign| head.eq_ignore_ascii_case(&sign[..]))
-            .then_some(slashes + 5)
-    };
-    match rest.first() {
-        _ if slashes == 0 => None,
-        Some(b'/') => Some(slashes + 1),
-        _ => unicode(),
-    }
-}
-
-/// A value with such escapes resolved.
-pub(super) fn unescaped(value: &str) -> Cow<'_, str> {
-    if !value.contains('\\') {
-        return Cow::Borrowed(value);
-    }
-    let mut result = String::with_capacity(value.len());
-    let mut rest = value;
-    while let Some(start) = rest.find('\\') {
-        result.push_str(&rest[..start]);
-        let escape = escaped_sign(&rest.as_bytes()[start..]);
-        let length = escape.unwrap_or(1);
-        let sign = &rest[start..start + length];
-        result.push_str(match sign.get(sign.len().saturating_sub(2)..) {
-            _ if escape.is_none() => sign,
-            Some("2b" | "2B") => "+",
-            Some("3d" | "3D") => "=",
-            _ => "/",
-        });
-        rest = &rest[start + length..];
-    }
-    result.push_str(rest);
-    Cow::Owned(result)
-}
-
 /// How many bytes from `from` on satisfy `test`.
 pub(super) fn run(text: &[u8], from: usize, limit: usize, test: impl Fn(u8) -> bool) -> usize {
     text.get(from..limit).map_or(0, |rest| {
         rest.iter().position(|&b| !test(b)).unwrap_or(rest.len())
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn escapes_of_signs_in_tokens_are_resolved_and_others_are_not() {
-        assert_eq!(
-            unescaped(r"a\/b\\\/c\u002bd\u003D\n\u0026"),
-            r"a/b/c+d=\n\u0026"
-        );
-        assert_eq!(bare_value(br"a\/b\u003d\u0026c", 0), 0..10);
-        assert_eq!(escaped_sign(b"/"), None);
-    }
 }

@@ -17,6 +17,7 @@ use super::checksum::Checksum;
 use super::expression::{Expression, Fault};
 use super::filler::is_filler;
 use super::load::Place;
+use super::quotes::VALUE_REACH;
 use super::values::entropy;
 
 /// The rules that fieldpost brings along.
@@ -178,7 +179,11 @@ impl Rule {
         if !is_name(&kind) {
             return Err(RuleError::Type { rule: rule(), kind });
         }
-        let expression = Expression::new(text.regex);
+        let reach = match text.at {
+            At::Token => text.max_len,
+            At::Value => text.max_len.max(VALUE_REACH),
+        };
+        let expression = Expression::new(text.regex, reach);
         Ok(Self {
             id: text.id,
             kind,

@@ -1,7 +1,7 @@
 //! The signs between a key and its value, with what may stand around them: blanks, quotes, escapes, a type.
 use std::ops::Range;
 
-use super::quotes::{escaped_sign, own_slashes, run};
+use super::quotes::{own_slashes, run};
 
 /// How many bytes of further words may stand between the key and its separator.
 pub(super) const WORDS_REACH: usize = 28;
@@ -93,12 +93,6 @@ pub(super) fn sign_at(text: &[u8], at: usize, after_quote: bool) -> Option<Sign>
             element: false,
         }),
         [b'%', b'3', b'D' | b'd' | b'A' | b'a', ..] => sign(3),
-        [b'\\', ..] => match escaped_sign(rest) {
-            Some(length) if rest[..length].ends_with(b"d") || rest[..length].ends_with(b"D") => {
-                sign(length)
-            }
-            _ => None,
-        },
         [b'(', b'"' | b'\'', ..] => sign(1),
         _ => None,
     }

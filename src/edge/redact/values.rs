@@ -3,7 +3,8 @@
 //! A key is graded by its words (`apiKey`, `API_KEY` and `api-key` are two words each), a value by what it is made of.
 //! The words are data and stand in `rules.toml`. Values that name something instead of being it (a variable, a call,
 //! a path, an identifier, a placeholder) are no secrets, and neither is what reads like words of a language.
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::OnceLock;
 
 use aho_corasick::AhoCorasick;
@@ -12,36 +13,113 @@ use serde::Deserialize;
 use super::forms::{is_code, is_mixed, is_path, is_pattern, is_slug, is_uuid, is_version};
 use super::natural::{is_natural, naturalness};
 use super::pairs::{self, Pair, Separator};
-use super::quotes::{VALUE_REACH, unescaped};
+use super::quotes::VALUE_REACH;
 use super::spans::PLACEHOLDER;
 
 /// The words of keys, as `rules.toml` has them: lower case, without separators.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct KeyWords {
+struct Lists {
     /// Keys of passwords: short values count, if they have a digit or a sign.
-    password: HashSet<String>,
+    password: Vec<String>,
     /// Keys of tokens and keys: long random values count.
-    secret: HashSet<String>,
+    secret: Vec<String>,
     /// Words that only hint: the value must look more random.
-    hint: HashSet<String>,
+    hint: Vec<String>,
     /// Whole keys that are secret although their last word says otherwise.
-    exact: HashSet<String>,
+    exact: Vec<String>,
     /// A key with this last word names or describes something.
-    describing: HashSet<String>,
+    describing: Vec<String>,
     /// A key with this word anywhere is public.
-    public: HashSet<String>,
+    public: Vec<String>,
     /// A key with this word anywhere, or two that make it, says itself that its value is no secret.
-    denying: HashSet<String>,
+    denying: Vec<String>,
     /// Words that label a password, or say something of it.
-    label: HashSet<String>,
+    label: Vec<String>,
     /// A value that contains one of these stands for another one.
     placeholder: Vec<String>,
-    /// All of them in one automaton, made when first used.
-    #[serde(skip)]
-    placeholders: OnceLock<AhoCorasick>,
     /// Values that begin so are identifiers or ciphertext.
     identifier: Vec<String>,
+}
+
+/// The words of keys, ready to be asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "Lists")]
+pub(super) struct KeyWords {
+    /// In which lists a word stands.
+    marks: HashMap<Box<[u8]>, u8, BuildHasherDefault<Fnv>>,
+    exact: HashSet<String>,
+    /// Words that begin the search for a pair.
+    keywords: Vec<String>,
+    placeholder: Vec<String>,
+    /// All of them in one automaton, made when first used.
+    placeholders: OnceLock<AhoCorasick>,
+    identifier: Vec<String>,
+}
+
+/// The lists of words, each a bit.
+mod mark {
+    pub(super) const PASSWORD: u8 = 1;
+    pub(super) const SECRET: u8 = 2;
+    pub(super) const HINT: u8 = 4;
+    pub(super) const DESCRIBING: u8 = 8;
+    pub(super) const PUBLIC: u8 = 16;
+    pub(super) const DENYING: u8 = 32;
+    pub(super) const LABEL: u8 = 64;
+}
+
+impl From<Lists> for KeyWords {
+    fn from(lists: Lists) -> Self {
+        let mut marks = HashMap::<Box<[u8]>, u8, _>::default();
+        for (words, mark) in [
+            (&lists.password, mark::PASSWORD),
+            (&lists.secret, mark::SECRET),
+            (&lists.hint, mark::HINT),
+            (&lists.describing, mark::DESCRIBING),
+            (&lists.public, mark::PUBLIC),
+            (&lists.denying, mark::DENYING),
+            (&lists.label, mark::LABEL),
+        ] {
+            for word in words {
+                *marks.entry(word.as_bytes().into()).or_default() |= mark;
+            }
+        }
+        let keywords = [
+            lists.password,
+            lists.secret,
+            lists.hint,
+            lists.exact.clone(),
+        ];
+        Self {
+            marks,
+            exact: lists.exact.into_iter().collect(),
+            keywords: keywords.concat(),
+            placeholder: lists.placeholder,
+            placeholders: OnceLock::new(),
+            identifier: lists.identifier,
+        }
+    }
+}
+
+/// The hash of Fowler, Noll and Vo (FNV-1a): the words are short and ours, so that nobody can make them collide.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// What a key promises about its value.
@@ -62,27 +140,19 @@ pub(super) enum Found {
 impl KeyWords {
     /// Words that begin the search for a pair.
     pub(super) fn keywords(&self) -> impl Iterator<Item = &str> {
-        self.password
-            .iter()
-            .chain(&self.secret)
-            .chain(&self.hint)
-            .chain(&self.exact)
-            .map(String::as_str)
+        self.keywords.iter().map(String::as_str)
     }
 
     /// Grades a pair of `text`.
     pub(super) fn grade(&self, text: &str, pair: &Pair) -> Option<Found> {
         let key = text.get(pair.key.clone())?;
-        let value = &*unescaped(text.get(pair.value.clone())?);
+        let value = text.get(pair.value.clone())?;
         // What a pass before this one wrote is looked at once per pass: the cheap test comes first.
         if value.len() < 5 || value.len() >= VALUE_REACH || value.starts_with(PLACEHOLDER) {
             return None;
         }
         let promise = self.promise(key)?;
-        if self.stands_for_another(value, pair.quoted) {
-            return None;
-        }
-        match (promise, pair.separator) {
+        let may_be = match (promise, pair.separator) {
             (Promise::Password, Separator::Blank | Separator::Comma) => {
                 is_password(value, false) && is_mixed(value) && value.len() >= 8 && !is_slug(value)
             }
@@ -102,12 +172,14 @@ impl KeyWords {
             (Promise::Secret, _) if pair.scheme => is_token(value, pair.quoted, Strictness::Scheme),
             (Promise::Secret, _) => is_token(value, pair.quoted, Strictness::Secret),
             (Promise::Hint, _) => is_token(value, pair.quoted, Strictness::Hint),
-        }
-        .then_some(if promise == Promise::Password {
-            Found::Password
-        } else {
-            Found::Secret
-        })
+        };
+        (may_be && !self.stands_for_another(value, pair.quoted)).then_some(
+            if promise == Promise::Password {
+                Found::Password
+            } else {
+                Found::Secret
+            },
+        )
     }
 
     /// Grades a value that has a key to itself, such as an attribute.
@@ -127,8 +199,11 @@ impl KeyWords {
 
     /// A word that says that what follows names or describes something, or is public.
     pub(super) fn describes(&self, word: &str) -> bool {
-        let word = word.to_ascii_lowercase();
-        self.describing.contains(&word) || self.public.contains(&word)
+        self.marks_of(word.to_ascii_lowercase().as_bytes()) & (mark::DESCRIBING | mark::PUBLIC) != 0
+    }
+
+    fn marks_of(&self, word: &[u8]) -> u8 {
+        self.marks.get(word).copied().unwrap_or(0)
     }
 
     pub(super) fn holds_placeholder(&self, value: &str) -> bool {
@@ -142,31 +217,42 @@ impl KeyWords {
     }
 
     fn promise(&self, key: &str) -> Option<Promise> {
-        if self
-            .exact
-            .contains(&key.trim_start_matches('-').to_ascii_lowercase())
+        let name = key.trim_start_matches('-');
+        if self.exact.contains(name)
+            || name.bytes().any(|b| b.is_ascii_uppercase())
+                && self.exact.contains(&name.to_ascii_lowercase())
         {
             return Some(Promise::Secret);
         }
-        let words = words_of(key);
-        let last = words.last()?;
-        let joined: Vec<String> = words.windows(2).map(|pair| pair.concat()).collect();
-        let mut all = words.iter().chain(&joined);
-        if self.describing.contains(last)
-            || words.iter().any(|word| self.public.contains(word))
-            || all.any(|word| self.denying.contains(word))
-        {
-            return None;
+        let words = Words::of(key);
+        let last = self.marks_of(words.iter().last()?);
+        let (mut marks, mut endings) = (0, 0);
+        for word in words.iter() {
+            let known = self.marks_of(word);
+            marks |= known;
+            endings |= self.endings(word) | known;
         }
-        let holds =
-            |set: &HashSet<String>| words.iter().chain(&joined).any(|word| ends_in(word, set));
-        if holds(&self.password) {
+        for word in words.joined() {
+            let known = self.marks_of(word);
+            marks |= known & mark::DENYING;
+            endings |= self.endings(word) | known;
+        }
+        if last & mark::DESCRIBING != 0 || marks & (mark::PUBLIC | mark::DENYING) != 0 {
+            None
+        } else if endings & mark::PASSWORD != 0 {
             Some(Promise::Password)
-        } else if holds(&self.secret) {
+        } else if endings & mark::SECRET != 0 {
             Some(Promise::Secret)
         } else {
-            holds(&self.hint).then_some(Promise::Hint)
+            (endings & mark::HINT != 0).then_some(Promise::Hint)
         }
+    }
+
+    /// The marks of known words in which the word ends, and which are long enough to stand without a separator.
+    fn endings(&self, word: &[u8]) -> u8 {
+        const LONG: usize = 5;
+        (1..word.len().saturating_sub(LONG - 1))
+            .fold(0, |marks, start| marks | self.marks_of(&word[start..]))
     }
 
     /// Words run together in small letters, in quotes after the key: a poor password, unless they are a label of it.
@@ -175,10 +261,8 @@ impl KeyWords {
         value.len() >= 8
             && value.bytes().all(plain)
             && !value.split('_').any(|part| {
-                self.label.contains(part)
-                    || self.password.contains(part)
-                    || self.secret.contains(part)
-                    || self.describing.contains(part)
+                let told = mark::LABEL | mark::PASSWORD | mark::SECRET | mark::DESCRIBING;
+                self.marks_of(part.as_bytes()) & told != 0
             })
     }
 
@@ -210,44 +294,69 @@ impl KeyWords {
             || value.contains("://")
             || bytes.iter().any(u8::is_ascii_whitespace)
             || is_path(value)
-            || self
-                .identifier
-                .iter()
-                .any(|prefix| value.starts_with(prefix.as_str()))
+            || self.identifier.iter().any(|prefix| {
+                prefix.as_bytes()[0] == value.as_bytes()[0] && value.starts_with(prefix.as_str())
+            })
             || self.holds_placeholder(value)
             || (!quoted && is_code(bytes))
             || is_pattern(value)
     }
 }
 
-/// The word is known, or ends in a known one that is long enough to stand without a separator.
-fn ends_in(word: &str, known: &HashSet<String>) -> bool {
-    const LONG: usize = 5;
-    known.contains(word)
-        || (1..word.len().saturating_sub(LONG - 1)).any(|start| known.contains(&word[start..]))
+/// The words of a key in lower case: `apiKey2`, `API_KEY` → `api`, `key`. Digits end a word and are dropped.
+struct Words {
+    letters: [u8; KEY_LETTERS],
+    /// Where each word ends.
+    ends: [u8; KEY_WORDS],
+    count: usize,
 }
 
-/// `apiKey2`, `API_KEY` → `api`, `key`. Digits end a word and are dropped.
-fn words_of(key: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let mut previous = 0u8;
-    let bytes = key.as_bytes();
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte.is_ascii_alphabetic() {
-            let camel = byte.is_ascii_uppercase()
-                && (previous.is_ascii_lowercase()
-                    || (previous.is_ascii_uppercase()
-                        && bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase)));
-            match words.last_mut() {
-                Some(word) if !camel && previous.is_ascii_alphabetic() => {
-                    word.push(byte.to_ascii_lowercase() as char)
+/// Letters of a key that are looked at, and words.
+const KEY_LETTERS: usize = 192;
+const KEY_WORDS: usize = 32;
+
+impl Words {
+    fn of(key: &str) -> Self {
+        let mut words = Self {
+            letters: [0; KEY_LETTERS],
+            ends: [0; KEY_WORDS],
+            count: 0,
+        };
+        let bytes = key.as_bytes();
+        let mut previous = 0u8;
+        let mut length = 0;
+        for (at, &byte) in bytes.iter().enumerate() {
+            if byte.is_ascii_alphabetic() && length < KEY_LETTERS {
+                let camel = byte.is_ascii_uppercase()
+                    && (previous.is_ascii_lowercase()
+                        || (previous.is_ascii_uppercase()
+                            && bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase)));
+                // The last word takes what is left of a key with more.
+                let goes_on = !camel && previous.is_ascii_alphabetic() && words.count > 0;
+                if !goes_on && words.count < KEY_WORDS {
+                    words.count += 1;
                 }
-                _ => words.push((byte.to_ascii_lowercase() as char).to_string()),
+                words.letters[length] = byte.to_ascii_lowercase();
+                length += 1;
+                words.ends[words.count - 1] = length as u8;
             }
+            previous = byte;
         }
-        previous = byte;
+        words
     }
-    words
+
+    fn start(&self, word: usize) -> usize {
+        word.checked_sub(1).map_or(0, |last| self.ends[last].into())
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        (0..self.count).map(|word| &self.letters[self.start(word)..self.ends[word].into()])
+    }
+
+    /// Each two neighbors as one word.
+    fn joined(&self) -> impl Iterator<Item = &[u8]> {
+        (1..self.count).map(|word| &self.letters[self.start(word - 1)..self.ends[word].into()])
+    }
 }
 
 fn is_password(value: &str, quoted: bool) -> bool {
