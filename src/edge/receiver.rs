@@ -37,7 +37,7 @@ use super::tail::Line;
 
 /// Longer requests are processed away from the runtime's threads. A shorter one takes a millisecond or two;
 /// to wake another thread for it, whose memory is cold, adds a good part of that.
-const INLINE_MAX_BYTES: usize = 64 << 10;
+const INLINE_MAX_BYTES: usize = 128 << 10;
 
 /// Requests that are decoded and not yet on disk, by the length of their bodies: decoded they are a few times
 /// longer. The next one waits, still as it came.
