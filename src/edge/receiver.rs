@@ -38,7 +38,11 @@ use super::tail::Line;
 
 /// Longer requests are processed away from the runtime's threads. A shorter one takes a millisecond or two;
 /// to wake another thread for it, whose memory is cold, adds a good part of that.
-const INLINE_MAX_BYTES: usize = 64 << 10;
+const INLINE_MAX_BYTES: usize = 128 << 10;
+
+/// Requests that are decoded and not yet on disk, by the length of their bodies: decoded they are a few times
+/// longer. The next one waits, still as it came.
+const IN_FLIGHT_MAX_BYTES: usize = 32 << 20;
 
 /// What is let in.
 pub(super) struct Door {
@@ -94,6 +98,8 @@ struct Receiver {
     inside: Arc<Inside>,
     /// One for each core, for long requests. More requests at a time would be ready no sooner, and take memory meanwhile.
     workers: Arc<Semaphore>,
+    /// [`IN_FLIGHT_MAX_BYTES`] in all.
+    in_flight: Semaphore,
 }
 
 /// What is left of a request once it is decoded and redacted.
@@ -119,6 +125,7 @@ pub(super) fn router(
         workers: Arc::new(Semaphore::new(
             std::thread::available_parallelism().map_or(1, NonZero::get),
         )),
+        in_flight: Semaphore::new(IN_FLIGHT_MAX_BYTES),
     };
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -201,7 +208,11 @@ impl Receiver {
             Ok(body) => body,
             Err(refusal) => return (None, refusal.into_response()),
         };
-        let processed = if exchange.inflated_at_most(&body, door.body) <= INLINE_MAX_BYTES {
+        let bytes = exchange.inflated_at_most(&body, door.body);
+        let permits = bytes.min(IN_FLIGHT_MAX_BYTES) as u32;
+        let in_flight = self.in_flight.acquire_many(permits).await;
+        let _in_flight = in_flight.expect("the semaphore is never closed");
+        let processed = if bytes <= INLINE_MAX_BYTES {
             let process = || self.process(exchange, &door, &body, owner);
             catch_unwind(AssertUnwindSafe(process)).ok()
         } else {

@@ -279,6 +279,12 @@ impl Backlog {
         (self.cursor, end)
     }
 
+    /// The entries of a segment, settled or not.
+    pub(super) fn entries_of(&self, first: u64) -> Range<u64> {
+        let part = self.segments.iter().find(|part| part.first == first);
+        first..part.map_or(first, |part| part.totals.end)
+    }
+
     /// The highest record number before what is unsettled of a segment, and the highest up to its end.
     pub(super) fn numbers_of(&self, first: u64) -> (u64, u64) {
         let part = self.segments.iter().find(|part| part.first == first);

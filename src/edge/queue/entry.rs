@@ -33,6 +33,8 @@ pub(super) const SET_BYTES: u64 = 128;
 const HEADER_BYTES: usize = 54;
 const NUMBER_OFFSET: usize = 42;
 const CRC_OFFSET: usize = 50;
+/// Longest entry.
+pub(super) const MAX_BYTES: usize = HEADER_BYTES + PART_MAX_BYTES;
 /// What every entry begins with.
 pub(super) const VERSION: u8 = 1;
 

@@ -269,7 +269,7 @@ fn check(segment: &Segment, entries: Range<u64>) -> Result<SegmentCheck, Storage
     let mut frame = Vec::new();
     while at < entries.end {
         frame.clear();
-        match read_set(segment, at..entries.end, &mut frame)? {
+        match read_set(|entry| segment.get(entry), at..entries.end, &mut frame)? {
             Ok((header, next, _)) => {
                 check.entries += next - at;
                 check.records += u64::from(header.records);

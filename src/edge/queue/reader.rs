@@ -13,6 +13,7 @@ use super::{
     directory,
     entry::{self, Header},
     ledger::Reason,
+    salvage::Sealed,
     segment::{Segment, stored_bytes},
     shared::Shared,
 };
@@ -21,7 +22,26 @@ use crate::otlp::Signal;
 pub(super) struct Reader {
     shared: Arc<Shared>,
     /// The sealed segment that was read last.
-    open: Option<(u64, Arc<Segment>)>,
+    open: Option<(u64, Source)>,
+}
+
+/// Where entries are read from.
+#[derive(Clone)]
+pub(super) enum Source {
+    /// A segment that is being written, or in which something is missing.
+    Database(Arc<Segment>),
+    /// The file of a segment in which nothing is missing.
+    File(Arc<Sealed>),
+}
+
+impl Source {
+    /// The value stored under a number below the segment's end.
+    fn get(&self, entry: u64) -> Result<Option<sled::IVec>, StorageError> {
+        match self {
+            Source::Database(segment) => segment.get(entry),
+            Source::File(sealed) => Ok(sealed.get(entry)?.map(sled::IVec::from)),
+        }
+    }
 }
 
 /// What came of reading a range: its first sets, or the damage it begins with.
@@ -113,7 +133,7 @@ impl Reader {
     /// Writes damage down by what stands before and after it. Records that were appended at the same
     /// time as others may stand in another order than their numbers; so this may name numbers of
     /// records that are not lost.
-    fn lose_damaged(&self, segment: Option<&Segment>, first: u64, entries: &Range<u64>) {
+    fn lose_damaged(&self, segment: Option<&Source>, first: u64, entries: &Range<u64>) {
         let numbers = self.shared.backlog().numbers_of(first);
         let (mut after, mut up_to) = numbers;
         if let Some(segment) = segment {
@@ -147,21 +167,25 @@ impl Reader {
         self.open = None;
     }
 
-    fn segment(&mut self, first: u64, path: &Path) -> Result<Arc<Segment>, StorageError> {
+    fn segment(&mut self, first: u64, path: &Path) -> Result<Source, StorageError> {
         if let Some(live) = self.shared.live(first) {
-            return Ok(live);
+            return Ok(Source::Database(live));
         }
         if let Some((open, segment)) = &self.open
             && *open == first
         {
-            return Ok(Arc::clone(segment));
+            return Ok(segment.clone());
         }
         self.open = None;
         if !path.exists() {
             return Err(StorageError::Damaged("its directory is missing".into()));
         }
-        let segment = Arc::new(Segment::open(path)?);
-        self.open = Some((first, Arc::clone(&segment)));
+        let entries = self.shared.backlog().entries_of(first);
+        let segment = match Sealed::open(&path.join("db"), entries)? {
+            Some(sealed) => Source::File(Arc::new(sealed)),
+            None => Source::Database(Arc::new(Segment::open(path)?)),
+        };
+        self.open = Some((first, segment.clone()));
         Ok(segment)
     }
 
@@ -195,18 +219,18 @@ pub(super) struct Numbers {
     pub(super) unnumbered: u64,
 }
 
-fn header(segment: &Segment, entry: u64) -> Option<Header> {
+fn header(segment: &Source, entry: u64) -> Option<Header> {
     let value = segment.get(entry).ok()??;
     Some(entry::decode(entry, &value).ok()?.0)
 }
 
-fn find(segment: &Segment, range: Range<u64>, limits: BatchLimits) -> Result<Found, StorageError> {
+fn find(segment: &Source, range: Range<u64>, limits: BatchLimits) -> Result<Found, StorageError> {
     let mut sets: Option<Sets> = None;
     let mut at = range.start;
     let mut damaged_to = range.start;
     while at < range.end {
         let mut frame = Vec::new();
-        match read_set(segment, at..range.end, &mut frame)? {
+        match read_set(|entry| segment.get(entry), at..range.end, &mut frame)? {
             Ok(_) if damaged_to > range.start => break,
             Ok((header, next, stored_bytes)) => {
                 if let Some(sets) = &sets
@@ -234,7 +258,7 @@ fn find(segment: &Segment, range: Range<u64>, limits: BatchLimits) -> Result<Fou
 /// The set that begins with the range: its header, the entry after it, its bytes as stored; its
 /// frame is put into `frame`. The inner error is the entry to go on with after damage.
 pub(super) fn read_set(
-    segment: &Segment,
+    get: impl Fn(u64) -> Result<Option<sled::IVec>, StorageError>,
     range: Range<u64>,
     frame: &mut Vec<u8>,
 ) -> Result<Result<(Header, u64, u64), u64>, StorageError> {
@@ -250,7 +274,7 @@ pub(super) fn read_set(
         if entry >= range.end {
             return Ok(Err(after_damage));
         }
-        let value = match segment.get(entry) {
+        let value = match get(entry) {
             Ok(Some(value)) => value,
             Ok(None) | Err(StorageError::Damaged(_)) => return Ok(Err(after_damage)),
             Err(error) => return Err(error),

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::daemon::Edge;
 use super::load::{Load, RECORDS};
+use super::queue;
 use super::table::{Row, Table, mebibytes};
 use super::upstream::NullUpstream;
 
-/// What is queued in the long form before the start is timed.
+/// What is queued in the long form before the last start is timed.
 const LONG_BYTES: u64 = 2_000_000_000;
 const LONG_RECORDS: usize = 5_000_000;
 const QUICK_RECORDS: usize = 250_000;
@@ -20,7 +21,7 @@ pub(crate) fn measure(long: bool, directory: &Path, table: &mut Table) {
     let load = Load::new(edge.port());
     let empty = edge.disk_bytes();
     let records = if long { LONG_RECORDS } else { QUICK_RECORDS };
-    let mut requests = records / RECORDS;
+    let requests = records / RECORDS;
     edge.forget_peak();
     let done = load.closed_count(super::CONNECTIONS, requests);
     let queued = grouped(records);
@@ -41,11 +42,6 @@ pub(crate) fn measure(long: bool, directory: &Path, table: &mut Table) {
         "≤ 0.35",
         format!("{per_byte:.3}"),
     ));
-    while long && edge.disk_bytes() < LONG_BYTES {
-        let more = 10_000;
-        load.closed_count(super::CONNECTIONS, more);
-        requests += more;
-    }
     let waits = edge.disk_bytes();
     edge.stop();
 
@@ -53,7 +49,7 @@ pub(crate) fn measure(long: bool, directory: &Path, table: &mut Table) {
     let edge = Edge::start(directory, Some(&upstream));
     table.add(Row::new(
         format!("start with {} queued", mebibytes(waits)),
-        "≤ 300 ms (2 GB)",
+        "≤ 300 ms",
         super::millis(edge.started_in),
     ));
     let took = upstream.wait_for((requests * RECORDS) as u64) + edge.started_in;
@@ -75,6 +71,21 @@ pub(crate) fn measure(long: bool, directory: &Path, table: &mut Table) {
         "disk after the drain",
         "≤ 24 MB",
         mebibytes(edge.disk_bytes()),
+    ));
+    edge.stop();
+    if long {
+        start_with_much(directory, table);
+    }
+}
+
+/// A start with two gigabytes queued, which come to the queue without an edge: as requests, they would take minutes.
+fn start_with_much(directory: &Path, table: &mut Table) {
+    queue::fill(&directory.join("queue"), LONG_BYTES);
+    let edge = Edge::start(directory, None);
+    table.add(Row::new(
+        format!("start with {} queued", mebibytes(edge.disk_bytes())),
+        "≤ 300 ms",
+        super::millis(edge.started_in),
     ));
     edge.stop();
 }

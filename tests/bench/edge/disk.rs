@@ -62,11 +62,11 @@ pub(crate) fn closed(directory: &Path, writers: usize, bytes: usize, time: Durat
     Done::new(all, took)
 }
 
-/// One writer appends 12 KB and syncs, so many times a second.
-pub(crate) fn paced(directory: &Path, per_second: f64, time: Duration) -> Done {
+/// One writer appends so many bytes and syncs, so many times a second.
+pub(crate) fn paced(directory: &Path, bytes: usize, per_second: f64, time: Duration) -> Done {
     let path = directory.join("plain");
     let mut file = File::create(&path).expect("the directory is writable");
-    let value = noise(0, 12 << 10);
+    let value = noise(0, bytes);
     let mut latencies = Vec::new();
     let start = Instant::now();
     for turn in 0.. {

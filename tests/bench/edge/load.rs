@@ -27,6 +27,7 @@ pub(crate) struct Load {
 }
 
 /// What came of it.
+#[derive(Default)]
 pub(crate) struct Done {
     latencies: Vec<Duration>,
     took: Duration,
@@ -156,6 +157,13 @@ impl Done {
     pub(crate) fn new(mut latencies: Vec<Duration>, took: Duration) -> Done {
         latencies.sort_unstable();
         Done { latencies, took }
+    }
+
+    /// Joins what came of the same later.
+    pub(crate) fn add(&mut self, later: Done) {
+        self.latencies.extend(later.latencies);
+        self.latencies.sort_unstable();
+        self.took += later.took;
     }
 
     /// The time that this part of the requests took at most.

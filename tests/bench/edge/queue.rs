@@ -17,12 +17,26 @@ const PRODUCERS: usize = 16;
 const VALUE_BYTES: usize = 20_000;
 const TIME: Duration = Duration::from_secs(4);
 
+/// Appends 20 KB after 20 KB to the queue of an edge that does not run, until it holds so many bytes.
+pub(crate) fn fill(directory: &Path, bytes: u64) {
+    let limits = Limits {
+        max_bytes: bytes * 2,
+        ..Limits::default()
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let queue = Queue::open(directory, limits).expect("its edge has ended");
+    while queue.depth().bytes < bytes {
+        runtime.block_on(append(&queue, Duration::from_secs(1)));
+    }
+    runtime.block_on(queue.close());
+}
+
 /// Sixteen producers of 20 KB that cannot be compressed, redacted before.
 pub(crate) fn measure(directory: &Path, table: &mut Table) {
     let floor = disk::closed(directory, PRODUCERS, VALUE_BYTES, TIME);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let queue = Queue::open(&directory.join("queue"), Limits::default()).expect("a fresh queue");
-    let done = runtime.block_on(append(&queue));
+    let done = runtime.block_on(append(&queue, TIME));
     runtime.block_on(queue.close());
     let again = disk::closed(directory, PRODUCERS, VALUE_BYTES, TIME);
     // The disk's mood changes within seconds: the mean of before and after.
@@ -57,7 +71,7 @@ pub(crate) fn measure(directory: &Path, table: &mut Table) {
     );
 }
 
-async fn append(queue: &Queue) -> Done {
+async fn append(queue: &Queue, time: Duration) -> Done {
     // Made first: what is measured is the queue.
     let redactor = Redactor::new(&RedactConfig::default()).expect("the built-in rules compile");
     let appended: Vec<_> = (0..PRODUCERS)
@@ -70,7 +84,7 @@ async fn append(queue: &Queue) -> Done {
             let queue = queue.clone();
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
-                while start.elapsed() < TIME {
+                while start.elapsed() < time {
                     let begun = Instant::now();
                     queue
                         .append(records.clone())

@@ -213,7 +213,12 @@ impl Opened {
             }
         };
         let mut frame = Vec::new();
-        let Ok((header, ..)) = read_set(segment, id..holder.totals.end, &mut frame)? else {
+        let Ok((header, ..)) = read_set(
+            |entry| segment.get(entry),
+            id..holder.totals.end,
+            &mut frame,
+        )?
+        else {
             return Err(StorageError::Damaged(
                 "a parked request is not whole".into(),
             ));
