@@ -28,10 +28,11 @@ use crate::http::{Limits, Tcp, serve};
 use crate::rate::Rates;
 use crate::secret::{Secret, key_file, private_directory, random_digits};
 use crate::shutdown::Shutdown;
+use crate::supervisor::{News, tell};
 
 use self::auth::{Claims, TOKEN_LIFETIME_SECONDS, TokenKeys};
 use self::config::Config;
-use self::store::{Environment, Installation, Scope, Store, StoreError};
+use self::store::{Environment, Installation, Location, Scope, Store, StoreError};
 
 /// The path below which the integration's OTLP endpoint lies.
 pub const OTLP_PREFIX: &str = "/v1/claude-cowork/otel";
@@ -58,8 +59,14 @@ impl Central {
         let directory: &Path = &config.data;
         private_directory(directory)
             .with_context(|| format!("cannot make the data folder {}", directory.display()))?;
-        let store = Store::open(directory)
-            .with_context(|| format!("cannot open the store in {}", directory.display()))?;
+        let store = Store::open(&config.database, directory)
+            .await
+            .with_context(|| match config.database {
+                Location::DataDirectory => {
+                    format!("cannot open the store in {}", directory.display())
+                }
+                Location::Postgres(_) => "cannot open the store in PostgreSQL".to_owned(),
+            })?;
         let central = Central {
             store,
             public_url: public_url.trim_end_matches('/').to_owned(),
@@ -134,7 +141,9 @@ impl Central {
 /// Serves until `shutdown`; then requests under way are finished and the store is closed.
 pub async fn run(central: Arc<Central>, listener: TcpListener, shutdown: Shutdown) {
     tracing::info!(url = central.public_url, "central started");
+    tell(News::Ready);
     let store = central.store.clone();
+    store.start_work().await;
     serve(
         Tcp::new(listener, |_, _| ()),
         router::router(central),
@@ -142,6 +151,7 @@ pub async fn run(central: Arc<Central>, listener: TcpListener, shutdown: Shutdow
         shutdown,
     )
     .await;
+    tell(News::Stopping);
     store.close().await;
     tracing::info!("central stopped");
 }

@@ -173,6 +173,11 @@ impl<'a> Reader<'a> {
         self.mistake(None, format!("{key} is missing: {help}"));
     }
 
+    /// Notes that what `key` refers to cannot be used.
+    pub fn wrong(&mut self, key: &str, message: &str) {
+        self.mistake(None, format!("{key}: {message}"));
+    }
+
     /// The text of `key`.
     pub fn text(&mut self, key: &str) -> Option<String> {
         self.parsed(key, "a text in quotes", Setting::as_text)

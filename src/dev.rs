@@ -12,11 +12,9 @@ use tokio::net::TcpListener;
 
 use crate::central::{self, Central};
 use crate::edge;
+use crate::rollout::{Format, Rollout};
 use crate::secret::{self, Secret};
 use crate::shutdown::{self, Shutdown};
-
-/// Largest body that either half takes, in bytes.
-const MAX_BODY: usize = 64 << 20;
 
 /// What to start, and where.
 #[derive(Clone, Debug)]
@@ -49,16 +47,11 @@ pub struct Addresses {
 impl Addresses {
     /// The lines to paste into the shell that Claude is started from.
     pub fn exports(&self) -> String {
-        let Addresses { otlp, .. } = self;
-        format!(
-            "export CLAUDE_CODE_ENABLE_TELEMETRY=1\n\
-             export OTEL_LOGS_EXPORTER=otlp\n\
-             export OTEL_EXPORTER_OTLP_PROTOCOL=http/json\n\
-             export OTEL_EXPORTER_OTLP_ENDPOINT={otlp}\n\
-             export OTEL_EXPORTER_OTLP_LOGS_ENDPOINT={otlp}/v1/logs\n\
-             export OTEL_LOG_USER_PROMPTS=1\n\
-             export OTEL_LOG_TOOL_DETAILS=1\n"
-        )
+        let rollout = Rollout {
+            content: true,
+            ..Rollout::edge(&self.otlp)
+        };
+        rollout.render(Format::Shell)
     }
 }
 
@@ -86,10 +79,8 @@ pub async fn run(
 
     let config = central::config::Config {
         address: central_listener.local_addr()?,
-        public_url: None,
         data: options.data.join("central"),
-        max_body: MAX_BODY,
-        requests_per_second: central::config::DEFAULT_REQUESTS_PER_SECOND,
+        ..central::config::Config::default()
     };
     let central = Arc::new(Central::open(&config, central_url.clone()).await?);
     let credentials = credentials(&central, &options.data.join("dev.json")).await?;

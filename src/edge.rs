@@ -32,9 +32,12 @@ mod metrics;
 mod plain;
 mod tail;
 pub mod control;
+mod progress;
+pub mod install;
+pub mod doctor;
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as Handed};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -46,6 +49,7 @@ use crate::http::{Tcp, serve_connections};
 use crate::logging;
 use crate::reload::{Slot, Swap};
 use crate::shutdown::{Shutdown, channel};
+use crate::supervisor::{News, tell};
 
 pub use self::pipeline::Pipeline;
 pub use self::reloader::Source;
@@ -72,11 +76,14 @@ pub struct Gauges {
     pub intake: Intake,
 }
 
-/// Opens the configured addresses.
+/// Takes the sockets that a supervisor has handed over, or else opens the configured addresses.
 ///
 /// # Errors
 /// When one cannot be opened; the message says who may hold it.
-pub async fn listen(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
+pub async fn listen(config: &Config, handed: Vec<Handed>) -> anyhow::Result<Vec<TcpListener>> {
+    if !handed.is_empty() {
+        return take(config, handed);
+    }
     let mut listeners = Vec::new();
     for address in &config.listen.addresses {
         match TcpListener::bind(address).await {
@@ -96,6 +103,26 @@ pub async fn listen(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
         }
     }
     anyhow::ensure!(!listeners.is_empty(), "there is no address to listen on");
+    Ok(listeners)
+}
+
+/// Where clients are to go is then the supervisor's to say.
+fn take(config: &Config, handed: Vec<Handed>) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for listener in handed {
+        listener.set_nonblocking(true)?;
+        listeners.push(TcpListener::from_std(listener)?);
+    }
+    let elsewhere = addresses(&listeners)?;
+    if elsewhere
+        .iter()
+        .any(|address| !config.listen.addresses.contains(address))
+    {
+        tracing::warn!(
+            ?elsewhere,
+            "listening where the supervisor does, and not where listen.addresses says"
+        );
+    }
     Ok(listeners)
 }
 
@@ -207,10 +234,12 @@ pub async fn run_reloading(
     }
     tokio::spawn(pipeline.keep_facts_fresh(sending.clone()));
     let mut forwarder = tokio::spawn(forwarder.run(sending.clone()));
+    tokio::spawn(progress::run(Arc::clone(&inside), sending.clone()));
     let heartbeat = extras.then(|| tokio::spawn(heartbeat::run(pipeline, inside, sending)));
     if !extras {
         queue.count_losses_only();
     }
+    tell(News::Ready);
 
     tokio::select! {
         () = shutdown.requested() => {}
@@ -220,6 +249,7 @@ pub async fn run_reloading(
             anyhow::bail!("the forwarder ended although nobody asked it to");
         }
     }
+    tell(News::Stopping);
     while receivers.join_next().await.is_some() {}
     stop_sending.stop();
     if let Some(heartbeat) = heartbeat {

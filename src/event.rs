@@ -38,3 +38,6 @@ pub const LOST: &str = "queue.lost.";
 pub const REDACTED: &str = "redacted.";
 /// Event name of an edge's heartbeat.
 pub const HEARTBEAT: &str = "fieldpost.heartbeat";
+
+/// `event.name` of the record by which `fieldpost edge doctor` proves that records arrive.
+pub const DOCTOR: &str = "fieldpost.doctor";

@@ -3,7 +3,7 @@
 
 mod server;
 mod body;
-#[cfg(feature = "edge")]
+#[cfg(any(feature = "edge", feature = "central"))]
 pub mod client;
 pub mod otlp;
 

@@ -21,7 +21,9 @@ pub mod reload;
 pub mod secret;
 pub mod rate;
 pub mod shutdown;
+pub mod supervisor;
 pub mod logging;
+pub mod rollout;
 #[cfg(feature = "edge")]
 pub mod edge;
 #[cfg(feature = "central")]

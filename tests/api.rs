@@ -4,11 +4,20 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::support::api::Api;
-use crate::support::fieldpost::{TestCentral, client};
+use crate::support::fieldpost::{Kind, TestCentral, client, on_both_databases};
 use crate::support::wire;
 
-async fn filled(directory: &std::path::Path) -> (TestCentral, Api) {
-    let central = TestCentral::start(directory).await;
+on_both_databases! {
+    every_list_gives_the_same_rows_in_small_pages_as_in_one,
+    filters_choose_the_rows_that_they_name,
+    one_agent_shows_its_events_entities_sessions_and_identities,
+    errors_are_problems_that_say_what_to_do,
+    another_environment_sees_nothing,
+    the_integration_is_installed_again_for_a_new_token,
+}
+
+async fn filled(kind: Kind, directory: &std::path::Path) -> (TestCentral, Api) {
+    let central = TestCentral::start_on(kind, directory).await;
     let bearer = central.install().await.authorization_header;
     for capture in wire::all() {
         let address = central.url.trim_start_matches("http://");
@@ -21,10 +30,9 @@ async fn filled(directory: &std::path::Path) -> (TestCentral, Api) {
     (central, api)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_list_gives_the_same_rows_in_small_pages_as_in_one() {
+async fn every_list_gives_the_same_rows_in_small_pages_as_in_one(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (central, api) = filled(directory.path()).await;
+    let (central, api) = filled(kind, directory.path()).await;
     for path in [
         "agents",
         "entities",
@@ -42,10 +50,9 @@ async fn every_list_gives_the_same_rows_in_small_pages_as_in_one() {
     central.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn filters_choose_the_rows_that_they_name() {
+async fn filters_choose_the_rows_that_they_name(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (central, api) = filled(directory.path()).await;
+    let (central, api) = filled(kind, directory.path()).await;
     let all = api.list("events?limit=1000").await;
     let session = all[0]["session_id"].as_str().expect("a session").to_owned();
     let agent = all[0]["agent_id"].as_str().expect("an agent").to_owned();
@@ -103,10 +110,9 @@ async fn filters_choose_the_rows_that_they_name() {
     central.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_agent_shows_its_events_entities_sessions_and_identities() {
+async fn one_agent_shows_its_events_entities_sessions_and_identities(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (central, api) = filled(directory.path()).await;
+    let (central, api) = filled(kind, directory.path()).await;
     let agent = api.list("agents?q=ada@example.com").await.remove(0);
     let id = agent["id"].as_str().expect("an id");
     let detail = api.get(&format!("agents/{id}")).await;
@@ -128,10 +134,9 @@ async fn one_agent_shows_its_events_entities_sessions_and_identities() {
     central.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn errors_are_problems_that_say_what_to_do() {
+async fn errors_are_problems_that_say_what_to_do(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (central, api) = filled(directory.path()).await;
+    let (central, api) = filled(kind, directory.path()).await;
     for (path, status) in [
         ("agents/nobody", 404),
         ("sessions/none", 404),
@@ -181,10 +186,9 @@ async fn errors_are_problems_that_say_what_to_do() {
     central.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn another_environment_sees_nothing() {
+async fn another_environment_sees_nothing(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (central, api) = filled(directory.path()).await;
+    let (central, api) = filled(kind, directory.path()).await;
     let store = &central.central.store;
     let other = store
         .create_environment("other", "default")
@@ -231,10 +235,9 @@ async fn another_environment_sees_nothing() {
     central.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_integration_is_installed_again_for_a_new_token() {
+async fn the_integration_is_installed_again_for_a_new_token(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let central = TestCentral::start(directory.path()).await;
+    let central = TestCentral::start_on(kind, directory.path()).await;
     let api = central.api().await;
     let before = api.list("integrations").await.remove(0);
     assert_eq!(

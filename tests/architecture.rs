@@ -48,10 +48,11 @@ fn the_halves_never_import_each_other() {
 }
 
 #[test]
-fn only_the_queue_names_sled_and_only_the_waits_name_backoff() {
+fn only_the_queue_names_sled_only_the_waits_backoff_and_only_the_store_its_databases() {
     only_in("src", "sled::", &["/edge/queue"]);
     only_in("src", "backoff::", &["/edge/retry.rs"]);
-    only_in("src", "rusqlite", &["/central/store"]);
+    only_in("src", "rusqlite", &["/central/store/sqlite"]);
+    only_in("src", "tokio_postgres", &["/central/store/postgres"]);
 }
 
 #[test]

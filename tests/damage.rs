@@ -7,7 +7,7 @@ use std::path::Path;
 use fieldpost::edge::queue::{BatchLimits, Queue, Reason};
 use tempfile::TempDir;
 
-use crate::support::queue::{append, copy, drain, flip, next, open, read, segments};
+use crate::support::queue::{append, copy, drain, flip, next, noise, open, read, segments};
 
 /// Numbers that the ledger says are damaged, and how many it counts.
 fn damaged(queue: &Queue) -> (Vec<RangeInclusive<u64>>, u64) {
@@ -307,4 +307,35 @@ async fn what_sled_can_do_without_is_repaired_and_what_not_is_put_aside() {
     assert_eq!(read(&next(&queue).await), [(5, 6)]);
     assert_eq!(queue.depth().damaged, 1);
     assert_eq!(queue.losses(10).ranges, [(Reason::Damaged, 1..=5)]);
+}
+
+#[tokio::test]
+async fn what_a_power_cut_tore_was_never_acknowledged_and_is_no_damage() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    append(&queue, 0..1, 500_000).await;
+    // Three sets, synced together.
+    append(&queue, 1..4, 600_000).await;
+    let crashed = copy(directory.path());
+    queue.close().await;
+    let segment = segments(crashed.path()).remove(0);
+    let database = fs::read(segment.join("db")).unwrap();
+    let place = |id: u64| {
+        let text = noise(id, 600_000)[300_000..300_032].to_vec();
+        let at = database.windows(32).position(|bytes| bytes == text);
+        at.expect("it is stored as it is") as u64
+    };
+    for (hit, reason) in [(0, Reason::Damaged), (2, Reason::Refused)] {
+        let torn = copy(crashed.path());
+        flip(&segments(torn.path())[0].join("db"), place(hit));
+        let queue = open(torn.path());
+        append(&queue, 4..5, 10).await;
+        let ids: Vec<u64> = drain(&queue, 4).await.iter().map(|read| read.0).collect();
+        let others: Vec<u64> = (0..5).filter(|id| *id != hit).collect();
+        assert_eq!(ids, others);
+        let losses = queue.losses(usize::MAX);
+        assert_eq!(losses.ranges, [(reason, hit + 1..=hit + 1)]);
+        assert_eq!(queue.depth().damaged > 0, reason == Reason::Damaged);
+        assert_eq!(queue.depth().records, 0);
+    }
 }

@@ -7,9 +7,20 @@ use fieldpost::otlp::compression::Coding;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 
-use crate::support::fieldpost::{TestCentral, client};
+use crate::support::fieldpost::{Kind, TestCentral, client, on_both_databases};
 use crate::support::records::{claude_session, request};
 use crate::support::wire;
+
+on_both_databases! {
+    stores_every_captured_request_once_however_often_it_comes,
+    takes_logs_at_the_root_and_at_the_bare_prefix,
+    a_batch_cut_anew_and_recompressed_stores_nothing_twice,
+    true_twins_in_one_request_are_two_records,
+    a_record_without_any_time_is_stored_once_as_well,
+    refuses_what_has_no_good_token_and_says_why,
+    says_what_is_wrong_with_a_request,
+    many_clients_at_once_are_all_stored,
+}
 
 const EMPTY: &str = r#"{"resourceLogs":[]}"#;
 
@@ -24,10 +35,9 @@ async fn post(url: &str, authorization: Option<&str>, body: impl Into<reqwest::B
     request.send().await.expect("the service answers")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn stores_every_captured_request_once_however_often_it_comes() {
+async fn stores_every_captured_request_once_however_often_it_comes(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let central = TestCentral::start(directory.path()).await;
+    let central = TestCentral::start_on(kind, directory.path()).await;
     let bearer = central.install().await.authorization_header;
     let api = central.api().await;
     let address = central.url.trim_start_matches("http://");
@@ -55,10 +65,9 @@ async fn stores_every_captured_request_once_however_often_it_comes() {
     central.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn takes_logs_at_the_root_and_at_the_bare_prefix() {
+async fn takes_logs_at_the_root_and_at_the_bare_prefix(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let central = TestCentral::start(directory.path()).await;
+    let central = TestCentral::start_on(kind, directory.path()).await;
     let bearer = central.install().await.authorization_header;
     let body = request(&claude_session("ada@example.com", "rooted", 5)).to_string();
     for path in [
@@ -82,10 +91,9 @@ async fn takes_logs_at_the_root_and_at_the_bare_prefix() {
     central.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_cut_anew_and_recompressed_stores_nothing_twice() {
+async fn a_batch_cut_anew_and_recompressed_stores_nothing_twice(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let central = TestCentral::start(directory.path()).await;
+    let central = TestCentral::start_on(kind, directory.path()).await;
     let bearer = central.install().await.authorization_header;
     let url = format!("{}{OTLP_PREFIX}/v1/logs", central.url);
     let capture = wire::folder("refactor").remove(0);
@@ -124,10 +132,9 @@ async fn a_batch_cut_anew_and_recompressed_stores_nothing_twice() {
     central.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn true_twins_in_one_request_are_two_records() {
+async fn true_twins_in_one_request_are_two_records(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let central = TestCentral::start(directory.path()).await;
+    let central = TestCentral::start_on(kind, directory.path()).await;
     let bearer = central.install().await.authorization_header;
     let mut twins = claude_session("ada@example.com", "twins", 1);
     twins.push(twins[0].clone());
@@ -144,10 +151,9 @@ async fn true_twins_in_one_request_are_two_records() {
     central.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_record_without_any_time_is_stored_once_as_well() {
+async fn a_record_without_any_time_is_stored_once_as_well(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let central = TestCentral::start(directory.path()).await;
+    let central = TestCentral::start_on(kind, directory.path()).await;
     let bearer = central.install().await.authorization_header;
     let body = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"attributes":[
         {"key":"event.name","value":{"stringValue":"timeless"}}]}]}]}]}"#;
@@ -158,14 +164,13 @@ async fn a_record_without_any_time_is_stored_once_as_well() {
     central.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn refuses_what_has_no_good_token_and_says_why() {
+async fn refuses_what_has_no_good_token_and_says_why(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let central = TestCentral::start(directory.path()).await;
+    let central = TestCentral::start_on(kind, directory.path()).await;
     let bearer = central.install().await.authorization_header;
     let url = format!("{}{OTLP_PREFIX}/v1/logs", central.url);
     let other_directory = tempfile::tempdir().expect("a temporary directory");
-    let other = TestCentral::start(other_directory.path()).await;
+    let other = TestCentral::start_on(kind, other_directory.path()).await;
     let foreign = other.install().await.authorization_header;
     let (head, signature) = bearer.rsplit_once('.').expect("a JWT has three parts");
     let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
@@ -224,10 +229,9 @@ async fn refuses_what_has_no_good_token_and_says_why() {
     other.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn says_what_is_wrong_with_a_request() {
+async fn says_what_is_wrong_with_a_request(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let central = TestCentral::start(directory.path()).await;
+    let central = TestCentral::start_on(kind, directory.path()).await;
     let bearer = central.install().await.authorization_header;
     let url = format!("{}{OTLP_PREFIX}/v1/logs", central.url);
     for body in ["", "nonsense", "[]"] {
@@ -297,10 +301,9 @@ async fn a_token_above_its_rate_is_told_when_to_come_back_and_others_are_not() {
     central.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn many_clients_at_once_are_all_stored() {
+async fn many_clients_at_once_are_all_stored(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let central = TestCentral::start(directory.path()).await;
+    let central = TestCentral::start_on(kind, directory.path()).await;
     let bearer = central.install().await.authorization_header;
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..24 {

@@ -10,8 +10,23 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::support::api::Api;
-use crate::support::fieldpost::{TestCentral, client};
+use crate::support::fieldpost::{Kind, TestCentral, client, on_both_databases};
 use crate::support::wire;
+
+on_both_databases! {
+    an_agent_is_named_by_e_mail_and_else_by_user_id,
+    two_people_with_one_prefix_are_two_agents,
+    an_mcp_tool_is_named_in_any_of_the_ways_that_clients_know,
+    directories_come_as_a_list_or_as_one_string,
+    models_are_grouped_without_their_suffix,
+    a_session_starts_with_its_first_record_or_with_a_session_start,
+    a_resumed_session_is_one_session_although_its_numbers_start_again,
+    denials_and_errors_are_counted,
+    tokens_and_cost_are_summed_over_a_session,
+    events_of_unknown_kinds_are_kept_whole,
+    a_prompt_that_the_client_withheld_is_no_text,
+    cowork_names_its_events_with_a_prefix_of_its_own,
+}
 
 /// A service with an API, and a way in.
 struct Stage {
@@ -22,9 +37,9 @@ struct Stage {
 }
 
 impl Stage {
-    async fn new() -> Stage {
+    async fn new(kind: Kind) -> Stage {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let central = TestCentral::start(directory.path()).await;
+        let central = TestCentral::start_on(kind, directory.path()).await;
         let api = central.api().await;
         let bearer = central.install().await.authorization_header;
         Stage {
@@ -36,8 +51,8 @@ impl Stage {
     }
 
     /// A service that has the captured requests of these folders.
-    async fn with(folders: &[&str]) -> Stage {
-        let stage = Stage::new().await;
+    async fn with(kind: Kind, folders: &[&str]) -> Stage {
+        let stage = Stage::new(kind).await;
         for capture in folders.iter().flat_map(|folder| wire::folder(folder)) {
             let address = stage.central.url.trim_start_matches("http://");
             let answer = capture.send(address, capture.path(), &stage.bearer).await;
@@ -47,8 +62,8 @@ impl Stage {
     }
 
     /// A service that has one request with these records.
-    async fn with_records(records: Vec<LogRecord>) -> Stage {
-        let stage = Stage::new().await;
+    async fn with_records(kind: Kind, records: Vec<LogRecord>) -> Stage {
+        let stage = Stage::new(kind).await;
         stage.post(logs(records)).await;
         stage
     }
@@ -137,9 +152,8 @@ fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_agent_is_named_by_e_mail_and_else_by_user_id() {
-    let stage = Stage::with(&["list-files", "api-key-no-email"]).await;
+async fn an_agent_is_named_by_e_mail_and_else_by_user_id(kind: Kind) {
+    let stage = Stage::with(kind, &["list-files", "api-key-no-email"]).await;
     let id = "5f2c".repeat(16);
     let names = stage.api.column("agents", "name").await;
     assert_eq!(names, set(["Cowork/ada", &format!("Cowork/{id}")]));
@@ -155,21 +169,23 @@ async fn an_agent_is_named_by_e_mail_and_else_by_user_id() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_people_with_one_prefix_are_two_agents() {
-    let stage = Stage::with_records(vec![
-        record(
-            0,
-            "user_prompt",
-            &[("user.email", text(" Ada@Example.com "))],
-        ),
-        record(1, "user_prompt", &[("user.email", text("ada@example.com"))]),
-        record(
-            2,
-            "user_prompt",
-            &[("user.email", text("ada@elsewhere.example"))],
-        ),
-    ])
+async fn two_people_with_one_prefix_are_two_agents(kind: Kind) {
+    let stage = Stage::with_records(
+        kind,
+        vec![
+            record(
+                0,
+                "user_prompt",
+                &[("user.email", text(" Ada@Example.com "))],
+            ),
+            record(1, "user_prompt", &[("user.email", text("ada@example.com"))]),
+            record(
+                2,
+                "user_prompt",
+                &[("user.email", text("ada@elsewhere.example"))],
+            ),
+        ],
+    )
     .await;
     let agents = stage.api.list("agents").await;
     assert_eq!(agents.len(), 2, "{agents:?}");
@@ -179,9 +195,8 @@ async fn two_people_with_one_prefix_are_two_agents() {
     assert_eq!(owners, set(["ada@example.com", "ada@elsewhere.example"]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_mcp_tool_is_named_in_any_of_the_ways_that_clients_know() {
-    let stage = Stage::with(&["mcp"]).await;
+async fn an_mcp_tool_is_named_in_any_of_the_ways_that_clients_know(kind: Kind) {
+    let stage = Stage::with(kind, &["mcp"]).await;
     let captured = stage.entities("mcp_tool").await;
     assert!(
         !captured.is_empty() && captured.iter().all(|name| name.starts_with("demo:")),
@@ -198,49 +213,52 @@ async fn an_mcp_tool_is_named_in_any_of_the_ways_that_clients_know() {
     let parameters = r#"{"mcp_server_name":"jira","mcp_tool_name":"search"}"#;
     let cut = r#"{"mcp_server_name":"wiki","mcp_tool_name":"read","note":"cut he"#;
     let cut_too_early = r#"{"mcp_server_name":"wiki","mcp_tool_na"#;
-    let stage = Stage::with_records(vec![
-        record(
-            0,
-            "tool_result",
-            &[
-                ("tool_name", text("mcp_tool")),
-                ("tool_parameters", text(parameters)),
-            ],
-        ),
-        record(
-            1,
-            "tool_decision",
-            &[
-                ("tool_name", text("mcp_tool")),
-                ("tool_parameters", text(cut)),
-            ],
-        ),
-        record(
-            2,
-            "tool_result",
-            &[
-                ("tool_name", text("mcp_tool")),
-                ("mcp_server.name", text("slack")),
-                ("mcp_tool.name", text("post")),
-            ],
-        ),
-        record(3, "tool_result", &[("tool_name", text("mcp__git__commit"))]),
-        record(
-            4,
-            "tool_result",
-            &[
-                ("tool_name", text("mcp_tool")),
-                ("tool_parameters", text(cut_too_early)),
-            ],
-        ),
-        record(5, "tool_result", &[("tool_name", text("Read"))]),
-        // The server whose result a request consumed is no invocation.
-        record(
-            6,
-            "api_request",
-            &[("mcp_server.name", text("x")), ("mcp_tool.name", text("y"))],
-        ),
-    ])
+    let stage = Stage::with_records(
+        kind,
+        vec![
+            record(
+                0,
+                "tool_result",
+                &[
+                    ("tool_name", text("mcp_tool")),
+                    ("tool_parameters", text(parameters)),
+                ],
+            ),
+            record(
+                1,
+                "tool_decision",
+                &[
+                    ("tool_name", text("mcp_tool")),
+                    ("tool_parameters", text(cut)),
+                ],
+            ),
+            record(
+                2,
+                "tool_result",
+                &[
+                    ("tool_name", text("mcp_tool")),
+                    ("mcp_server.name", text("slack")),
+                    ("mcp_tool.name", text("post")),
+                ],
+            ),
+            record(3, "tool_result", &[("tool_name", text("mcp__git__commit"))]),
+            record(
+                4,
+                "tool_result",
+                &[
+                    ("tool_name", text("mcp_tool")),
+                    ("tool_parameters", text(cut_too_early)),
+                ],
+            ),
+            record(5, "tool_result", &[("tool_name", text("Read"))]),
+            // The server whose result a request consumed is no invocation.
+            record(
+                6,
+                "api_request",
+                &[("mcp_server.name", text("x")), ("mcp_tool.name", text("y"))],
+            ),
+        ],
+    )
     .await;
     assert_eq!(
         stage.entities("mcp_tool").await,
@@ -260,18 +278,20 @@ async fn an_mcp_tool_is_named_in_any_of_the_ways_that_clients_know() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn directories_come_as_a_list_or_as_one_string() {
+async fn directories_come_as_a_list_or_as_one_string(kind: Kind) {
     let key = "workspace.host_paths";
-    let stage = Stage::with_records(vec![
-        record(
-            0,
-            "user_prompt",
-            &[(key, list(&["/home/ada/a", "/home/ada/b|c"]))],
-        ),
-        record(1, "user_prompt", &[(key, text("/home/ada/d"))]),
-        record(2, "user_prompt", &[(key, text("/home/ada/a|/home/ada/e"))]),
-    ])
+    let stage = Stage::with_records(
+        kind,
+        vec![
+            record(
+                0,
+                "user_prompt",
+                &[(key, list(&["/home/ada/a", "/home/ada/b|c"]))],
+            ),
+            record(1, "user_prompt", &[(key, text("/home/ada/d"))]),
+            record(2, "user_prompt", &[(key, text("/home/ada/a|/home/ada/e"))]),
+        ],
+    )
     .await;
     assert_eq!(
         stage.entities("working_directory").await,
@@ -279,13 +299,15 @@ async fn directories_come_as_a_list_or_as_one_string() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn models_are_grouped_without_their_suffix() {
-    let stage = Stage::with_records(vec![
-        record(0, "api_request", &[("model", text("claude-opus-4-8[1m]"))]),
-        record(1, "api_request", &[("model", text("claude-opus-4-8"))]),
-        record(2, "api_error", &[("model", text("<synthetic>"))]),
-    ])
+async fn models_are_grouped_without_their_suffix(kind: Kind) {
+    let stage = Stage::with_records(
+        kind,
+        vec![
+            record(0, "api_request", &[("model", text("claude-opus-4-8[1m]"))]),
+            record(1, "api_request", &[("model", text("claude-opus-4-8"))]),
+            record(2, "api_error", &[("model", text("<synthetic>"))]),
+        ],
+    )
     .await;
     let models = stage.api.list("entities?kind=model").await;
     assert_eq!(models.len(), 1, "{models:?}");
@@ -293,9 +315,8 @@ async fn models_are_grouped_without_their_suffix() {
     assert_eq!(models[0]["event_count"], 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_session_starts_with_its_first_record_or_with_a_session_start() {
-    let stage = Stage::with(&["list-files"]).await;
+async fn a_session_starts_with_its_first_record_or_with_a_session_start(kind: Kind) {
+    let stage = Stage::with(kind, &["list-files"]).await;
     let session = stage.api.list("sessions").await.remove(0);
     assert_eq!(session["started_at"], "2026-11-22T12:46:05.346Z");
     assert_eq!(session["ended_at"], "2026-11-22T12:46:05.692Z");
@@ -307,10 +328,13 @@ async fn a_session_starts_with_its_first_record_or_with_a_session_start() {
     assert_eq!(session["models"], serde_json::json!(["claude-sonnet-5"]));
 
     let id = ("session.id", text("told"));
-    let stage = Stage::with_records(vec![
-        record(5, "user_prompt", std::slice::from_ref(&id)),
-        record(3, "session_start", std::slice::from_ref(&id)),
-    ])
+    let stage = Stage::with_records(
+        kind,
+        vec![
+            record(5, "user_prompt", std::slice::from_ref(&id)),
+            record(3, "session_start", std::slice::from_ref(&id)),
+        ],
+    )
     .await;
     let session = stage.api.get("sessions/told").await;
     assert_eq!(session["started_at"], "2026-11-22T12:48:23Z");
@@ -318,9 +342,8 @@ async fn a_session_starts_with_its_first_record_or_with_a_session_start() {
     assert_eq!(events[0]["name"], "session_start");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_resumed_session_is_one_session_although_its_numbers_start_again() {
-    let stage = Stage::with(&["resume-1", "resume-2"]).await;
+async fn a_resumed_session_is_one_session_although_its_numbers_start_again(kind: Kind) {
+    let stage = Stage::with(kind, &["resume-1", "resume-2"]).await;
     let sessions = stage.api.list("sessions").await;
     assert_eq!(sessions.len(), 1, "{sessions:?}");
     assert_eq!(sessions[0]["event_count"], 16);
@@ -338,9 +361,8 @@ async fn a_resumed_session_is_one_session_although_its_numbers_start_again() {
     assert_eq!(restarts, 2, "both processes counted from 0");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn denials_and_errors_are_counted() {
-    let stage = Stage::with(&["interactive", "api-error-400", "refactor"]).await;
+async fn denials_and_errors_are_counted(kind: Kind) {
+    let stage = Stage::with(kind, &["interactive", "api-error-400", "refactor"]).await;
     let sessions = stage.api.list("sessions").await;
     let sum = |key: &str| {
         sessions
@@ -365,10 +387,9 @@ async fn denials_and_errors_are_counted() {
     assert_eq!(sum("error_count"), (failed_tools + errors) as i64);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn tokens_and_cost_are_summed_over_a_session() {
+async fn tokens_and_cost_are_summed_over_a_session(kind: Kind) {
     let capture = wire::folder("refactor").remove(0);
-    let stage = Stage::with(&["refactor"]).await;
+    let stage = Stage::with(kind, &["refactor"]).await;
     let session = stage.api.list("sessions").await.remove(0);
     let requests = stage.api.list("events?type=api_request").await;
     let sum = |key: &str| {
@@ -399,16 +420,18 @@ async fn tokens_and_cost_are_summed_over_a_session() {
     assert!((shown - cost).abs() < 1e-5, "{shown} is {cost}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn events_of_unknown_kinds_are_kept_whole() {
-    let stage = Stage::with_records(vec![record(
-        0,
-        "brand_new_thing",
-        &[
-            ("session.id", text("s")),
-            ("some.future.key", list(&["a", "b"])),
-        ],
-    )])
+async fn events_of_unknown_kinds_are_kept_whole(kind: Kind) {
+    let stage = Stage::with_records(
+        kind,
+        vec![record(
+            0,
+            "brand_new_thing",
+            &[
+                ("session.id", text("s")),
+                ("some.future.key", list(&["a", "b"])),
+            ],
+        )],
+    )
     .await;
     let event = stage.api.list("events?type=other").await.remove(0);
     assert_eq!(event["name"], "brand_new_thing");
@@ -420,9 +443,8 @@ async fn events_of_unknown_kinds_are_kept_whole() {
     assert_eq!(stage.api.list("events?type=brand_new_thing").await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_prompt_that_the_client_withheld_is_no_text() {
-    let stage = Stage::with(&["seed-defaults"]).await;
+async fn a_prompt_that_the_client_withheld_is_no_text(kind: Kind) {
+    let stage = Stage::with(kind, &["seed-defaults"]).await;
     let session = stage.api.list("sessions").await.remove(0);
     let id = session["id"].as_str().expect("an id");
     let detail = stage.api.get(&format!("sessions/{id}")).await;
@@ -434,12 +456,11 @@ async fn a_prompt_that_the_client_withheld_is_no_text() {
     assert_eq!(turn["prompt"]["state"], "not_exported", "{turn}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cowork_names_its_events_with_a_prefix_of_its_own() {
+async fn cowork_names_its_events_with_a_prefix_of_its_own(kind: Kind) {
     let mut cowork = record(0, "user_prompt", &[("user.email", text("ada@example.com"))]);
     cowork.attributes.remove(0);
     cowork.body = Some(text("claude_cowork.user_prompt"));
-    let stage = Stage::with_records(vec![cowork]).await;
+    let stage = Stage::with_records(kind, vec![cowork]).await;
     assert_eq!(stage.api.list("events").await[0]["name"], "user_prompt");
 }
 
@@ -513,11 +534,20 @@ fn all_records() -> Vec<LogRecord> {
 }
 
 #[test]
-fn shuffled_repeated_and_recut_records_give_the_same_tables() {
+fn shuffled_repeated_and_recut_records_give_the_same_tables_in_sqlite() {
+    shuffled_repeated_and_recut_records_give_the_same_tables(Kind::Sqlite);
+}
+
+#[test]
+fn shuffled_repeated_and_recut_records_give_the_same_tables_in_postgres() {
+    shuffled_repeated_and_recut_records_give_the_same_tables(Kind::Postgres);
+}
+
+fn shuffled_repeated_and_recut_records_give_the_same_tables(kind: Kind) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let records = all_records();
     let in_order = runtime.block_on(async {
-        let stage = Stage::with_records(records.clone()).await;
+        let stage = Stage::with_records(kind, records.clone()).await;
         stage.tables().await
     });
     assert!(in_order["sessions"].len() >= 10 && in_order["machines"].len() == 2);
@@ -541,7 +571,7 @@ fn shuffled_repeated_and_recut_records_give_the_same_tables() {
     runner
         .run(&(shuffled, cuts), |(records, cuts)| {
             let tables = runtime.block_on(async {
-                let stage = Stage::new().await;
+                let stage = Stage::new(kind).await;
                 let mut rest = records.as_slice();
                 for size in cuts.iter().cycle() {
                     let (batch, after) = rest.split_at((*size).min(rest.len()));

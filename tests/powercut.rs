@@ -205,12 +205,7 @@ fn length(journal: &Path) -> u64 {
 /// What a queue opened in the directory holds, waiting or parked; and that it goes on as if nothing was.
 async fn found_in(directory: &Path) -> BTreeSet<String> {
     let queue = Queue::open(directory, Limits::default()).expect("it opens after any cut");
-    let losses = queue.losses(100);
-    let others = losses
-        .counts
-        .iter()
-        .filter(|count| !matches!(count.0.word(), "parked" | "refused"));
-    assert_eq!(others.count(), 0, "{losses:?}");
+    assert_nothing_is_damaged(&queue);
     // A marker, for what was being written at the cut may be torn, and then nothing comes of it.
     let last = queue.last_seq();
     let marker = queue.append(redacted(logs(0..1, 10))).await;
@@ -227,6 +222,8 @@ async fn found_in(directory: &Path) -> BTreeSet<String> {
             break;
         }
     }
+    // What was torn was never acknowledged, and is no loss.
+    assert_nothing_is_damaged(&queue);
     for item in queue.parked().await.expect("the list is whole").items {
         let parked = queue.read_parked(item.id).await.expect("the disk is well");
         found.extend(attribute(
@@ -237,4 +234,14 @@ async fn found_in(directory: &Path) -> BTreeSet<String> {
     queue.close().await;
     assert_eq!(blobs(directory), [] as [std::path::PathBuf; 0]);
     found
+}
+
+fn assert_nothing_is_damaged(queue: &Queue) {
+    let losses = queue.losses(100);
+    let others = losses
+        .counts
+        .iter()
+        .filter(|count| !matches!(count.0.word(), "parked" | "refused"));
+    assert_eq!(others.count(), 0, "{losses:?}");
+    assert_eq!(queue.depth().damaged, 0);
 }

@@ -345,7 +345,9 @@ async fn takes_a_token_from_local_clients_where_one_is_asked_for() {
     // A door that should be locked does not open without its lock.
     std::fs::remove_file(&file).expect("it was written");
     let config = Config::parse(&config, &|_| None).expect("a good configuration");
-    let listeners = fieldpost::edge::listen(&config).await.expect("a free port");
+    let listeners = fieldpost::edge::listen(&config, Vec::new())
+        .await
+        .expect("a free port");
     let (_trigger, shutdown) = fieldpost::shutdown::channel();
     let error = fieldpost::edge::run(config, listeners, shutdown)
         .await

@@ -2,6 +2,7 @@
 //! clients.
 
 pub(crate) mod fieldpost;
+pub(crate) mod postgres;
 pub(crate) mod api;
 pub(crate) mod wire;
 pub(crate) mod upstream;

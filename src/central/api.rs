@@ -1,5 +1,7 @@
 //! `/api/v1`: what the pages show, as JSON. Every request is bound to the scope of its API key.
 
+mod stats;
+
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, Query, State};
@@ -38,6 +40,7 @@ pub(super) fn router() -> Router<Arc<Central>> {
         .route("/integrations/claude-cowork/install", post(install))
         .route("/tokens", get(tokens))
         .route("/tokens/{id}/revoke", post(revoke))
+        .merge(stats::router())
         .fallback(async || Problem::not_found("there is no such resource in /api/v1"))
 }
 

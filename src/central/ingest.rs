@@ -21,7 +21,7 @@ use crate::otlp::{self, Signal};
 
 use super::auth::Writer;
 use super::materialize::NewEvent;
-use super::store::{Ingest, NewSignal, Stored, encode_event};
+use super::store::{Compressor, Dictionary, EventEncoder, Ingest, NewSignal, Stored};
 use super::{Central, OTLP_PREFIX};
 
 /// Takes telemetry on every path that ends in a signal's suffix, on the bare prefix and on `/`.
@@ -99,8 +99,9 @@ impl Central {
             .identifier
             .derive(&format!("tenant {}", writer.scope.tenant));
         let environment = writer.scope.environment;
+        let dictionary = self.store.dictionary();
         let preparing = tokio::task::spawn_blocking(move || {
-            prepare(&identifier, environment, received, request)
+            prepare(&identifier, environment, received, request, &dictionary)
         });
         let (events, signals) = preparing.await.map_err(|error| {
             tracing::error!(%error, "the records of a request could not be read");
@@ -126,20 +127,28 @@ fn prepare(
     environment: i64,
     received: Timestamp,
     request: otlp::Request,
+    dictionary: &Dictionary,
 ) -> (Vec<NewEvent>, Vec<NewSignal>) {
+    let compressor = &mut dictionary.compressor();
     match request {
         otlp::Request::Logs(logs) => (
-            new_events(identifier, environment, received, logs),
+            new_events(identifier, environment, received, logs, compressor),
             Vec::new(),
         ),
-        otlp::Request::Metrics(metrics) => (
-            Vec::new(),
-            new_signals(identifier, Signal::Metrics, &metrics.resource_metrics),
-        ),
-        otlp::Request::Traces(traces) => (
-            Vec::new(),
-            new_signals(identifier, Signal::Traces, &traces.resource_spans),
-        ),
+        otlp::Request::Metrics(metrics) => {
+            let messages = &metrics.resource_metrics;
+            (
+                Vec::new(),
+                new_signals(identifier, Signal::Metrics, messages, compressor),
+            )
+        }
+        otlp::Request::Traces(traces) => {
+            let messages = &traces.resource_spans;
+            (
+                Vec::new(),
+                new_signals(identifier, Signal::Traces, messages, compressor),
+            )
+        }
     }
 }
 
@@ -148,6 +157,7 @@ fn new_events(
     environment: i64,
     received: Timestamp,
     mut logs: ExportLogsServiceRequest,
+    compressor: &mut Compressor<'_>,
 ) -> Vec<NewEvent> {
     identifier.identify(&mut logs);
     let mut events = Vec::new();
@@ -156,9 +166,10 @@ fn new_events(
         let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
         for scope_logs in resource_logs.scope_logs {
             let scope = scope_logs.scope.as_ref();
+            let mut encoder = EventEncoder::new(compressor, resource, scope);
             for record in scope_logs.log_records {
                 let facts = Facts::read(&record, attributes, scope);
-                let (record, content) = encode_event(resource, scope, record);
+                let (record, content) = encoder.encode(record);
                 events.push(NewEvent {
                     time: facts.time.unwrap_or(received),
                     agent: facts
@@ -179,16 +190,13 @@ fn new_signals<M: Message>(
     identifier: &Identifier,
     signal: Signal,
     messages: &[M],
+    compressor: &mut Compressor<'_>,
 ) -> Vec<NewSignal> {
     identifier
         .identify_messages(messages)
         .into_iter()
         .zip(messages)
-        .map(|(uid, message)| NewSignal {
-            signal,
-            uid,
-            message: message.encode_to_vec(),
-        })
+        .map(|(uid, message)| NewSignal::new(signal, uid, &message.encode_to_vec(), compressor))
         .collect()
 }
 

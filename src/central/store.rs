@@ -1,44 +1,65 @@
 //! The store: every record once, and the tables derived from the records.
 //!
-//! One writer, which commits together what arrived together, and a few readers. A call that writes
-//! returns after the commit is on disk; [`StoreError::Unavailable`] means that nothing was written and
-//! that the same call may be made again.
+//! One store with two faces, SQLite and PostgreSQL. Accounts, inventory and sessions are read and written
+//! by statements that both take (`query`); what differs, such as the way in of events, has two
+//! implementations with the same name in the same order, in `sqlite` and `postgres`.
+//!
+//! A call that writes returns after the commit is on disk; [`StoreError::Unavailable`] means that nothing
+//! is known to be written and that the same call may be made again.
 
 mod rows;
 mod cursor;
-mod writer;
-mod readers;
+mod query;
+mod keys;
+mod dictionary;
+mod encoding;
 mod ingest;
 mod derived;
-mod encoding;
+mod sqlite;
+mod postgres;
+mod event_row;
 mod events;
+mod words;
+mod text;
+mod audit;
+mod retention;
+mod export;
+mod work;
 mod inventory;
 mod sessions;
 mod machines;
+mod stats;
 mod accounts;
 
 use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
 
 pub use accounts::TokenState;
+pub use audit::{Audit, Progress};
 pub use cursor::PageRequest;
-pub use encoding::{EncodingError, encode_event};
+pub use dictionary::{Compressor, Dictionary};
+pub use encoding::{EncodingError, EventEncoder};
+pub use export::Exported;
 pub use ingest::{Ingest, NewSignal, Stored};
 pub use machines::MAX_GAPS;
+pub use postgres::{Connection as PostgresConnection, UrlError as PostgresUrlError};
+pub use retention::{Expired, Retention};
 pub use rows::{
     Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
 };
 pub use sessions::MAX_SESSION_EVENTS;
+pub use stats::{MetricTotal, Stats, StatsFilter};
 
-use readers::Readers;
-use writer::Writer;
+use dictionary::Dictionaries;
+use postgres::Postgres;
+use query::{Query, Row};
+use sqlite::Sqlite;
+use work::Work;
 
-mod migrations {
-    refinery::embed_migrations!("src/central/store/migrations/sqlite");
-}
-
-/// The file in the data directory.
-const FILE: &str = "fieldpost.db";
+use crate::event::Timestamp;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -51,47 +72,153 @@ pub enum StoreError {
     Unavailable(String),
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> StoreError {
-        StoreError::Unavailable(error.to_string())
-    }
+/// Where a store is.
+#[derive(Clone, Debug, Default)]
+pub enum Location {
+    /// In a file of the data directory.
+    #[default]
+    DataDirectory,
+    /// In PostgreSQL.
+    Postgres(PostgresConnection),
 }
 
 /// The store of one central service. Clones share it.
 #[derive(Clone)]
 pub struct Store {
-    writer: Writer,
-    readers: Readers,
+    database: Database,
+    dictionaries: Dictionaries,
+    work: Arc<Mutex<Option<Work>>>,
+}
+
+/// The two faces.
+#[derive(Clone)]
+enum Database {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
 }
 
 impl Store {
-    /// Opens the store in `directory`, which exists; the database is made and migrated when needed.
+    /// Opens the store; the database is made and migrated when needed. `data` is the data directory,
+    /// which exists.
     ///
     /// # Errors
     /// When the directory or the database cannot be used.
-    pub fn open(directory: &Path) -> anyhow::Result<Store> {
-        let file = directory.join(FILE);
-        let mut connection = connect(&file)?;
-        migrations::migrations::runner().run(&mut connection)?;
-        Ok(Store {
-            writer: Writer::start(connection)?,
-            readers: Readers::new(file),
-        })
+    pub async fn open(location: &Location, data: &Path) -> anyhow::Result<Store> {
+        let database = match location {
+            Location::DataDirectory => Database::Sqlite(Sqlite::open(data)?),
+            Location::Postgres(connection) => Database::Postgres(Postgres::open(connection).await?),
+        };
+        let store = Store {
+            database,
+            dictionaries: Dictionaries::default(),
+            work: Arc::default(),
+        };
+        store.load_dictionaries().await?;
+        Ok(store)
     }
 
-    /// Writes what is under way, and ends the writer.
+    /// Brings a database to the newest form, as [`Store::open`] does, and gives the names of the
+    /// migrations that were missing.
+    ///
+    /// # Errors
+    /// When the directory or the database cannot be used.
+    pub async fn migrate(location: &Location, data: &Path) -> anyhow::Result<Vec<String>> {
+        match location {
+            Location::DataDirectory => sqlite::migrate(data),
+            Location::Postgres(connection) => postgres::migrate(connection).await,
+        }
+    }
+
+    /// Copies the database into `folder`, as of one moment, while others read and write it.
+    ///
+    /// # Errors
+    /// When it cannot be read or `folder` not be written; and for PostgreSQL, which has tools of its own.
+    pub async fn backup(location: &Location, data: &Path, folder: &Path) -> anyhow::Result<()> {
+        match location {
+            Location::DataDirectory => sqlite::backup(data, folder),
+            Location::Postgres(_) => anyhow::bail!(
+                "the store is in PostgreSQL; use pg_dump, or pg_basebackup for a copy that can be \
+                 rolled forward"
+            ),
+        }
+    }
+
+    /// Ends what is under way, and the store's own work.
     pub async fn close(&self) {
-        self.writer.close().await;
+        let work = self.work.lock().await.take();
+        if let Some(work) = work {
+            work.stop().await;
+        }
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.close().await,
+            Database::Postgres(postgres) => postgres.close().await,
+        }
     }
-}
 
-/// A connection with the settings that durability asks for: write-ahead log, synced at each commit.
-fn connect(file: &Path) -> rusqlite::Result<rusqlite::Connection> {
-    let connection = rusqlite::Connection::open(file)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.set_prepared_statement_cache_capacity(128);
-    Ok(connection)
+    /// Stores a request's records, each once. When this returns, they are on disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: send the same request again; what was stored is not stored twice.
+    pub async fn ingest(&self, ingest: Ingest) -> Result<Stored, StoreError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.ingest(ingest).await,
+            Database::Postgres(postgres) => postgres.ingest(ingest).await,
+        }
+    }
+
+    /// Writes something small, as a test.
+    ///
+    /// # Errors
+    /// When the store cannot write right now.
+    pub async fn check_writable(&self) -> Result<(), StoreError> {
+        let write = "INSERT INTO store_state (key, value) VALUES ('written', $1)
+            ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        let now = Timestamp::now().0.to_string();
+        self.write(vec![Query::new(write, [now.into()])]).await?;
+        Ok(())
+    }
+
+    /// What records on their way in are compressed with.
+    pub fn dictionary(&self) -> Dictionary {
+        self.dictionaries.newest()
+    }
+
+    /// The rows that a query gives. For derived tables, see [`Store::derived_rows`].
+    async fn rows(&self, query: Query) -> Result<Vec<Row>, StoreError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.rows(query).await,
+            Database::Postgres(postgres) => postgres.rows(query).await,
+        }
+    }
+
+    /// The rows that a query of derived tables gives, with everything that is stored when it is asked.
+    async fn derived_rows(&self, query: Query) -> Result<Vec<Row>, StoreError> {
+        if let Database::Postgres(postgres) = &self.database {
+            postgres.fold().await?;
+        }
+        self.rows(query).await
+    }
+
+    /// Does all statements in one transaction, or none; gives how many rows each changed.
+    async fn write(&self, statements: Vec<Query>) -> Result<Vec<u64>, StoreError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.write(statements).await,
+            Database::Postgres(postgres) => postgres.write(statements).await,
+        }
+    }
+
+    /// Reads the dictionaries that records are compressed with.
+    async fn load_dictionaries(&self) -> Result<(), StoreError> {
+        let query = Query::new(
+            "SELECT id, dictionary FROM dictionaries ORDER BY made_at, id",
+            [],
+        );
+        for mut row in self.rows(query).await? {
+            let (id, dictionary): (i64, Vec<u8>) = (row.take(0)?, row.take(1)?);
+            if let Ok(id) = u32::try_from(id) {
+                self.dictionaries.add(id, &dictionary);
+            }
+        }
+        Ok(())
+    }
 }

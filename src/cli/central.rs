@@ -1,5 +1,8 @@
 //! `fieldpost central`
 
+mod store;
+mod transfer;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,15 +10,34 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use fieldpost::central::Central;
 use fieldpost::central::config::{Config, default_file};
-use fieldpost::central::store::Environment;
+use fieldpost::central::store::{Environment, Store};
 use fieldpost::config::{Mistakes, read_file};
+use fieldpost::secret::private_directory;
 use serde::Serialize;
 use tokio::net::TcpListener;
+
+use store::{Backup, RetentionCommand};
+use transfer::{Export, Import};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Run the service until it is told to stop.
     Run(ConfigFile),
+    /// Bring the database to the form that this version needs; `run` does it, too.
+    Migrate(List),
+    /// Recount everything from the events and compare it with the derived tables, as of one moment.
+    Verify(List),
+    /// Make the derived tables anew from the events.
+    Rebuild(List),
+    /// How long records are kept.
+    #[command(subcommand)]
+    Retention(RetentionCommand),
+    /// Copy the SQLite database and the keys into a folder, while the service runs.
+    Backup(Backup),
+    /// Write an environment's records, one OTLP/JSON request a line.
+    Export(Export),
+    /// Send exported records to an OTLP endpoint, such as that of another central service.
+    Import(Import),
     /// Tenants and their environments.
     #[command(subcommand)]
     Tenant(TenantCommand),
@@ -99,6 +121,13 @@ pub(super) struct ApiKey {
 pub(super) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(file) => serve(&file),
+        Command::Migrate(list) => super::block_on(migrate(list)),
+        Command::Verify(list) => super::block_on(store::verify(list)),
+        Command::Rebuild(list) => super::block_on(store::rebuild(list)),
+        Command::Retention(command) => super::block_on(store::retention(command)),
+        Command::Backup(backup) => super::block_on(store::backup(backup)),
+        Command::Export(export) => super::block_on(transfer::export(export)),
+        Command::Import(import) => super::block_on(transfer::import(import)),
         Command::Tenant(TenantCommand::Add(place)) => super::block_on(add_tenant(place)),
         Command::Tenant(TenantCommand::List(list)) => super::block_on(list_tenants(list)),
         Command::Token(TokenCommand::Install(place)) => super::block_on(install(place)),
@@ -113,6 +142,16 @@ impl ConfigFile {
         let path = self.config.clone().unwrap_or_else(default_file);
         let text = read_file(&path, self.config.is_some())?;
         Config::parse(&text, &super::variable)
+    }
+
+    /// The store alone, for what needs no keys.
+    async fn open_store(&self) -> anyhow::Result<Store> {
+        let config = self.load().context("the configuration cannot be used")?;
+        private_directory(&config.data)
+            .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
+        Store::open(&config.database, &config.data)
+            .await
+            .context("cannot open the store")
     }
 
     async fn open(&self) -> anyhow::Result<Central> {
@@ -160,6 +199,23 @@ fn serve(file: &ConfigFile) -> anyhow::Result<()> {
         fieldpost::central::run(central, listener, shutdown).await;
         Ok(())
     })
+}
+
+async fn migrate(list: List) -> anyhow::Result<()> {
+    let config = list
+        .file
+        .load()
+        .context("the configuration cannot be used")?;
+    private_directory(&config.data)
+        .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
+    let applied = Store::migrate(&config.database, &config.data)
+        .await
+        .context("the database cannot be migrated; nothing but whole migrations was applied")?;
+    print(list.json, &applied, |applied| match applied.len() {
+        0 => "the database has the newest form".to_owned(),
+        _ => format!("applied {}", applied.join(", ")),
+    });
+    Ok(())
 }
 
 async fn add_tenant(place: Place) -> anyhow::Result<()> {

@@ -7,6 +7,9 @@ mod tail;
 mod parked;
 mod queue;
 mod flush;
+mod env;
+mod install;
+mod doctor;
 
 use std::path::PathBuf;
 
@@ -16,6 +19,7 @@ use fieldpost::config::{Mistakes, read_file};
 use fieldpost::edge::config::{Config, default_file};
 use fieldpost::edge::redact::RedactConfig;
 use fieldpost::edge::{Gauges, Source};
+use fieldpost::supervisor;
 use serde_json::json;
 
 #[derive(Subcommand)]
@@ -43,6 +47,17 @@ pub(super) enum Command {
     /// Text is searched in blocks of a mebibyte, cut at the end of a line and never inside a secret that
     /// spans lines. Works without any configuration. Ends with 1 when a rule of one's own is refused.
     Redact(redact::Arguments),
+    /// Find out why telemetry does not arrive: check everything from the service to Claude's own
+    /// variables, send a marked record, and say what to do. Exits with 1 when a check failed.
+    Doctor(doctor::Arguments),
+    /// Install the edge as a service of this machine: program, account, units, configuration, token. Can be
+    /// run again, with a new token for example. A package has done most of it already.
+    Install(install::Arguments),
+    /// Deliver what waits, and take the service away. Configuration, token and records stay, unless
+    /// --purge says otherwise.
+    Uninstall(install::Removal),
+    /// Print what Claude must be told to export: for a shell, for managed settings, for a fleet's tools.
+    Env(env::Arguments),
 }
 
 #[derive(Args)]
@@ -76,14 +91,21 @@ pub(super) fn run(command: Command) -> anyhow::Result<bool> {
                 path: file.path(),
                 read: Box::new(move || file.load()),
             };
+            let handed = supervisor::listeners()?;
             super::serve(async |shutdown| {
-                let listeners = fieldpost::edge::listen(&config).await?;
+                let listeners = fieldpost::edge::listen(&config, handed).await?;
                 let (source, gauges) = (Some(source), Gauges::default());
                 fieldpost::edge::run_reloading(config, source, gauges, listeners, shutdown).await
             })?;
             Ok(true)
         }
         Command::CheckConfig(arguments) => check_config(&arguments).map(|()| true),
+        Command::Doctor(arguments) => super::block_on(doctor::run(arguments)),
+        Command::Install(arguments) => install::install(&arguments).map(|()| true),
+        Command::Uninstall(arguments) => {
+            super::block_on(async { install::uninstall(&arguments).await }).map(|()| true)
+        }
+        Command::Env(arguments) => env::run(&arguments).map(|()| true),
         Command::Redact(arguments) => redact::run(&arguments).map(|()| true),
     }
 }

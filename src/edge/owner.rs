@@ -21,6 +21,9 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
+#[cfg(target_os = "linux")]
+pub(super) use linux::row as kernel_row;
+
 /// Time for a name to be found.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 const NAME_TIMEOUT: Duration = Duration::from_secs(1);

@@ -65,6 +65,9 @@
 //! * *a segment does not open*: sled's `*.generating` files go before every opening; after
 //!   damage its `conf` goes, then its `snap.*`, which sled makes anew; then the segment is put
 //!   aside.
+//! * *the power was cut in the middle of a sync*: what of it reached the disk is kept. The rest was never
+//!   acknowledged; its numbers count as refused. Entries carry a mark by which those of one sync are told
+//!   from those before, where damage is damage.
 //! * *`state.db` is damaged*: it starts anew; what is still there is handed out again.
 //! * *the committer panics*: all who wait and all later appends get [`StorageError::Stopped`].
 
@@ -191,7 +194,7 @@ impl Queue {
         let mut cursor = recovery::find_gaps(directory, &mut recovered, saved, |numbers| {
             ledger.add(Reason::Damaged, &[numbers], 0);
         });
-        ledger.add(Reason::Refused, &recovered.cut_short, 0);
+        ledger.add(Reason::Refused, &recovered.cut_short.numbers, 0);
         for numbers in recovered.given_up {
             ledger.give_up(Reason::Damaged, numbers);
         }
@@ -200,7 +203,8 @@ impl Queue {
         let segments = &mut recovered.segments;
         recovery::account_up_to(directory, segments, &mut cursor, last_seq);
         let next_entry = recovered.next_entry.max(cursor.next).max(1);
-        let backlog = Backlog::new(recovered.segments, cursor, recovered.damaged);
+        let backlog = Backlog::new(recovered.segments, cursor, recovered.damaged)
+            .with_torn(recovered.cut_short.torn);
         let shared = Shared::new(directory.to_owned(), limits, ledger, backlog, last_seq);
         let shared = Arc::new(shared);
         let reader = Arc::new(Mutex::new(Reader::new(Arc::clone(&shared))));
@@ -419,6 +423,14 @@ impl Queue {
     /// Losses are from now on only counted, by reason: for an upstream that nobody tells of them.
     pub fn count_losses_only(&self) {
         self.0.shared.ledger.count_only();
+    }
+
+    /// Ends once the thread that writes has taken a turn: it is there, and the disk lets it go on.
+    pub async fn writer_turn(&self) -> Result<(), StorageError> {
+        let (done, turned) = oneshot::channel();
+        let sent = self.0.commands.send(Command::Turn(done));
+        sent.map_err(|_| StorageError::Stopped)?;
+        turned.await.map_err(|_| StorageError::Stopped)
     }
 
     /// How much waits.

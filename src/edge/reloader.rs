@@ -16,6 +16,7 @@ use crate::config::Mistakes;
 use crate::http::Limits;
 use crate::reload::{FileWatch, Slot, Swap};
 use crate::shutdown::Shutdown;
+use crate::supervisor::{News, tell};
 
 use super::config::Config;
 use super::link::Link;
@@ -89,6 +90,12 @@ impl Reloader {
     }
 
     async fn reload(&mut self, seen: &mut Contents) {
+        tell(News::Reloading);
+        self.read_and_apply(seen).await;
+        tell(News::Ready);
+    }
+
+    async fn read_and_apply(&mut self, seen: &mut Contents) {
         let config = match (self.source.read)() {
             Ok(config) => config,
             Err(mistakes) => {

@@ -214,6 +214,12 @@ impl Status {
         format!("{} UTC", &text[from..minutes])
     }
 
+    /// For one line of a supervisor's own status.
+    pub fn in_a_line(&self) -> String {
+        let state = self.problems.first().map_or("all well", String::as_str);
+        format!("{}; {state}", self.waiting())
+    }
+
     fn queue_problem(&self) -> Option<String> {
         let reason = self.queue.not_ready.as_ref()?;
         let since = self.queue.not_ready_since;

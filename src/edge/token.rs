@@ -10,6 +10,7 @@ use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::Instant;
@@ -36,7 +37,7 @@ const COMMAND_RETRY: Duration = Duration::from_secs(30);
 const COMMAND_MAX_BYTES: u64 = 64 << 10;
 
 /// What stands where a token will come to stand: systemd wants a credential to have some text.
-const NO_TOKEN_YET: &str = "unset";
+pub(super) const NO_TOKEN_YET: &str = "unset";
 
 /// Where the token may come from, and the token as last read.
 pub(super) struct Token {
@@ -205,16 +206,20 @@ fn without_scheme(read: &Secret) -> Secret {
     Secret::new(token)
 }
 
-/// When a token expires that is a JWT (RFC 7519) and says so. It is not checked: the upstream does.
+/// When a token expires that says so.
 fn expiry(token: &Secret) -> Option<SystemTime> {
     #[derive(Deserialize)]
-    struct Claims {
+    struct Expiry {
         exp: u64,
     }
-    let claims = token.expose().split('.').nth(1)?;
-    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
-    let Claims { exp } = serde_json::from_slice(&claims).ok()?;
+    let Expiry { exp } = claims(token.expose())?;
     UNIX_EPOCH.checked_add(Duration::from_secs(exp))
+}
+
+/// What a token says of itself that is a JWT (RFC 7519). It is not checked: the upstream does.
+pub(super) fn claims<T: DeserializeOwned>(token: &str) -> Option<T> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&claims).ok()
 }
 
 /// What to send as `Authorization`.

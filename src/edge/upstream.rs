@@ -1,11 +1,13 @@
 //! One request to the upstream, and what came back. Judging it is `verdict`'s part.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER,
+};
 
 use crate::logging::clean;
 use crate::otlp::compression::Coding;
@@ -43,6 +45,15 @@ pub(super) struct Post {
     request: reqwest::RequestBuilder,
     signal: Signal,
     compression: Coding,
+}
+
+/// What came back from an empty export, for whoever wants to know whether the way is open.
+pub(super) struct Probe {
+    pub(super) status: u16,
+    /// The upstream's words, when it did not take the request.
+    pub(super) reason: String,
+    /// What time the upstream says it is.
+    pub(super) date: Option<SystemTime>,
 }
 
 /// What came back from one request.
@@ -118,6 +129,32 @@ impl Upstream {
             request,
             signal,
             compression: self.compression,
+        })
+    }
+}
+
+impl Upstream {
+    /// Sends an export of no records.
+    ///
+    /// # Errors
+    /// Why there was no answer, or no token to send.
+    pub(super) async fn probe(&mut self) -> Result<Probe, String> {
+        let post = self.prepare(Signal::Logs).await;
+        let post = post.ok_or("there is no token to send; E05 says why")?;
+        let empty = self.compression.compress(&[]);
+        let empty = empty.map_err(|error| error.to_string())?;
+        let sent = post.request.body(empty).send().await;
+        let response = sent.map_err(|error| words(&error))?;
+        let status = response.status().as_u16();
+        let date = response.headers().get(DATE);
+        let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok());
+        let date = date.and_then(|date| u64::try_from(date.timestamp().as_second()).ok());
+        let date = date.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        let answer = read_answer(Signal::Logs, response).await;
+        Ok(Probe {
+            status,
+            reason: answer.reason,
+            date,
         })
     }
 }
@@ -237,7 +274,7 @@ async fn read_answer(signal: Signal, mut response: reqwest::Response) -> Answer 
 }
 
 /// An error with its causes, and without the address, which stands in the configuration.
-fn words(error: &reqwest::Error) -> String {
+pub(super) fn words(error: &reqwest::Error) -> String {
     let mut words = String::from("no answer");
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -267,7 +304,8 @@ fn words(error: &reqwest::Error) -> String {
     words
 }
 
-fn is_loopback(endpoint: &str) -> bool {
+/// Whether a URL names this machine by its loopback.
+pub(super) fn is_loopback(endpoint: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(endpoint) else {
         return false;
     };

@@ -61,7 +61,7 @@ impl Activity {
             | "hook_registered"
             | "auth"
             | "managed_settings_resolved" => Activity::Configuration,
-            "fieldpost.heartbeat" => Activity::Machine,
+            "fieldpost.heartbeat" | "fieldpost.doctor" => Activity::Machine,
             _ if name.starts_with("plugin_") => Activity::Configuration,
             _ => Activity::Other,
         }

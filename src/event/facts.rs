@@ -35,7 +35,8 @@ pub enum AgentIdentity {
 }
 
 impl AgentIdentity {
-    fn read(attributes: &Attributes<'_>) -> Option<AgentIdentity> {
+    /// Who the attributes say that it is.
+    pub fn read(attributes: &Attributes<'_>) -> Option<AgentIdentity> {
         if let Some(email) = attributes.text("user.email") {
             return Some(AgentIdentity::Email(email.to_lowercase()));
         }
@@ -177,7 +178,7 @@ impl Facts {
             activity,
             Activity::ToolInvocation | Activity::PermissionDecision
         );
-        Facts {
+        let facts = Facts {
             uid: attributes.text(RECORD_UID).unwrap_or_default(),
             time: event_time(record, &attributes),
             identities: IDENTITY_KEYS
@@ -216,7 +217,43 @@ impl Facts {
             machine: machine(&name, &attributes),
             name,
             activity,
-        }
+        };
+        facts.bounded()
+    }
+
+    /// The same with every text that others are grouped by in a form that any index takes.
+    fn bounded(mut self) -> Facts {
+        let agent = self.agent.iter_mut().map(|agent| match agent {
+            AgentIdentity::Email(text) | AgentIdentity::Id(text) => text,
+        });
+        let identities = self.identities.iter_mut().map(|(_, value)| value);
+        let tool = self.tool.iter_mut().map(|tool| &mut tool.name);
+        let machine = self.machine.iter_mut().flat_map(|machine| {
+            let told = [
+                &mut machine.host_name,
+                &mut machine.os,
+                &mut machine.edge_version,
+            ];
+            told.into_iter().flatten().chain([&mut machine.id])
+        });
+        let optional = [
+            &mut self.session,
+            &mut self.prompt,
+            &mut self.model,
+            &mut self.client_version,
+            &mut self.service,
+        ];
+        optional
+            .into_iter()
+            .flatten()
+            .chain([&mut self.name])
+            .chain(&mut self.directories)
+            .chain(agent)
+            .chain(identities)
+            .chain(tool)
+            .chain(machine)
+            .for_each(bound);
+        self
     }
 
     /// Whether the event is a failure: an API error or refusal, or a tool that did not succeed.
@@ -228,6 +265,24 @@ impl Facts {
     /// Whether the event is a permission refused.
     pub fn is_denial(&self) -> bool {
         self.decision.as_deref() == Some("reject")
+    }
+}
+
+/// Longest text that others are grouped by, in bytes: PostgreSQL's indexes hold no key of 2704 bytes,
+/// and keys have up to two such texts.
+const MAX_GROUPING: usize = 1_000;
+
+/// Cuts a text that is too long, and puts a hash of all of it in the place of the rest, so that two long
+/// texts stay two; takes out NUL, which PostgreSQL's texts cannot hold.
+fn bound(text: &mut String) {
+    if text.contains('\0') {
+        *text = text.replace('\0', "\u{fffd}");
+    }
+    if text.len() > MAX_GROUPING {
+        let hash = blake3::hash(text.as_bytes()).to_hex();
+        text.truncate(text.floor_char_boundary(MAX_GROUPING - 40));
+        text.push('…');
+        text.push_str(&hash[..32]);
     }
 }
 

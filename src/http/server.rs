@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::http::Extensions;
+use axum::http::header::CONNECTION;
+use axum::http::{Extensions, HeaderValue};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -30,7 +31,10 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Time for a request's head to arrive, and for an idle connection to stay open.
     pub header_read: Duration,
-    /// Time that requests under way get to finish once shutdown begins.
+    /// Time that open connections get for one more request once shutdown begins: its answer says that
+    /// the connection ends. One that is closed without a word may have a request on its way.
+    pub last_request: Duration,
+    /// Time that requests under way then get to finish.
     pub drain: Duration,
 }
 
@@ -40,6 +44,7 @@ impl Default for Limits {
             connections: 1024,
             header_bytes: 64 << 10,
             header_read: Duration::from_secs(30),
+            last_request: Duration::from_millis(250),
             drain: Duration::from_secs(10),
         }
     }
@@ -163,7 +168,8 @@ pub async fn serve_connections(
             extensions,
         } = accepted;
         let (router, limits) = (router.clone(), *limits.borrow());
-        let connection = graceful.watch(connection(stream, extensions, router, limits));
+        let connection = connection(stream, extensions, router, limits, shutdown.clone());
+        let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%peer, %error, "connection ended");
@@ -172,7 +178,14 @@ pub async fn serve_connections(
         });
     }
     drop(listener);
-    let drain = limits.borrow().drain;
+    let Limits {
+        last_request,
+        drain,
+        ..
+    } = *limits.borrow();
+    // Each connection holds one: to have them all is to have no connection.
+    let all = permits.acquire_many(u32::try_from(granted).unwrap_or(u32::MAX));
+    let _ = tokio::time::timeout(last_request, all).await;
     if tokio::time::timeout(drain, graceful.shutdown())
         .await
         .is_err()
@@ -193,13 +206,19 @@ fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     extensions: Extensions,
     router: Router,
     limits: Limits,
+    shutdown: Shutdown,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().extend(extensions.clone());
-        let router = router.clone();
+        let (router, shutdown) = (router.clone(), shutdown.clone());
         async move {
             let answer = router.oneshot(request.map(axum::body::Body::new)).await;
-            answer.map_err(|never: Infallible| match never {})
+            let mut answer = answer.map_err(|never: Infallible| match never {})?;
+            if shutdown.is_requested() {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(answer)
         }
     });
     hyper::server::conn::http1::Builder::new()

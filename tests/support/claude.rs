@@ -2,11 +2,12 @@
 //! Anthropic's.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use super::clients::{installed, source};
 use super::model::ScriptedModel;
@@ -17,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// A person's Claude Code; every prompt is a session of its own.
 pub(crate) struct Claude {
     home: TempDir,
+    /// A folder whose contents this person's machine has in /etc.
+    etc: Option<PathBuf>,
 }
 
 impl Claude {
@@ -25,7 +28,7 @@ impl Claude {
     /// `Bash` with a command that starts with one of `denied`.
     pub(crate) fn new(user_email: &str, denied: &[&str]) -> Claude {
         let home = tempfile::tempdir().expect("a home");
-        let claude = Claude { home };
+        let claude = Claude { home, etc: None };
         let denied: Vec<String> = denied
             .iter()
             .map(|command| format!("Bash({command}:*)"))
@@ -54,6 +57,14 @@ impl Claude {
         claude
     }
 
+    /// The same person on a machine that has the files of `folder` in its /etc, besides this one's.
+    pub(crate) fn with_etc(self, folder: &Path) -> Claude {
+        Claude {
+            etc: Some(folder.to_owned()),
+            ..self
+        }
+    }
+
     /// Asks `prompt` without a terminal; `environment` says where telemetry goes. It has been
     /// exported when this returns, or never will be.
     pub(crate) async fn ask(
@@ -66,7 +77,10 @@ impl Claude {
             "node_modules/@anthropic-ai/claude-code-{}/claude",
             platform()
         );
-        let mut command = process::command(installed(&binary));
+        let mut command = match &self.etc {
+            None => process::command(installed(&binary)),
+            Some(folder) => over_etc(folder, &installed(&binary)),
+        };
         command
             .args(["--print", prompt, "--mcp-config"])
             .arg(self.path("mcp.json"))
@@ -88,6 +102,17 @@ impl Claude {
     fn write(&self, name: &str, value: &Value) {
         fs::write(self.path(name), value.to_string()).expect("the home is writable");
     }
+}
+
+/// Runs `program` where /etc is `folder` laid over this machine's own, which stays as it is.
+fn over_etc(folder: &Path, program: &Path) -> Command {
+    let mut command = process::command("unshare");
+    let script = "mount -t overlay overlay -o \"lowerdir=$1:/etc\" /etc && shift && exec \"$@\"";
+    command
+        .args(["--mount", "sh", "-ec", script, "sh"])
+        .arg(folder)
+        .arg(program);
+    command
 }
 
 /// The name that Claude Code's packages give to this machine.

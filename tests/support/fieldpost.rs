@@ -7,8 +7,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use fieldpost::central::Central;
-use fieldpost::central::store::Installation;
+use fieldpost::central::config::Config;
+use fieldpost::central::store::{Installation, Location, PostgresConnection};
 use fieldpost::edge;
+use fieldpost::secret::Secret;
 use fieldpost::shutdown::{self, Trigger};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -27,6 +29,52 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// The databases that a store can be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Kind {
+    /// A place for a new store; of SQLite, in the data directory.
+    pub(crate) fn location(self) -> Location {
+        match self {
+            Kind::Sqlite => Location::DataDirectory,
+            Kind::Postgres => postgres_location(&super::postgres::database()),
+        }
+    }
+}
+
+/// The store in the database at `url`.
+pub(crate) fn postgres_location(url: &str) -> Location {
+    let connection = PostgresConnection::new(Secret::new(url), None, None);
+    Location::Postgres(connection.expect("a good address"))
+}
+
+/// Makes of each test, an async function of a [`Kind`], two: one on SQLite, one on PostgreSQL.
+macro_rules! on_both_databases {
+    ($($test:ident,)+) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::$test(crate::support::fieldpost::Kind::Sqlite).await;
+                }
+            )+
+        }
+        mod on_postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::$test(crate::support::fieldpost::Kind::Postgres).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both_databases;
+
 /// A central service within the test.
 pub(crate) struct TestCentral {
     pub(crate) central: Arc<Central>,
@@ -38,22 +86,36 @@ pub(crate) struct TestCentral {
 impl TestCentral {
     /// Starts on a free port, with its data in `directory`.
     pub(crate) async fn start(directory: &Path) -> TestCentral {
+        TestCentral::start_on(Kind::Sqlite, directory).await
+    }
+
+    /// The same on a new database of this kind.
+    pub(crate) async fn start_on(kind: Kind, directory: &Path) -> TestCentral {
+        TestCentral::start_at(kind.location(), directory).await
+    }
+
+    /// The same on this database.
+    pub(crate) async fn start_at(location: Location, directory: &Path) -> TestCentral {
         let usual = fieldpost::central::config::DEFAULT_REQUESTS_PER_SECOND;
-        TestCentral::start_with_rate(directory, usual).await
+        TestCentral::start_with(location, directory, usual).await
     }
 
     /// The same with so many requests a second for each token.
     pub(crate) async fn start_with_rate(directory: &Path, rate: u32) -> TestCentral {
+        TestCentral::start_with(Location::DataDirectory, directory, rate).await
+    }
+
+    async fn start_with(location: Location, directory: &Path, rate: u32) -> TestCentral {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("a bound address");
-        let config = fieldpost::central::config::Config {
+        let config = Config {
             address,
-            public_url: None,
             data: directory.to_owned(),
-            max_body: 64 << 20,
+            database: location,
             requests_per_second: rate,
+            ..Config::default()
         };
         let url = format!("http://{address}");
         let central = Arc::new(
@@ -128,7 +190,9 @@ impl TestEdge {
     /// The same with a configuration file's text.
     pub(crate) async fn start_with(directory: &Path, config: &str) -> TestEdge {
         let config = edge::config::Config::parse(config, &|_| None).expect("a good configuration");
-        let mut listeners = edge::listen(&config).await.expect("a free port");
+        let mut listeners = edge::listen(&config, Vec::new())
+            .await
+            .expect("a free port");
         let address = listeners[0].local_addr().expect("a bound address");
         let (trigger, shutdown) = shutdown::channel();
         let listeners = std::mem::take(&mut listeners);

@@ -10,6 +10,7 @@ use axum::response::{Html, Redirect};
 use crate::central::Central;
 use crate::central::store::{Installation, Token};
 use crate::event::Timestamp;
+use crate::rollout::{Format, Rollout, edge_configuration};
 
 use super::event_row::Stamp;
 use super::failure::Failure;
@@ -19,6 +20,9 @@ use super::words;
 
 /// Where logs go below the service's public address.
 const OTLP_PATH: &str = "/v1/claude-cowork/otel";
+
+/// Where an edge listens, unless configured otherwise.
+const EDGE_ENDPOINT: &str = "http://127.0.0.1:4318";
 
 #[derive(Template)]
 #[template(path = "integrations.html", config = "src/central/portal/askama.toml")]
@@ -35,6 +39,11 @@ struct InstallPage {
     agents: String,
     endpoint: String,
     endpoint_base: String,
+    /// What to set up, in the words that `fieldpost edge env` prints.
+    edge_config: String,
+    edge_shell: String,
+    edge_settings: String,
+    direct_shell: String,
     host: String,
     installation: Option<Installation>,
     live_count: usize,
@@ -126,6 +135,9 @@ impl InstallPage {
         let now = Timestamp::now();
         let tokens = central.store.tokens(here.scope()).await?;
         let endpoint_base = format!("{}{OTLP_PATH}", central.public_url);
+        let endpoint = format!("{endpoint_base}/v1/logs");
+        let edge = with_content(Rollout::edge(EDGE_ENDPOINT));
+        let direct = with_content(Rollout::central(&endpoint_base));
         let rows: Vec<TokenRow> = tokens
             .iter()
             .map(|token| TokenRow::new(here, token, now))
@@ -134,7 +146,11 @@ impl InstallPage {
             shell: here.shell(Section::Install),
             action: here.base.install(),
             agents: here.base.agents(),
-            endpoint: format!("{endpoint_base}/v1/logs"),
+            edge_config: edge_configuration(&endpoint),
+            edge_shell: edge.render(Format::Shell),
+            edge_settings: edge.render(Format::ManagedSettings),
+            direct_shell: direct.render(Format::Shell),
+            endpoint,
             host: host_of(&central.public_url),
             endpoint_base,
             installation,
@@ -171,6 +187,14 @@ impl TokenRow {
             icon,
             revoke: lives.then(|| here.base.revoke(&token.id)),
         }
+    }
+}
+
+/// Whoever sets this up wants to see prompts and answers, unless a company decides otherwise.
+fn with_content(rollout: Rollout) -> Rollout {
+    Rollout {
+        content: true,
+        ..rollout
     }
 }
 

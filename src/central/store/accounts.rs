@@ -1,10 +1,10 @@
 //! Tenants, environments, installations, tokens and API keys.
 
-use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use crate::event::Timestamp;
 
+use super::query::{Query, Value};
 use super::{Environment, Integration, Scope, Store, StoreError, Token};
 
 /// What the store knows of a token that is presented.
@@ -27,7 +27,22 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn environments(&self) -> Result<Vec<Environment>, StoreError> {
-        self.readers.read(environments).await
+        let sql = "SELECT t.id, e.id, t.slug, e.slug, t.public_id, e.public_id
+            FROM environments e JOIN tenants t ON t.id = e.tenant ORDER BY e.id";
+        let rows = self.rows(Query::new(sql, [])).await?.into_iter();
+        rows.map(|mut row| {
+            Ok(Environment {
+                scope: Scope {
+                    tenant: row.take(0)?,
+                    environment: row.take(1)?,
+                },
+                tenant: row.take(2)?,
+                environment: row.take(3)?,
+                tenant_id: row.take(4)?,
+                environment_id: row.take(5)?,
+            })
+        })
+        .collect()
     }
 
     /// The environment with this address.
@@ -54,26 +69,23 @@ impl Store {
         tenant: &str,
         environment: &str,
     ) -> Result<Environment, StoreError> {
-        let (tenant, environment) = (tenant.to_owned(), environment.to_owned());
-        let address = (tenant.clone(), environment.clone());
-        self.writer
-            .write(move |transaction| {
-                let now = Timestamp::now().0;
-                transaction.execute(
-                    "INSERT INTO tenants (public_id, slug, created_at) VALUES (?, ?, ?)
-                     ON CONFLICT (slug) DO NOTHING",
-                    params![Uuid::new_v4().to_string(), tenant, now],
-                )?;
-                transaction.execute(
-                    "INSERT INTO environments (tenant, public_id, slug, created_at)
-                     SELECT id, ?, ?, ? FROM tenants WHERE slug = ?
-                     ON CONFLICT (tenant, slug) DO NOTHING",
-                    params![Uuid::new_v4().to_string(), environment, now, tenant],
-                )?;
-                Ok(())
-            })
-            .await?;
-        self.environment(&address.0, &address.1)
+        let now = Value::from(Timestamp::now());
+        let id = || Value::from(Uuid::new_v4().to_string());
+        self.write(vec![
+            Query::new(
+                "INSERT INTO tenants (public_id, slug, created_at) VALUES ($1, $2, $3)
+                 ON CONFLICT (slug) DO NOTHING",
+                [id(), tenant.into(), now.clone()],
+            ),
+            Query::new(
+                "INSERT INTO environments (tenant, public_id, slug, created_at)
+                 SELECT id, $1, $2, $3 FROM tenants WHERE slug = $4
+                 ON CONFLICT (tenant, slug) DO NOTHING",
+                [id(), environment.into(), now, tenant.into()],
+            ),
+        ])
+        .await?;
+        self.environment(tenant, environment)
             .await?
             .ok_or_else(|| StoreError::Unavailable("the environment was not made".to_owned()))
     }
@@ -90,29 +102,23 @@ impl Store {
         issued_at: Timestamp,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let (token_id, key_id) = (token_id.to_owned(), key_id.to_owned());
-        self.writer
-            .write(move |transaction| {
-                transaction.execute(
-                    "INSERT INTO installations VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                    params![scope.tenant, scope.environment, CLAUDE_COWORK.0, issued_at.0],
-                )?;
-                transaction.execute(
-                    "INSERT INTO tokens (tenant, environment, id, platform, key_id, issued_at, expires_at)
-                     VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    params![
-                        scope.tenant,
-                        scope.environment,
-                        token_id,
-                        CLAUDE_COWORK.0,
-                        key_id,
-                        issued_at.0,
-                        expires_at.0,
-                    ],
-                )?;
-                Ok(())
-            })
-            .await
+        let mut install = Query::scoped("INSERT INTO installations VALUES ($1, $2, ", scope);
+        install.bind(CLAUDE_COWORK.0).push(", ").bind(issued_at);
+        install.push(") ON CONFLICT DO NOTHING");
+        let mut issue = Query::scoped(
+            "INSERT INTO tokens (tenant, environment, id, platform, key_id, issued_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            scope,
+        );
+        issue.values.extend([
+            token_id.into(),
+            CLAUDE_COWORK.0.into(),
+            key_id.into(),
+            issued_at.into(),
+            expires_at.into(),
+        ]);
+        self.write(vec![install, issue]).await?;
+        Ok(())
     }
 
     /// Revokes a token; false when there is none with this id, or it was revoked before.
@@ -120,22 +126,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn revoke_token(&self, scope: Scope, token_id: &str) -> Result<bool, StoreError> {
-        let token_id = token_id.to_owned();
-        self.writer
-            .write(move |transaction| {
-                let revoked = transaction.execute(
-                    "UPDATE tokens SET revoked_at = ?
-                     WHERE tenant = ? AND environment = ? AND id = ? AND revoked_at IS NULL",
-                    params![
-                        Timestamp::now().0,
-                        scope.tenant,
-                        scope.environment,
-                        token_id
-                    ],
-                )?;
-                Ok(revoked > 0)
-            })
-            .await
+        let revoke = Query::new(
+            "UPDATE tokens SET revoked_at = $1
+             WHERE tenant = $2 AND environment = $3 AND id = $4 AND revoked_at IS NULL",
+            [
+                Timestamp::now().into(),
+                scope.tenant.into(),
+                scope.environment.into(),
+                token_id.into(),
+            ],
+        );
+        Ok(self.write(vec![revoke]).await?[0] > 0)
     }
 
     /// What is known of a token, by what it says of itself.
@@ -148,32 +149,24 @@ impl Store {
         environment_id: &str,
         token_id: &str,
     ) -> Result<TokenState, StoreError> {
-        let key = [tenant_id, environment_id, token_id].map(str::to_owned);
-        self.readers
-            .read(move |connection| {
-                let found = connection
-                    .prepare_cached(
-                        "SELECT k.tenant, k.environment, k.revoked_at
-                         FROM tenants t
-                         JOIN environments e ON e.tenant = t.id
-                         JOIN tokens k ON k.tenant = t.id AND k.environment = e.id
-                         WHERE t.public_id = ?1 AND e.public_id = ?2 AND k.id = ?3",
-                    )?
-                    .query_row(key, |row| {
-                        let scope = Scope {
-                            tenant: row.get(0)?,
-                            environment: row.get(1)?,
-                        };
-                        Ok((scope, row.get::<_, Option<i64>>(2)?))
-                    })
-                    .optional()?;
-                Ok(match found {
-                    None => TokenState::Unknown,
-                    Some((_, Some(_))) => TokenState::Revoked,
-                    Some((scope, None)) => TokenState::Live(scope),
-                })
-            })
-            .await
+        let query = Query::new(
+            "SELECT k.tenant, k.environment, k.revoked_at
+             FROM tenants t
+             JOIN environments e ON e.tenant = t.id
+             JOIN tokens k ON k.tenant = t.id AND k.environment = e.id
+             WHERE t.public_id = $1 AND e.public_id = $2 AND k.id = $3",
+            [tenant_id.into(), environment_id.into(), token_id.into()],
+        );
+        let Some(mut row) = self.rows(query).await?.pop() else {
+            return Ok(TokenState::Unknown);
+        };
+        Ok(match row.take::<Option<i64>>(2)? {
+            Some(_) => TokenState::Revoked,
+            None => TokenState::Live(Scope {
+                tenant: row.take(0)?,
+                environment: row.take(1)?,
+            }),
+        })
     }
 
     /// The environment's integrations, installed or not.
@@ -181,37 +174,32 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn integrations(&self, scope: Scope) -> Result<Vec<Integration>, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let (platform, name) = CLAUDE_COWORK;
-                let integration = connection
-                    .prepare_cached(
-                        "SELECT (SELECT installed_at FROM installations
-                                 WHERE tenant = ?1 AND environment = ?2 AND platform = ?3),
-                             count(*) FILTER (WHERE revoked_at IS NULL AND expires_at > ?4),
-                             max(last_used)
-                         FROM tokens WHERE tenant = ?1 AND environment = ?2 AND platform = ?3",
-                    )?
-                    .query_row(
-                        params![
-                            scope.tenant,
-                            scope.environment,
-                            platform,
-                            Timestamp::now().0
-                        ],
-                        |row| {
-                            Ok(Integration {
-                                platform: platform.to_owned(),
-                                name: name.to_owned(),
-                                installed_at: row.get::<_, Option<i64>>(0)?.map(Timestamp),
-                                live_tokens: row.get(1)?,
-                                last_used: row.get::<_, Option<i64>>(2)?.map(Timestamp),
-                            })
-                        },
-                    )?;
-                Ok(vec![integration])
+        let (platform, name) = CLAUDE_COWORK;
+        let mut query = Query::scoped(
+            "SELECT (SELECT installed_at FROM installations
+                     WHERE tenant = $1 AND environment = $2 AND platform = $3),
+                 count(*) FILTER (WHERE k.revoked_at IS NULL AND k.expires_at > $4),
+                 max(u.last_used)
+             FROM tokens k
+             LEFT JOIN token_use u ON u.tenant = k.tenant AND u.environment = k.environment
+                 AND u.token = k.id
+             WHERE k.tenant = $1 AND k.environment = $2 AND k.platform = $3",
+            scope,
+        );
+        query
+            .values
+            .extend([platform.into(), Timestamp::now().into()]);
+        let rows = self.derived_rows(query).await?.into_iter();
+        rows.map(|mut row| {
+            Ok(Integration {
+                platform: platform.to_owned(),
+                name: name.to_owned(),
+                installed_at: row.take(0)?,
+                live_tokens: row.take(1)?,
+                last_used: row.take(2)?,
             })
-            .await
+        })
+        .collect()
     }
 
     /// The environment's tokens, the latest first.
@@ -219,9 +207,31 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn tokens(&self, scope: Scope) -> Result<Vec<Token>, StoreError> {
-        self.readers
-            .read(move |connection| tokens(connection, scope))
-            .await
+        let sql = "SELECT k.id, k.platform, k.key_id, k.issued_at, k.expires_at, k.revoked_at,
+                u.first_used, u.last_used, coalesce(u.request_count, 0), nullif(u.last_address, '')
+            FROM tokens k
+            LEFT JOIN token_use u ON u.tenant = k.tenant AND u.environment = k.environment
+                AND u.token = k.id
+            WHERE k.tenant = $1 AND k.environment = $2 ORDER BY k.issued_at DESC, k.id";
+        let rows = self
+            .derived_rows(Query::scoped(sql, scope))
+            .await?
+            .into_iter();
+        rows.map(|mut row| {
+            Ok(Token {
+                id: row.take(0)?,
+                platform: row.take(1)?,
+                key_id: row.take(2)?,
+                issued_at: row.take(3)?,
+                expires_at: row.take(4)?,
+                revoked_at: row.take(5)?,
+                first_used: row.take(6)?,
+                last_used: row.take(7)?,
+                request_count: row.take(8)?,
+                last_address: row.take(9)?,
+            })
+        })
+        .collect()
     }
 
     /// Notes an API key by its hash.
@@ -234,22 +244,16 @@ impl Store {
         hash: &str,
         name: &str,
     ) -> Result<(), StoreError> {
-        let (hash, name) = (hash.to_owned(), name.to_owned());
-        self.writer
-            .write(move |transaction| {
-                transaction.execute(
-                    "INSERT INTO api_keys VALUES (?, ?, ?, ?, ?)",
-                    params![
-                        hash,
-                        scope.tenant,
-                        scope.environment,
-                        name,
-                        Timestamp::now().0
-                    ],
-                )?;
-                Ok(())
-            })
-            .await
+        let mut insert = Query::scoped(
+            "INSERT INTO api_keys (tenant, environment, hash, name, created_at)
+             VALUES ($1, $2, $3, $4, $5)",
+            scope,
+        );
+        insert
+            .values
+            .extend([hash.into(), name.into(), Timestamp::now().into()]);
+        self.write(vec![insert]).await?;
+        Ok(())
     }
 
     /// The scope of the API key with this hash.
@@ -257,66 +261,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn api_key_scope(&self, hash: &str) -> Result<Option<Scope>, StoreError> {
-        let hash = hash.to_owned();
-        self.readers
-            .read(move |connection| {
-                Ok(connection
-                    .prepare_cached("SELECT tenant, environment FROM api_keys WHERE hash = ?")?
-                    .query_row([hash], |row| {
-                        Ok(Scope {
-                            tenant: row.get(0)?,
-                            environment: row.get(1)?,
-                        })
-                    })
-                    .optional()?)
+        let query = Query::new(
+            "SELECT tenant, environment FROM api_keys WHERE hash = $1",
+            [hash.into()],
+        );
+        let row = self.rows(query).await?.pop();
+        row.map(|mut row| {
+            Ok(Scope {
+                tenant: row.take(0)?,
+                environment: row.take(1)?,
             })
-            .await
+        })
+        .transpose()
     }
-}
-
-fn environments(connection: &Connection) -> Result<Vec<Environment>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT t.id, e.id, t.slug, e.slug, t.public_id, e.public_id
-         FROM environments e JOIN tenants t ON t.id = e.tenant ORDER BY e.id",
-    )?;
-    let environments = statement
-        .query_map([], |row| {
-            Ok(Environment {
-                scope: Scope {
-                    tenant: row.get(0)?,
-                    environment: row.get(1)?,
-                },
-                tenant: row.get(2)?,
-                environment: row.get(3)?,
-                tenant_id: row.get(4)?,
-                environment_id: row.get(5)?,
-            })
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(environments)
-}
-
-fn tokens(connection: &Connection, scope: Scope) -> Result<Vec<Token>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, platform, key_id, issued_at, expires_at, revoked_at, first_used, last_used,
-             request_count, last_address
-         FROM tokens WHERE tenant = ?1 AND environment = ?2 ORDER BY issued_at DESC, id",
-    )?;
-    let tokens = statement
-        .query_map(params![scope.tenant, scope.environment], |row| {
-            Ok(Token {
-                id: row.get(0)?,
-                platform: row.get(1)?,
-                key_id: row.get(2)?,
-                issued_at: Timestamp(row.get(3)?),
-                expires_at: Timestamp(row.get(4)?),
-                revoked_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
-                first_used: row.get::<_, Option<i64>>(6)?.map(Timestamp),
-                last_used: row.get::<_, Option<i64>>(7)?.map(Timestamp),
-                request_count: row.get(8)?,
-                last_address: row.get(9)?,
-            })
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(tokens)
 }

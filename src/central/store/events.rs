@@ -1,30 +1,25 @@
 //! Reads events: lists with filters, one session's, one.
 
-use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use std::collections::BTreeMap;
 
 use crate::event::{Activity, Timestamp};
 
 use super::cursor::encode_cursor;
-use super::encoding::{PlainRecord, decode_event};
+use super::event_row::{COLUMNS, Key, StoredEvent, activity_key};
+use super::keys::{agent_key, text_key, uid_key, word_key};
+use super::query::{Query, Row, Value};
 use super::sessions::MAX_SESSION_EVENTS;
-use super::{EntityKind, Event, EventFilter, Page, PageRequest, Scope, Store, StoreError};
+use super::text::Sought;
+use super::{Database, Event, EventFilter, Page, PageRequest, Scope, Store, StoreError};
 
 /// Events that one page of a text search reads at most; the page then says where to go on.
 const SCAN_BUDGET: usize = 20_000;
 
-const COLUMNS: &str =
-    "e.seq, e.uid, e.time, e.received, e.activity, e.name, e.agent, a.name, e.session,
-    e.prompt, e.sequence, e.tool, e.tool_kind, e.tool_use_id, e.model, e.decision,
-    e.decision_source, e.success, e.duration_ms, e.cost_micros, e.input_tokens, e.output_tokens,
-    e.redactions, e.machine, e.machine_seq, e.record, c.content";
+/// Events that are read at once while a page is looked for.
+const CHUNK: usize = 1_000;
 
-const TABLES: &str = "events e
-    LEFT JOIN event_content c ON c.seq = e.seq
-    LEFT JOIN agents a ON a.tenant = e.tenant AND a.environment = e.environment AND a.id = e.agent";
-
-/// Where a page of events ended: event time, then arrival.
-type Key = (i64, i64);
+/// The same of events that the text index found: most of them match.
+const INDEX_CHUNK: usize = 128;
 
 impl Store {
     /// Events, latest first. Heartbeats are left out unless the filter's type asks for them.
@@ -37,32 +32,121 @@ impl Store {
         filter: &EventFilter,
         page: PageRequest,
     ) -> Result<Page<Event>, StoreError> {
-        let filter = filter.clone();
-        self.readers
-            .read(move |connection| list(connection, scope, &filter, &page))
-            .await
+        let Some(search) = self.search(scope, filter).await? else {
+            return Ok(Page {
+                items: Vec::new(),
+                next_cursor: None,
+            });
+        };
+        let after = page.after::<Key>()?;
+        let sources = match search.sought() {
+            None => vec![Source::List],
+            // First how far the index is: what is added to it from here on is found twice, not never.
+            Some(sought) => vec![
+                Source::Tail(self.indexed_to().await?),
+                Source::Index(sought),
+            ],
+        };
+        let mut found: BTreeMap<Key, StoredEvent> = BTreeMap::new();
+        let mut stopped: Option<Key> = None;
+        for source in &sources {
+            let (events, stopped_at) = self
+                .collect(source, &search, after.clone(), page.limit())
+                .await?;
+            found.extend(events.into_iter().map(|event| (event.key.clone(), event)));
+            stopped = stopped.max(stopped_at);
+        }
+        // Below where one source stopped, it may have more: that is for the next page.
+        let mut latest = found
+            .into_iter()
+            .rev()
+            .filter(|(key, _)| stopped.as_ref().is_none_or(|at| key >= at));
+        let page_of: Vec<(Key, StoredEvent)> = latest.by_ref().take(page.limit()).collect();
+        let next = match latest.next() {
+            Some(_) => page_of.last().map(|(key, _)| key.clone()),
+            None => stopped,
+        };
+        Ok(Page {
+            items: page_of.iter().map(|(_, event)| event.event()).collect(),
+            next_cursor: next.map(|key| encode_cursor(&key)),
+        })
     }
 
-    /// All events of a session, at most [`MAX_SESSION_EVENTS`], by time, client sequence and arrival.
+    /// The latest events of one source that match, one more than `limit` at most; and the event at which
+    /// the looking stopped, when it did before the end.
+    async fn collect(
+        &self,
+        source: &Source,
+        search: &Search,
+        mut after: Option<Key>,
+        limit: usize,
+    ) -> Result<(Vec<StoredEvent>, Option<Key>), StoreError> {
+        let mut events = Vec::new();
+        let mut scanned = 0;
+        let mut chunk = match source {
+            Source::List if search.needle.is_none() => limit + 1,
+            Source::Index(_) => INDEX_CHUNK.max(limit + 1),
+            _ => CHUNK,
+        };
+        loop {
+            let rows = match source {
+                Source::List => {
+                    self.rows(self.list_query(search, None, after.as_ref(), chunk))
+                        .await?
+                }
+                Source::Tail(seq) => {
+                    self.rows(self.list_query(search, Some(*seq), after.as_ref(), chunk))
+                        .await?
+                }
+                Source::Index(sought) => {
+                    self.find(search.scope, sought, search.times(), after.as_ref(), chunk)
+                        .await?
+                }
+            };
+            let is_last = rows.len() < chunk;
+            scanned += rows.len();
+            let before = after.clone();
+            for event in self.stored_events(rows).await? {
+                if before.as_ref().is_some_and(|before| event.key >= *before) {
+                    continue;
+                }
+                after = Some(event.key.clone());
+                if search.matches(&event) {
+                    events.push(event);
+                    if events.len() > limit {
+                        return Ok((events, after));
+                    }
+                }
+            }
+            if is_last {
+                return Ok((events, None));
+            }
+            if after == before {
+                // The index tells times to the millisecond: there is one with more events than this.
+                chunk *= 4;
+            } else if scanned >= SCAN_BUDGET {
+                return Ok((events, after));
+            }
+        }
+    }
+
+    /// All events of a session, at most [`MAX_SESSION_EVENTS`], by time and client sequence.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn session_events(&self, scope: Scope, id: &str) -> Result<Vec<Event>, StoreError> {
-        let id = id.to_owned();
-        let sql = format!(
-            "SELECT {COLUMNS} FROM {TABLES}
-             WHERE e.tenant = ?1 AND e.environment = ?2 AND e.session = ?3
-             ORDER BY e.time, coalesce(e.sequence, -1), e.seq LIMIT ?4"
-        );
-        self.readers
-            .read(move |connection| {
-                let mut statement = connection.prepare_cached(&sql)?;
-                let limit = MAX_SESSION_EVENTS as i64;
-                let rows = statement
-                    .query_map(params![scope.tenant, scope.environment, id, limit], stored)?;
-                rows.map(|row| row?.event()).collect()
-            })
-            .await
+        let mut query = self.event_query(scope);
+        query.push(" AND e.session = ").bind(text_key(id));
+        query.push(" ORDER BY e.time, e.uid LIMIT ");
+        query.bind(MAX_SESSION_EVENTS as i64);
+        let stored = self.stored_events(self.rows(query).await?).await?;
+        let mut events: Vec<Event> = stored
+            .into_iter()
+            .filter(|event| event.facts.session.as_deref() == Some(id))
+            .map(|event| event.event())
+            .collect();
+        events.sort_by_key(|event| (event.time, event.sequence.unwrap_or(-1)));
+        Ok(events)
     }
 
     /// The event with this identity; the earliest, should two have it.
@@ -70,130 +154,212 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn event(&self, scope: Scope, id: &str) -> Result<Option<Event>, StoreError> {
-        let id = id.to_owned();
-        let sql = format!(
-            "SELECT {COLUMNS} FROM {TABLES}
-             WHERE e.tenant = ?1 AND e.environment = ?2 AND e.uid = ?3 ORDER BY e.time LIMIT 1"
-        );
-        self.readers
-            .read(move |connection| {
-                connection
-                    .prepare_cached(&sql)?
-                    .query_row(params![scope.tenant, scope.environment, id], stored)
-                    .optional()?
-                    .map(StoredEvent::event)
-                    .transpose()
-            })
-            .await
+        let indexed_to = self.indexed_to().await?;
+        let mut rows = self.find_uid(scope, id).await?;
+        let mut tail = self.event_query(scope);
+        tail.push(" AND e.seq > ").bind(indexed_to);
+        tail.push(" AND e.uid = ").bind(uid_key(id));
+        rows.extend(self.rows(tail).await?);
+        let found = self.stored_events(rows).await?.into_iter();
+        let earliest = found
+            .filter(|event| event.facts.uid == id)
+            .min_by(|a, b| a.key.cmp(&b.key));
+        Ok(earliest.map(|event| event.event()))
     }
-}
 
-fn list(
-    connection: &Connection,
-    scope: Scope,
-    filter: &EventFilter,
-    page: &PageRequest,
-) -> Result<Page<Event>, StoreError> {
-    let Some((condition, values)) = condition(connection, scope, filter)? else {
-        return Ok(Page {
-            items: Vec::new(),
-            next_cursor: None,
-        });
-    };
-    let needle = filter
-        .q
-        .as_deref()
-        .map(str::to_lowercase)
-        .filter(|text| !text.trim().is_empty());
-    let mut values = values;
-    let mut sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE {condition}");
-    if let Some((time, seq)) = page.after::<Key>()? {
-        sql.push_str(" AND (e.time, e.seq) < (?, ?)");
-        values.extend([Sql::from(time), Sql::from(seq)]);
-    }
-    sql.push_str(" ORDER BY e.time DESC, e.seq DESC LIMIT ?");
-    values.push(Sql::from(match needle {
-        None => page.limit_to_read(),
-        Some(_) => SCAN_BUDGET as i64 + 1,
-    }));
-
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    let mut items = Vec::new();
-    let mut last: Option<Key> = None;
-    let mut scanned = 0;
-    while let Some(row) = rows.next()? {
-        if items.len() == page.limit() || scanned == SCAN_BUDGET {
-            let next_cursor = last.map(|key| encode_cursor(&key));
-            return Ok(Page { items, next_cursor });
-        }
-        scanned += 1;
-        let stored = stored(row)?;
-        last = Some((stored.event.time.0, stored.seq));
-        let event = stored.event()?;
-        if needle
-            .as_ref()
-            .is_none_or(|needle| mentions(&event, needle))
-        {
-            items.push(event);
-        }
-    }
-    Ok(Page {
-        items,
-        next_cursor: None,
-    })
-}
-
-/// The filter in SQL, with its values; `None` when nothing can match.
-fn condition(
-    connection: &Connection,
-    scope: Scope,
-    filter: &EventFilter,
-) -> Result<Option<(String, Vec<Sql>)>, StoreError> {
-    let mut sql = String::from("e.tenant = ? AND e.environment = ?");
-    let mut values = vec![Sql::from(scope.tenant), Sql::from(scope.environment)];
-    let mut add = |condition: &str, value: Sql| {
-        sql.push_str(" AND ");
-        sql.push_str(condition);
-        values.push(value);
-    };
-    if let Some(session) = given(&filter.session) {
-        add("e.session = ?", Sql::from(session));
-    }
-    if let Some(agent) = given(&filter.agent) {
-        let ids = agent_ids(connection, scope, &agent)?;
-        if ids.is_empty() {
+    /// What a filter looks for; `None` when nothing can match.
+    async fn search(
+        &self,
+        scope: Scope,
+        filter: &EventFilter,
+    ) -> Result<Option<Search>, StoreError> {
+        let agents = match given(&filter.agent) {
+            None => None,
+            Some(agent) => Some(self.agent_ids(scope, &agent).await?),
+        };
+        if agents.as_ref().is_some_and(Vec::is_empty) {
             return Ok(None);
         }
-        let ids = serde_json::to_string(&ids).expect("a list of strings is JSON");
-        add(
-            "e.agent IN (SELECT value FROM json_each(?))",
-            Sql::from(ids),
+        Ok(Some(Search {
+            scope,
+            agents,
+            session: given(&filter.session),
+            kind: given(&filter.kind),
+            tool: given(&filter.tool),
+            model: given(&filter.model),
+            needle: given(&filter.q).map(|text| text.to_lowercase()),
+            from: filter.from,
+            to: filter.to,
+        }))
+    }
+
+    /// The events of a scope, with their content.
+    pub(super) fn event_query(&self, scope: Scope) -> Query {
+        let content = match self.database {
+            Database::Sqlite(_) => "c.seq = e.seq",
+            Database::Postgres(_) => {
+                "c.tenant = e.tenant AND c.environment = e.environment AND c.time = e.time AND c.uid = e.uid"
+            }
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM events e LEFT JOIN event_content c ON {content}
+             WHERE e.tenant = $1 AND e.environment = $2"
         );
+        Query::scoped(sql, scope)
     }
-    match given(&filter.kind) {
-        None => add(
-            "e.activity <> ?",
-            Sql::from(Activity::Machine.slug().to_owned()),
-        ),
-        Some(kind) => match Activity::from_slug(&kind) {
-            Some(activity) => add("e.activity = ?", Sql::from(activity.slug().to_owned())),
-            None => add("e.name = ?", Sql::from(kind)),
-        },
+
+    fn list_query(
+        &self,
+        search: &Search,
+        after_seq: Option<i64>,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Query {
+        let mut query = self.event_query(search.scope);
+        if let Some(seq) = after_seq {
+            query.push(" AND e.seq > ").bind(seq);
+        }
+        if let Some(session) = &search.session {
+            query.push(" AND e.session = ").bind(text_key(session));
+        }
+        match search.agents.as_deref() {
+            None => {}
+            Some([agent]) => {
+                query.push(" AND e.agent = ").bind(agent_key(agent));
+            }
+            Some(agents) => {
+                query.push(" AND e.agent IN ");
+                query.bind_list(agents.iter().map(|agent| agent_key(agent)));
+            }
+        }
+        match search
+            .kind
+            .as_deref()
+            .map(|kind| (kind, Activity::from_slug(kind)))
+        {
+            None => query
+                .push(" AND e.activity <> ")
+                .bind(activity_key(Some(Activity::Machine))),
+            Some((_, Some(activity))) => query
+                .push(" AND e.activity = ")
+                .bind(activity_key(Some(activity))),
+            Some((name, None)) => query
+                .push(" AND e.activity = ")
+                .bind(activity_key(Some(Activity::of_event(name))))
+                .push(" AND e.name = ")
+                .bind(word_key(name)),
+        };
+        if let Some(tool) = &search.tool {
+            query.push(" AND e.tool = ").bind(tool.as_str());
+        }
+        if let Some(model) = &search.model {
+            query.push(" AND e.model = ").bind(word_key(model));
+        }
+        if let Some(from) = search.from {
+            query.push(" AND e.time >= ").bind(from);
+        }
+        if let Some(to) = search.to {
+            query.push(" AND e.time < ").bind(to);
+        }
+        if let Some((time, id)) = after {
+            // The first term alone lets PostgreSQL leave out the months that lie after it.
+            query.push(" AND e.time <= ").bind(*time);
+            query.push(" AND (e.time, e.uid) < (").bind(*time);
+            query.push(", ").bind(uid_key(id)).push(")");
+        }
+        query.push(" ORDER BY e.time DESC, e.uid DESC LIMIT ");
+        query.bind(limit as i64);
+        query
     }
-    if let Some(tool) = given(&filter.tool) {
-        add("e.tool = ?", Sql::from(tool));
+
+    /// Reads rows of [`COLUMNS`], off the threads that serve connections.
+    async fn stored_events(&self, rows: Vec<Row>) -> Result<Vec<StoredEvent>, StoreError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.know_dictionaries(&rows).await?;
+        let dictionaries = self.dictionaries.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            rows.into_iter()
+                .map(|row| StoredEvent::read(&dictionaries, row))
+                .collect()
+        });
+        reading
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?
     }
-    if let Some(model) = given(&filter.model) {
-        add("e.model = ?", Sql::from(model));
+
+    /// Fetches the dictionaries that rows of [`COLUMNS`] need and that are not at hand: another replica
+    /// made them.
+    pub(super) async fn know_dictionaries(&self, rows: &[Row]) -> Result<(), StoreError> {
+        let is_known = rows.iter().flat_map(|row| &row.0).all(|value| match value {
+            Value::Bytes(frame) => self.dictionaries.knows(frame),
+            _ => true,
+        });
+        match is_known {
+            true => Ok(()),
+            false => self.load_dictionaries().await,
+        }
     }
-    if let Some(from) = filter.from {
-        add("e.time >= ?", Sql::from(from.0));
+}
+
+/// Where a list takes its events from.
+enum Source {
+    /// All events, by their keys.
+    List,
+    /// The events after this `seq`, which the text index does not have yet.
+    Tail(i64),
+    /// The text index.
+    Index(Sought),
+}
+
+/// What a list of events looks for.
+pub(super) struct Search {
+    pub(super) scope: Scope,
+    pub(super) agents: Option<Vec<String>>,
+    pub(super) session: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) tool: Option<String>,
+    model: Option<String>,
+    pub(super) needle: Option<String>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+impl Search {
+    /// The first and the last time that is looked for.
+    fn times(&self) -> (i64, i64) {
+        let from = self.from.map_or(i64::MIN, |from| from.0);
+        (from, self.to.map_or(i64::MAX, |to| to.0.saturating_sub(1)))
     }
-    if let Some(to) = filter.to {
-        add("e.time < ?", Sql::from(to.0));
+
+    /// Whether an event that the database found by its keys is one that is looked for.
+    fn matches(&self, event: &StoredEvent) -> bool {
+        fn is(wanted: &Option<String>, found: Option<&str>) -> bool {
+            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
+        }
+        let facts = &event.facts;
+        let is_kind = match self.kind.as_deref() {
+            None => facts.activity != Activity::Machine,
+            Some(kind) => Activity::from_slug(kind) == Some(facts.activity) || facts.name == kind,
+        };
+        let (from, to) = self.times();
+        let agents = self.agents.as_deref();
+        is_kind
+            && (from..=to).contains(&event.time.0)
+            && agents
+                .is_none_or(|agents| event.agent.as_ref().is_some_and(|it| agents.contains(it)))
+            && is(
+                &self.tool,
+                facts.tool.as_ref().map(|tool| tool.name.as_str()),
+            )
+            && is(&self.session, facts.session.as_deref())
+            && is(&self.model, facts.model.as_deref())
+            && self
+                .needle
+                .as_deref()
+                .is_none_or(|needle| event.mentions(needle))
     }
-    Ok(Some((sql, values)))
 }
 
 /// A filter's text, when it is not blank: a form sends empty fields.
@@ -202,114 +368,4 @@ pub(super) fn given(text: &Option<String>) -> Option<String> {
         .map(str::trim)
         .filter(|text| !text.is_empty())
         .map(str::to_owned)
-}
-
-/// The agents that an id, a name or an e-mail means.
-pub(super) fn agent_ids(
-    connection: &Connection,
-    scope: Scope,
-    agent: &str,
-) -> Result<Vec<String>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id FROM agents
-         WHERE tenant = ?1 AND environment = ?2 AND (id = ?3 OR name = ?3 OR email = lower(?3))",
-    )?;
-    let ids = statement
-        .query_map(params![scope.tenant, scope.environment, agent], |row| {
-            row.get(0)
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(ids)
-}
-
-/// Whether a lower-case text occurs in an event's name, body or attributes.
-fn mentions(event: &Event, needle: &str) -> bool {
-    fn within(value: &serde_json::Value, needle: &str) -> bool {
-        match value {
-            serde_json::Value::String(text) => text.to_lowercase().contains(needle),
-            serde_json::Value::Array(items) => items.iter().any(|item| within(item, needle)),
-            serde_json::Value::Object(fields) => fields.values().any(|field| within(field, needle)),
-            other => other.to_string().contains(needle),
-        }
-    }
-    event.name.to_lowercase().contains(needle)
-        || within(&event.body, needle)
-        || event.attributes.values().any(|value| within(value, needle))
-}
-
-/// A row, not yet unpacked.
-struct StoredEvent {
-    seq: i64,
-    event: Event,
-    record: Vec<u8>,
-    content: Option<Vec<u8>>,
-}
-
-impl StoredEvent {
-    /// The event with everything that was in its record.
-    fn event(self) -> Result<Event, StoreError> {
-        let PlainRecord {
-            body,
-            attributes,
-            resource,
-            scope_name,
-            scope_version,
-        } = decode_event(&self.record, self.content.as_deref())
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Event {
-            body,
-            attributes,
-            resource,
-            scope_name,
-            scope_version,
-            ..self.event
-        })
-    }
-}
-
-fn stored(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
-    let activity: String = row.get(4)?;
-    let tool_kind: Option<String> = row.get(12)?;
-    let event = Event {
-        id: row.get(1)?,
-        time: Timestamp(row.get(2)?),
-        received_at: Timestamp(row.get(3)?),
-        activity: Activity::from_slug(&activity).unwrap_or(Activity::Other),
-        name: row.get(5)?,
-        agent_id: row.get(6)?,
-        agent_name: row.get(7)?,
-        session_id: row.get(8)?,
-        prompt_id: row.get(9)?,
-        sequence: row.get(10)?,
-        tool: row.get(11)?,
-        tool_kind: tool_kind.as_deref().and_then(EntityKind::from_slug),
-        tool_use_id: row.get(13)?,
-        model: row.get(14)?,
-        decision: row.get(15)?,
-        decision_source: row.get(16)?,
-        success: row.get(17)?,
-        duration_ms: row.get(18)?,
-        cost_usd: row.get::<_, Option<i64>>(19)?.map(dollars),
-        input_tokens: row.get(20)?,
-        output_tokens: row.get(21)?,
-        redaction_count: row.get(22)?,
-        machine_id: row.get(23)?,
-        machine_seq: row.get(24)?,
-        body: serde_json::Value::Null,
-        attributes: Default::default(),
-        resource: Default::default(),
-        scope_name: String::new(),
-        scope_version: String::new(),
-    };
-    Ok(StoredEvent {
-        seq: row.get(0)?,
-        event,
-        record: row.get(25)?,
-        content: row.get(26)?,
-    })
-}
-
-/// Millionths of a dollar as dollars.
-pub(super) fn dollars(micros: i64) -> f64 {
-    micros as f64 / 1e6
 }

@@ -1,11 +1,9 @@
 //! Reads agents, owners, identities and entities.
 
-use rusqlite::types::Value as Sql;
-use rusqlite::{OptionalExtension, Row, params, params_from_iter};
-
 use crate::event::Timestamp;
 
-use super::events::dollars;
+use super::event_row::dollars;
+use super::query::{Query, Row};
 use super::{
     Agent, Entity, EntityKind, Identity, Owner, Page, PageRequest, Scope, Store, StoreError,
 };
@@ -35,32 +33,32 @@ impl Store {
         text: Option<&str>,
         page: PageRequest,
     ) -> Result<Page<Agent>, StoreError> {
-        let mut sql = format!(
-            "SELECT {AGENT_COLUMNS} FROM agents a WHERE a.tenant = ? AND a.environment = ?"
+        let sql = format!(
+            "SELECT {AGENT_COLUMNS} FROM agents a WHERE a.tenant = $1 AND a.environment = $2"
         );
-        let mut values = vec![Sql::from(scope.tenant), Sql::from(scope.environment)];
+        let mut query = Query::scoped(sql, scope);
         if let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) {
-            sql.push_str(" AND (instr(lower(a.name), ?) OR instr(a.owner, ?) OR a.id = ?)");
-            let text = text.to_lowercase();
-            values.extend([text.clone(), text.clone(), text].map(Sql::from));
+            let pattern = like(&text.to_lowercase());
+            query
+                .push(" AND (lower(a.name) LIKE ")
+                .bind(pattern.as_str());
+            query.push(" ESCAPE '!' OR a.owner LIKE ").bind(pattern);
+            query
+                .push(" ESCAPE '!' OR a.id = ")
+                .bind(text.to_lowercase())
+                .push(")");
         }
         if let Some((last_seen, id)) = page.after::<(i64, String)>()? {
-            sql.push_str(" AND (a.last_seen, a.id) < (?, ?)");
-            values.extend([Sql::from(last_seen), Sql::from(id)]);
+            query.push(" AND (a.last_seen, a.id) < (").bind(last_seen);
+            query.push(", ").bind(id).push(")");
         }
-        sql.push_str(" ORDER BY a.last_seen DESC, a.id DESC LIMIT ?");
-        values.push(Sql::from(page.limit_to_read()));
-        self.readers
-            .read(move |connection| {
-                let agents = connection
-                    .prepare_cached(&sql)?
-                    .query_map(params_from_iter(values), agent)?
-                    .collect::<Result<_, _>>()?;
-                Ok(page.page(agents, |agent: &Agent| {
-                    (agent.last_seen.0, agent.id.clone())
-                }))
-            })
-            .await
+        query.push(" ORDER BY a.last_seen DESC, a.id DESC LIMIT ");
+        query.bind(page.limit_to_read());
+        let rows = self.derived_rows(query).await?;
+        let agents = rows.into_iter().map(agent).collect::<Result<_, _>>()?;
+        Ok(page.page(agents, |agent: &Agent| {
+            (agent.last_seen.0, agent.id.clone())
+        }))
     }
 
     /// One agent.
@@ -68,20 +66,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn agent(&self, scope: Scope, id: &str) -> Result<Option<Agent>, StoreError> {
-        let id = id.to_owned();
         let sql = format!(
-            "SELECT {AGENT_COLUMNS} FROM agents a
-             WHERE a.tenant = ?1 AND a.environment = ?2 AND a.id = ?3"
+            "SELECT {AGENT_COLUMNS} FROM agents a WHERE a.tenant = $1 AND a.environment = $2 AND a.id = "
         );
-        self.readers
-            .read(move |connection| {
-                let key = params![scope.tenant, scope.environment, id];
-                Ok(connection
-                    .prepare_cached(&sql)?
-                    .query_row(key, agent)
-                    .optional()?)
-            })
-            .await
+        let mut query = Query::scoped(sql, scope);
+        query.bind(id);
+        let mut rows = self.derived_rows(query).await?;
+        rows.pop().map(agent).transpose()
     }
 
     /// Every identity attribute seen on an agent's records.
@@ -93,27 +84,21 @@ impl Store {
         scope: Scope,
         agent_id: &str,
     ) -> Result<Vec<Identity>, StoreError> {
-        let agent_id = agent_id.to_owned();
-        self.readers
-            .read(move |connection| {
-                let mut statement = connection.prepare_cached(
-                    "SELECT key, value, first_seen, last_seen FROM identities
-                     WHERE tenant = ?1 AND environment = ?2 AND agent = ?3
-                     ORDER BY key, last_seen DESC LIMIT 500",
-                )?;
-                let identities = statement
-                    .query_map(params![scope.tenant, scope.environment, agent_id], |row| {
-                        Ok(Identity {
-                            key: row.get(0)?,
-                            value: row.get(1)?,
-                            first_seen: Timestamp(row.get(2)?),
-                            last_seen: Timestamp(row.get(3)?),
-                        })
-                    })?
-                    .collect::<Result<_, _>>()?;
-                Ok(identities)
+        let sql = "SELECT key, value, first_seen, last_seen FROM identities
+            WHERE tenant = $1 AND environment = $2 AND agent = ";
+        let mut query = Query::scoped(sql, scope);
+        query.bind(agent_id);
+        query.push(" ORDER BY key, last_seen DESC, value LIMIT 500");
+        let rows = self.derived_rows(query).await?.into_iter();
+        rows.map(|mut row| {
+            Ok(Identity {
+                key: row.take(0)?,
+                value: row.take(1)?,
+                first_seen: row.take(2)?,
+                last_seen: row.take(3)?,
             })
-            .await
+        })
+        .collect()
     }
 
     /// Owners, latest activity first.
@@ -121,42 +106,34 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn owners(&self, scope: Scope, page: PageRequest) -> Result<Page<Owner>, StoreError> {
-        let after = page.after::<(i64, String)>()?;
-        self.readers
-            .read(move |connection| {
-                let (last_seen, owner) = after.unwrap_or((i64::MAX, String::new()));
-                let mut statement = connection.prepare_cached(
-                    "SELECT owner, max(email), json_group_array(id), min(first_seen),
-                         max(last_seen) AS latest, sum(event_count)
-                     FROM agents WHERE tenant = ?1 AND environment = ?2
-                     GROUP BY owner HAVING (max(last_seen), owner) < (?3, ?4)
-                     ORDER BY latest DESC, owner DESC LIMIT ?5",
-                )?;
-                let key = params![
-                    scope.tenant,
-                    scope.environment,
-                    last_seen,
-                    owner,
-                    page.limit_to_read()
-                ];
-                let owners = statement
-                    .query_map(key, |row| {
-                        let ids: String = row.get(2)?;
-                        Ok(Owner {
-                            owner: row.get(0)?,
-                            user_email: row.get(1)?,
-                            agent_ids: serde_json::from_str(&ids).unwrap_or_default(),
-                            first_seen: Timestamp(row.get(3)?),
-                            last_seen: Timestamp(row.get(4)?),
-                            event_count: row.get(5)?,
-                        })
-                    })?
-                    .collect::<Result<_, _>>()?;
-                Ok(page.page(owners, |owner: &Owner| {
-                    (owner.last_seen.0, owner.owner.clone())
-                }))
+        let (last_seen, owner) = page
+            .after::<(i64, String)>()?
+            .unwrap_or((i64::MAX, String::new()));
+        let sql = "SELECT owner, max(email), string_agg(id, ','), min(first_seen), max(last_seen),
+                CAST(sum(event_count) AS bigint)
+            FROM agents WHERE tenant = $1 AND environment = $2
+            GROUP BY owner HAVING (max(last_seen), owner) < (";
+        let mut query = Query::scoped(sql, scope);
+        query.bind(last_seen).push(", ").bind(owner);
+        query.push(") ORDER BY max(last_seen) DESC, owner DESC LIMIT ");
+        query.bind(page.limit_to_read());
+        let rows = self.derived_rows(query).await?.into_iter();
+        let owners = rows
+            .map(|mut row| {
+                let ids: String = row.take(2)?;
+                Ok(Owner {
+                    owner: row.take(0)?,
+                    user_email: row.take(1)?,
+                    agent_ids: ids.split(',').map(str::to_owned).collect(),
+                    first_seen: row.take(3)?,
+                    last_seen: row.take(4)?,
+                    event_count: row.take(5)?,
+                })
             })
-            .await
+            .collect::<Result<_, StoreError>>()?;
+        Ok(page.page(owners, |owner: &Owner| {
+            (owner.last_seen.0, owner.owner.clone())
+        }))
     }
 
     /// Entities, the most named first; of one agent when `agent_id` is given.
@@ -170,92 +147,118 @@ impl Store {
         agent_id: Option<&str>,
         page: PageRequest,
     ) -> Result<Page<Entity>, StoreError> {
-        let (table, agents) = match agent_id {
-            None => (
-                "entities",
-                "(SELECT count(*) FROM agent_entities n WHERE n.tenant = t.tenant
-                     AND n.environment = t.environment AND n.kind = t.kind AND n.name = t.name)",
-            ),
-            Some(_) => ("agent_entities", "1"),
-        };
-        let mut sql = format!(
-            "SELECT t.kind, t.name, t.first_seen, t.last_seen, t.event_count, t.use_count,
-                 t.denied_count, {agents},
-                 (SELECT count(*) FROM session_entities n JOIN sessions s ON s.tenant = n.tenant
-                     AND s.environment = n.environment AND s.id = n.session
-                     WHERE n.tenant = t.tenant AND n.environment = t.environment
-                         AND n.kind = t.kind AND n.name = t.name{})
-             FROM {table} t WHERE t.tenant = ? AND t.environment = ?",
-            if agent_id.is_some() {
-                " AND s.agent = t.agent"
-            } else {
-                ""
-            },
-        );
-        let mut values = vec![Sql::from(scope.tenant), Sql::from(scope.environment)];
+        let mut query = Query::scoped(entity_sql(agent_id.is_some()), scope);
         if let Some(agent_id) = agent_id {
-            sql.push_str(" AND t.agent = ?");
-            values.push(Sql::from(agent_id.to_owned()));
+            query.push(" AND t.agent = ").bind(agent_id);
         }
         if let Some(kind) = kind {
-            sql.push_str(" AND t.kind = ?");
-            values.push(Sql::from(kind.slug().to_owned()));
+            query.push(" AND t.kind = ").bind(kind.slug());
         }
         if let Some((count, kind, name)) = page.after::<(i64, String, String)>()? {
-            sql.push_str(" AND (-t.event_count, t.kind, t.name) > (?, ?, ?)");
-            values.extend([Sql::from(-count), Sql::from(kind), Sql::from(name)]);
+            query
+                .push(" AND (-t.event_count, t.kind, t.name) > (")
+                .bind(-count);
+            query.push(", ").bind(kind).push(", ").bind(name).push(")");
         }
-        sql.push_str(" ORDER BY -t.event_count, t.kind, t.name LIMIT ?");
-        values.push(Sql::from(page.limit_to_read()));
-        self.readers
-            .read(move |connection| {
-                let entities = connection
-                    .prepare_cached(&sql)?
-                    .query_map(params_from_iter(values), entity)?
-                    .collect::<Result<_, _>>()?;
-                Ok(page.page(entities, |entity: &Entity| {
-                    (entity.event_count, entity.kind.slug(), entity.name.clone())
-                }))
-            })
-            .await
+        query.push(" ORDER BY -t.event_count, t.kind, t.name LIMIT ");
+        query.bind(page.limit_to_read());
+        let rows = self.derived_rows(query).await?;
+        let entities = rows.into_iter().map(entity).collect::<Result<_, _>>()?;
+        Ok(page.page(entities, |entity: &Entity| {
+            (entity.event_count, entity.kind.slug(), entity.name.clone())
+        }))
+    }
+
+    /// The agents that an id, a name or an e-mail means.
+    pub(super) async fn agent_ids(
+        &self,
+        scope: Scope,
+        agent: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT id FROM agents WHERE tenant = $1 AND environment = $2 AND (id = ";
+        let mut query = Query::scoped(sql, scope);
+        query.bind(agent).push(" OR name = ").bind(agent);
+        query
+            .push(" OR email = ")
+            .bind(agent.to_lowercase())
+            .push(")");
+        let rows = self.derived_rows(query).await?;
+        rows.into_iter().map(|mut row| row.take(0)).collect()
     }
 }
 
-fn agent(row: &Row<'_>) -> rusqlite::Result<Agent> {
+/// A pattern for `LIKE … ESCAPE '!'` that finds a text anywhere.
+fn like(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for letter in text.chars() {
+        if matches!(letter, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
+}
+
+fn entity_sql(is_of_one_agent: bool) -> String {
+    let (table, agents, sessions_of) = match is_of_one_agent {
+        false => (
+            "entities",
+            "(SELECT count(*) FROM agent_entities n WHERE n.tenant = t.tenant
+                 AND n.environment = t.environment AND n.kind = t.kind AND n.name = t.name)",
+            "",
+        ),
+        true => (
+            "agent_entities",
+            "CAST(1 AS bigint)",
+            " AND s.agent = t.agent",
+        ),
+    };
+    format!(
+        "SELECT t.kind, t.name, t.first_seen, t.last_seen, t.event_count, t.use_count,
+             t.denied_count, {agents},
+             (SELECT count(*) FROM session_entities n JOIN sessions s ON s.tenant = n.tenant
+                 AND s.environment = n.environment AND s.id = n.session
+                 WHERE n.tenant = t.tenant AND n.environment = t.environment
+                     AND n.kind = t.kind AND n.name = t.name{sessions_of})
+         FROM {table} t WHERE t.tenant = $1 AND t.environment = $2"
+    )
+}
+
+fn agent(mut row: Row) -> Result<Agent, StoreError> {
     Ok(Agent {
-        id: row.get(0)?,
-        name: row.get(1)?,
-        owner: row.get(2)?,
-        user_email: row.get(3)?,
-        user_id: row.get(4)?,
-        service: row.get(5)?,
-        client_version: row.get(6)?,
-        first_seen: Timestamp(row.get(7)?),
-        last_seen: Timestamp(row.get(8)?),
-        event_count: row.get(9)?,
-        session_count: row.get(10)?,
-        tool_count: row.get(11)?,
-        mcp_tool_count: row.get(12)?,
-        model_count: row.get(13)?,
-        cost_usd: dollars(row.get(14)?),
+        id: row.take(0)?,
+        name: row.take(1)?,
+        owner: row.take(2)?,
+        user_email: row.take(3)?,
+        user_id: row.take(4)?,
+        service: row.take(5)?,
+        client_version: row.take(6)?,
+        first_seen: row.take::<Timestamp>(7)?,
+        last_seen: row.take(8)?,
+        event_count: row.take(9)?,
+        session_count: row.take(10)?,
+        tool_count: row.take(11)?,
+        mcp_tool_count: row.take(12)?,
+        model_count: row.take(13)?,
+        cost_usd: dollars(row.take(14)?),
     })
 }
 
-fn entity(row: &Row<'_>) -> rusqlite::Result<Entity> {
-    let kind: String = row.get(0)?;
-    let kind = EntityKind::from_slug(&kind).ok_or_else(|| {
-        rusqlite::Error::InvalidColumnType(0, "kind".to_owned(), rusqlite::types::Type::Text)
-    })?;
+fn entity(mut row: Row) -> Result<Entity, StoreError> {
+    let kind: String = row.take(0)?;
+    let kind = EntityKind::from_slug(&kind)
+        .ok_or_else(|| StoreError::Unavailable(format!("{kind:?} is no kind of entity")))?;
     Ok(Entity {
         kind,
-        name: row.get(1)?,
+        name: row.take(1)?,
         protocol: (kind == EntityKind::McpTool).then_some("MCP"),
-        first_seen: Timestamp(row.get(2)?),
-        last_seen: Timestamp(row.get(3)?),
-        event_count: row.get(4)?,
-        use_count: row.get(5)?,
-        denied_count: row.get(6)?,
-        agent_count: row.get(7)?,
-        session_count: row.get(8)?,
+        first_seen: row.take(2)?,
+        last_seen: row.take(3)?,
+        event_count: row.take(4)?,
+        use_count: row.take(5)?,
+        denied_count: row.take(6)?,
+        agent_count: row.take(7)?,
+        session_count: row.take(8)?,
     })
 }

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Row, params};
-
-use crate::event::Timestamp;
-
+use super::query::{Query, Row};
 use super::{Dropped, Machine, Scope, SeqRange, Store, StoreError};
 
 /// Ranges that are listed at most, of a machine's gaps and of each reason; all of them are counted.
@@ -17,112 +14,121 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn machines(&self, scope: Scope) -> Result<Vec<Machine>, StoreError> {
-        self.readers
-            .read(move |connection| list(connection, scope))
-            .await
+        let sql = "SELECT id, nullif(host_name, ''), nullif(os, ''), nullif(version, ''), first_seen,
+                last_seen, nullif(heartbeat_at, -1), nullif(queue_records, -1), nullif(queue_bytes, -1)
+            FROM machines WHERE tenant = $1 AND environment = $2 ORDER BY last_seen DESC, id";
+        let rows = self.derived_rows(Query::scoped(sql, scope)).await?;
+        let mut machines = rows
+            .into_iter()
+            .map(machine)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut accounts = self.accounts_of_machines(scope).await?;
+        for machine in &mut machines {
+            let account = accounts.remove(&machine.id).unwrap_or_default();
+            account.tell(machine);
+        }
+        Ok(machines)
+    }
+
+    async fn accounts_of_machines(
+        &self,
+        scope: Scope,
+    ) -> Result<BTreeMap<String, Account>, StoreError> {
+        let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
+        let sql = "SELECT machine, first, last FROM machine_ranges
+            WHERE tenant = $1 AND environment = $2 ORDER BY machine, first";
+        for mut row in self.rows(Query::scoped(sql, scope)).await? {
+            let account = accounts.entry(row.take(0)?).or_default();
+            account.stored.push(range(&mut row, 1)?);
+        }
+        let sql = "SELECT machine, reason, first, last FROM machine_losses
+            WHERE tenant = $1 AND environment = $2 ORDER BY machine, reason, first";
+        for mut row in self.rows(Query::scoped(sql, scope)).await? {
+            let account = accounts.entry(row.take(0)?).or_default();
+            let lost = account.lost.entry(row.take(1)?).or_default();
+            lost.push(range(&mut row, 2)?);
+        }
+        let sql = "SELECT machine, reason, records FROM machine_loss_counts
+            WHERE tenant = $1 AND environment = $2";
+        for mut row in self.rows(Query::scoped(sql, scope)).await? {
+            let account = accounts.entry(row.take(0)?).or_default();
+            account.counts.insert(row.take(1)?, row.take(2)?);
+        }
+        Ok(accounts)
     }
 }
 
-fn list(connection: &Connection, scope: Scope) -> Result<Vec<Machine>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, nullif(host_name, ''), nullif(os, ''), nullif(version, ''), first_seen, last_seen,
-             nullif(heartbeat_at, -1), nullif(queue_records, -1), nullif(queue_bytes, -1)
-         FROM machines WHERE tenant = ?1 AND environment = ?2 ORDER BY last_seen DESC, id",
-    )?;
-    let mut machines: Vec<Machine> = statement
-        .query_map(params![scope.tenant, scope.environment], |row| {
-            Ok(Machine {
-                id: row.get(0)?,
-                host_name: row.get(1)?,
-                os: row.get(2)?,
-                edge_version: row.get(3)?,
-                first_seen: Timestamp(row.get(4)?),
-                last_seen: Timestamp(row.get(5)?),
-                last_heartbeat: row.get::<_, Option<i64>>(6)?.map(Timestamp),
-                queue_records: row.get(7)?,
-                queue_bytes: row.get(8)?,
-                last_seq: 0,
-                stored: 0,
-                missing: 0,
-                gaps: Vec::new(),
-                dropped: Vec::new(),
-            })
-        })?
-        .collect::<Result<_, _>>()?;
-    for machine in &mut machines {
-        add_ranges(connection, scope, machine)?;
-    }
-    Ok(machines)
-}
-
-/// Sums up the runs of numbers that are here, finds what lies between them, and tells apart what the
-/// edge has explained.
-fn add_ranges(
-    connection: &Connection,
-    scope: Scope,
-    machine: &mut Machine,
-) -> Result<(), StoreError> {
-    let key = params![scope.tenant, scope.environment, machine.id];
-    let stored: Vec<SeqRange> = connection
-        .prepare_cached(
-            "SELECT first, last FROM machine_ranges
-             WHERE tenant = ?1 AND environment = ?2 AND machine = ?3 ORDER BY first",
-        )?
-        .query_map(key, |row| range(row, 0))?
-        .collect::<Result<_, _>>()?;
-    let lost: Vec<(String, SeqRange)> = connection
-        .prepare_cached(
-            "SELECT reason, first, last FROM machine_losses
-             WHERE tenant = ?1 AND environment = ?2 AND machine = ?3 ORDER BY reason, first",
-        )?
-        .query_map(key, |row| Ok((row.get(0)?, range(row, 1)?)))?
-        .collect::<Result<_, _>>()?;
-    let mut counts: BTreeMap<String, i64> = lost.iter().map(|(of, _)| (of.clone(), 0)).collect();
-    let counted: Vec<(String, i64)> = connection
-        .prepare_cached(
-            "SELECT reason, records FROM machine_loss_counts
-             WHERE tenant = ?1 AND environment = ?2 AND machine = ?3 ORDER BY reason",
-        )?
-        .query_map(key, |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
-    counts.extend(counted);
-
-    machine.stored = sum(&stored);
-    machine.last_seq = stored.last().map_or(0, |range| range.last);
-    // A number is here, or lost for one reason, or missing.
-    let mut missing = between(&stored);
-    let mut unstored = vec![(i64::MIN, i64::MAX)];
-    subtract(&mut unstored, &stored);
-    for (reason, records) in counts {
-        let of_reason: Vec<SeqRange> = lost
-            .iter()
-            .filter(|(of, _)| *of == reason)
-            .map(|(_, range)| *range)
-            .collect();
-        let before = unstored.clone();
-        subtract(&mut unstored, &of_reason);
-        let mut ranges = before;
-        subtract(&mut ranges, &listed(&unstored));
-        let ranges = listed(&ranges);
-        subtract(&mut missing, &ranges);
-        machine.dropped.push(Dropped {
-            reason,
-            records,
-            numbers: sum(&ranges),
-            ranges: ranges.into_iter().take(MAX_GAPS).collect(),
-        });
-    }
-    let missing = listed(&missing);
-    machine.missing = sum(&missing);
-    machine.gaps = missing.into_iter().take(MAX_GAPS).collect();
-    Ok(())
-}
-
-fn range(row: &Row<'_>, column: usize) -> rusqlite::Result<SeqRange> {
-    Ok(SeqRange {
-        first: row.get(column)?,
-        last: row.get(column + 1)?,
+fn machine(mut row: Row) -> Result<Machine, StoreError> {
+    Ok(Machine {
+        id: row.take(0)?,
+        host_name: row.take(1)?,
+        os: row.take(2)?,
+        edge_version: row.take(3)?,
+        first_seen: row.take(4)?,
+        last_seen: row.take(5)?,
+        last_heartbeat: row.take(6)?,
+        queue_records: row.take(7)?,
+        queue_bytes: row.take(8)?,
+        last_seq: 0,
+        stored: 0,
+        missing: 0,
+        gaps: Vec::new(),
+        dropped: Vec::new(),
     })
+}
+
+fn range(row: &mut Row, column: usize) -> Result<SeqRange, StoreError> {
+    Ok(SeqRange {
+        first: row.take(column)?,
+        last: row.take(column + 1)?,
+    })
+}
+
+/// The numbers of one machine.
+#[derive(Default)]
+struct Account {
+    stored: Vec<SeqRange>,
+    lost: BTreeMap<String, Vec<SeqRange>>,
+    counts: BTreeMap<String, i64>,
+}
+
+impl Account {
+    /// Sums up the runs of numbers that are here, finds what lies between them, and tells apart what
+    /// the edge has explained.
+    fn tell(self, machine: &mut Machine) {
+        let Account {
+            stored,
+            lost,
+            mut counts,
+        } = self;
+        for reason in lost.keys() {
+            counts.entry(reason.clone()).or_default();
+        }
+        machine.stored = sum(&stored);
+        machine.last_seq = stored.last().map_or(0, |range| range.last);
+        // A number is here, or lost for one reason, or missing.
+        let mut missing = between(&stored);
+        let mut unstored = vec![(i64::MIN, i64::MAX)];
+        subtract(&mut unstored, &stored);
+        for (reason, records) in counts {
+            let of_reason = lost.get(&reason).map_or(&[][..], Vec::as_slice);
+            let before = unstored.clone();
+            subtract(&mut unstored, of_reason);
+            let mut ranges = before;
+            subtract(&mut ranges, &listed(&unstored));
+            let ranges = listed(&ranges);
+            subtract(&mut missing, &ranges);
+            machine.dropped.push(Dropped {
+                reason,
+                records,
+                numbers: sum(&ranges),
+                ranges: ranges.into_iter().take(MAX_GAPS).collect(),
+            });
+        }
+        let missing = listed(&missing);
+        machine.missing = sum(&missing);
+        machine.gaps = missing.into_iter().take(MAX_GAPS).collect();
+    }
 }
 
 /// What lies between ranges in order.

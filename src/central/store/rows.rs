@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Activity, Timestamp};
 
 /// The tenant and environment that every query is bound to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope {
     /// Key of the tenant.
     pub tenant: i64,

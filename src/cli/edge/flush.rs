@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use fieldpost::config::parse_duration;
-use fieldpost::edge::control::client::Flush;
+use fieldpost::edge::control::client::{Client, Flush};
 use fieldpost::edge::status::Status;
 use serde_json::json;
 use tokio::time::Instant;
@@ -31,14 +31,20 @@ pub(in crate::cli) struct Arguments {
     socket: Socket,
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "expected a time such as 30s, 5m or 1h".to_owned())
 }
 
-/// Has the upstream tried at once, and waits until all that waited is settled.
+/// Says whether everything that waited is settled.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let client = arguments.socket.client()?;
-    let deadline = Instant::now() + arguments.timeout;
+    let (is_over, status) = drain(&client, arguments.timeout).await?;
+    report(&arguments, &status, is_over)
+}
+
+/// Has the upstream tried at once, and waits until all that waited is settled, or for `timeout`.
+pub(super) async fn drain(client: &Client, timeout: Duration) -> anyhow::Result<(bool, Status)> {
+    let deadline = Instant::now() + timeout;
     let flush: Flush = client.post("/flush").await?;
     let mut tried = Instant::now();
     loop {
@@ -46,7 +52,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         let is_over = status.queue.next_entry >= flush.until;
         if is_over || Instant::now() >= deadline {
             progress("");
-            return report(&arguments, &status, is_over);
+            return Ok((is_over, status));
         }
         let trouble = status.problems.first().map_or("", String::as_str);
         progress(&format!("{} {trouble}", status.waiting()));

@@ -21,7 +21,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 /// An address as the kernel writes it: words of 32 bits as they lie in memory, in hexadecimal.
-fn row(address: SocketAddr, as_v6: bool) -> String {
+pub(in crate::edge) fn row(address: SocketAddr, as_v6: bool) -> String {
     let octets = match address.ip() {
         IpAddr::V4(ip) if as_v6 => ip.to_ipv6_mapped().octets().to_vec(),
         IpAddr::V4(ip) => ip.octets().to_vec(),

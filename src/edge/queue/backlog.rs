@@ -64,6 +64,8 @@ pub(super) struct Backlog {
     /// Age of the oldest unread entry, as far as known without reading.
     unread_since: Option<SystemTime>,
     damaged: u64,
+    /// Entries that a power cut tore before they were acknowledged: nothing is lost with them.
+    torn: Vec<Range<u64>>,
 }
 
 impl Part {
@@ -101,6 +103,17 @@ impl Backlog {
             .find(|part| part.has_after(backlog.cursor));
         backlog.unread_since = head.map(|part| from_millis(part.totals.oldest));
         backlog
+    }
+
+    /// The same with entries that a power cut tore.
+    pub(super) fn with_torn(mut self, torn: Vec<Range<u64>>) -> Self {
+        self.torn = torn;
+        self
+    }
+
+    pub(super) fn is_torn(&self, range: &Range<u64>) -> bool {
+        let holds = |torn: &Range<u64>| torn.start <= range.start && range.end <= torn.end;
+        self.torn.iter().any(holds)
     }
 
     pub(super) fn begin_segment(&mut self, first: u64, last_seq: u64) {
@@ -180,10 +193,12 @@ impl Backlog {
         self.unread_since = (!self.is_all_read()).then_some(oldest);
     }
 
-    /// A range turned out to be damaged; nothing of it will be handed out.
+    /// A range turned out to be damaged, or torn; nothing of it will be handed out.
     pub(super) fn skip(&mut self, range: &Range<u64>) {
         self.take(range);
-        self.damaged += range.end - range.start;
+        if !self.is_torn(range) {
+            self.damaged += range.end - range.start;
+        }
         let flight = Flight {
             end: range.end,
             settled: true,

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     AppendError, StorageError, directory,
-    entry::{PART_MAX_BYTES, SET_BYTES, Set, from_millis, millis},
+    entry::{PART_MAX_BYTES, Parity, SET_BYTES, Set, from_millis, millis},
     info::Totals,
     keeper::Errand,
     limits::Ages,
@@ -38,6 +38,8 @@ pub(super) enum Command {
     Append(Append),
     /// The last segment is settled; begin a new one so that it can be deleted, then tell.
     Rotate(oneshot::Sender<()>),
+    /// Tell that a turn was taken.
+    Turn(oneshot::Sender<()>),
     Close,
 }
 
@@ -68,6 +70,8 @@ impl Append {
 pub(super) struct Turn {
     appends: Vec<Append>,
     rotate: Vec<oneshot::Sender<()>>,
+    /// Those who want to know that it was taken.
+    told: Vec<oneshot::Sender<()>>,
     close: bool,
 }
 
@@ -85,6 +89,7 @@ pub(super) fn serve(commands: Receiver<Command>, mut take_turn: impl FnMut(Turn)
                     turn.appends.push(append);
                 }
                 Command::Rotate(done) => turn.rotate.push(done),
+                Command::Turn(done) => turn.told.push(done),
                 Command::Close => turn.close = true,
             }
             let full = bytes >= COMMIT_MAX_BYTES || turn.close;
@@ -105,6 +110,8 @@ pub(super) struct Writer {
     active: Option<Active>,
     next_entry: u64,
     last_seq: u64,
+    /// Of the entries that are synced next.
+    parity: Parity,
     value: Vec<u8>,
     ages: Ages,
     /// When the keeper was last told of stored records.
@@ -141,6 +148,7 @@ impl Writer {
             active: None,
             next_entry,
             last_seq,
+            parity: Parity::default(),
             value,
             ages,
             noted: Instant::now(),
@@ -171,7 +179,7 @@ impl Writer {
                 self.abandon();
             }
         }
-        for done in turn.rotate {
+        for done in turn.rotate.into_iter().chain(turn.told) {
             let _ = done.send(());
         }
         if turn.close
@@ -195,6 +203,7 @@ impl Writer {
     }
 
     fn commit(&mut self, appends: &[Append]) -> Result<(), StorageError> {
+        self.parity = self.parity.next();
         for set in appends.iter().flat_map(|append| &append.sets) {
             let segment_bytes = self.shared.limits.segment_bytes();
             let is_full = |active: &Active| active.is_full(segment_bytes);
@@ -218,7 +227,7 @@ impl Writer {
             let entry = self.next_entry;
             // Counted first: a number that failed may still be on disk.
             self.next_entry += 1;
-            set.encode(part, entry, self.last_seq, &mut self.value);
+            set.encode(part, entry, self.parity, self.last_seq, &mut self.value);
             active.segment.insert(entry, &self.value)?;
             active.totals.bytes += stored_bytes(&self.value);
         }

@@ -3,7 +3,7 @@
 //! | offset | bytes | field                                                          |
 //! |-------:|------:|----------------------------------------------------------------|
 //! |      0 |     1 | version, 1                                                     |
-//! |      1 |     1 | signal: 1 logs, 2 metrics, 3 traces                            |
+//! |      1 |     1 | signal: 1 logs, 2 metrics, 3 traces; and 64 or 128 by its sync |
 //! |      2 |     2 | part, from 0                                                   |
 //! |      4 |     2 | parts of the set                                               |
 //! |      6 |     4 | records in the set                                             |
@@ -17,7 +17,8 @@
 //! |     54 |       | the part                                                       |
 //!
 //! Integers are big endian. An entry says where it belongs, so that it is found out when it turns up
-//! under another number, and found again in a file that no database can read any more.
+//! under another number, and found again in a file that no database can read any more. Entries that are
+//! synced together carry the same of these two, and those of the syncs before and after them the other.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -34,6 +35,16 @@ const NUMBER_OFFSET: usize = 42;
 const CRC_OFFSET: usize = 50;
 /// What every entry begins with.
 pub(super) const VERSION: u8 = 1;
+
+/// Tells the entries that are synced together from those of the sync before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Parity {
+    /// Of an entry whose neighbors do not matter.
+    #[default]
+    Unknown,
+    Odd,
+    Even,
+}
 
 /// One request on its way into the queue: the entries that are appended and delivered together.
 #[derive(Debug)]
@@ -52,6 +63,7 @@ pub(super) struct Set {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Header {
     pub(super) signal: Signal,
+    pub(super) parity: Parity,
     pub(super) part: u16,
     pub(super) parts: u16,
     pub(super) records: u32,
@@ -67,6 +79,23 @@ impl Header {
     pub(super) fn numbers(&self) -> Option<RangeInclusive<u64>> {
         let last = self.first_seq + u64::from(self.records).saturating_sub(1);
         (self.first_seq != 0 && self.records != 0).then_some(self.first_seq..=last)
+    }
+}
+
+impl Parity {
+    pub(super) fn next(self) -> Parity {
+        match self {
+            Parity::Unknown | Parity::Even => Parity::Odd,
+            Parity::Odd => Parity::Even,
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Parity::Unknown => 0,
+            Parity::Odd => 64,
+            Parity::Even => 128,
+        }
     }
 }
 
@@ -91,12 +120,19 @@ impl Set {
 
     /// Writes the value of part `part`, to be stored under the number `entry`. `last_seq` is the
     /// highest record number up to and including this set.
-    pub(super) fn encode(&self, part: u16, entry: u64, last_seq: u64, value: &mut Vec<u8>) {
+    pub(super) fn encode(
+        &self,
+        part: u16,
+        entry: u64,
+        parity: Parity,
+        last_seq: u64,
+        value: &mut Vec<u8>,
+    ) {
         let from = usize::from(part) * PART_MAX_BYTES;
         let to = self.frame.len().min(from + PART_MAX_BYTES);
         value.clear();
         value.push(VERSION);
-        value.push(signal_code(self.signal));
+        value.push(signal_code(self.signal) | parity.code());
         value.extend_from_slice(&part.to_be_bytes());
         value.extend_from_slice(&self.parts().to_be_bytes());
         value.extend_from_slice(&self.records.to_be_bytes());
@@ -125,6 +161,7 @@ pub(super) fn decode(entry: u64, value: &[u8]) -> Result<(Header, &[u8]), Damage
     }
     let header = Header {
         signal: signal_of(head[1]).ok_or(Damaged)?,
+        parity: parity_of(head[1]),
         part: u16::from_be_bytes(field(head, 2)),
         parts: u16::from_be_bytes(field(head, 4)),
         records: u32::from_be_bytes(field(head, 6)),
@@ -192,11 +229,19 @@ fn signal_code(signal: Signal) -> u8 {
 }
 
 fn signal_of(code: u8) -> Option<Signal> {
-    match code {
+    match code & 63 {
         1 => Some(Signal::Logs),
         2 => Some(Signal::Metrics),
         3 => Some(Signal::Traces),
         _ => None,
+    }
+}
+
+fn parity_of(code: u8) -> Parity {
+    match code & !63 {
+        64 => Parity::Odd,
+        128 => Parity::Even,
+        _ => Parity::Unknown,
     }
 }
 
@@ -220,9 +265,13 @@ mod tests {
     fn an_entry_reads_back_as_written() {
         let set = set((0..PART_MAX_BYTES + 5).map(|i| i as u8).collect());
         let mut value = Vec::new();
-        set.encode(1, 42, 20, &mut value);
+        set.encode(1, 42, Parity::Even, 20, &mut value);
         let (header, part) = decode(42, &value).unwrap();
         assert_eq!((header.part, header.parts, header.records), (1, 2, 7));
+        assert_eq!(
+            (header.signal, header.parity),
+            (Signal::Traces, Parity::Even)
+        );
         assert_eq!(
             (header.first_seq, header.last_seq, set.last_seq()),
             (11, 20, 13)
@@ -238,7 +287,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_and_a_wrong_place_are_found_out() {
         let mut value = Vec::new();
-        set(b"a frame".to_vec()).encode(0, 42, 13, &mut value);
+        set(b"a frame".to_vec()).encode(0, 42, Parity::Odd, 13, &mut value);
         assert_eq!(decode(43, &value), Err(Damaged));
         for bit in 0..value.len() * 8 {
             let mut flipped = value.clone();

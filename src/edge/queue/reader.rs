@@ -71,6 +71,10 @@ impl Reader {
             };
             match find(&segment, range, limits)? {
                 Found::Sets(sets) => return Ok(Some(self.hand_out(sets))),
+                Found::Damage(range) if self.shared.backlog().is_torn(&range) => {
+                    tracing::info!(segment = %path.display(), entries = ?range, "left out what a power cut tore before it was acknowledged");
+                    self.shared.backlog().skip(&range);
+                }
                 Found::Damage(range) => {
                     self.lose_damaged(Some(&segment), first, &range);
                     tracing::error!(segment = %path.display(), entries = ?range, "skipped damaged entries of the queue");

@@ -1,12 +1,15 @@
 //! What a directory of segments holds, found out when it is opened, and which numbers are missing.
 
-use std::{ops::RangeInclusive, path::Path};
+use std::{
+    ops::{Range, RangeInclusive},
+    path::Path,
+};
 
 use super::{
     StorageError,
     backlog::Cursor,
     directory,
-    entry::Header,
+    entry::{Header, Parity},
     info::{Info, Totals},
     keeper::Saved,
     segment::Segment,
@@ -25,17 +28,28 @@ pub(super) struct Recovered {
     pub(super) last_seq: u64,
     /// Entries of segments that could not be opened and were put aside, as far as known.
     pub(super) damaged: u64,
-    /// Numbers that were taken for appends which a crash cut short: others were stored before them.
-    pub(super) cut_short: Vec<RangeInclusive<u64>>,
+    /// What a crash cut short. None of it was acknowledged.
+    pub(super) cut_short: CutShort,
     /// Numbers of which nobody knows how many were used.
     pub(super) given_up: Vec<RangeInclusive<u64>>,
+}
+
+/// Appends that were under way in a crash.
+#[derive(Debug, Default)]
+pub(super) struct CutShort {
+    /// Numbers that were taken for them: others were stored before them, or beside them.
+    pub(super) numbers: Vec<RangeInclusive<u64>>,
+    /// Entries of the last sync, which a power cut tore: some of it reached the disk and some did not.
+    pub(super) torn: Vec<Range<u64>>,
 }
 
 /// Looks at every segment, reading only those that were not sealed, and seals these.
 pub(super) fn recover(root: &Path) -> Result<Recovered, StorageError> {
     let mut recovered = Recovered::default();
     directory::finish_replacing(root)?;
-    for (first, path) in directory::numbered(root, directory::SEGMENT)? {
+    let segments = directory::numbered(root, directory::SEGMENT)?;
+    let last = segments.last().map(|(first, _)| *first);
+    for (first, path) in segments {
         let totals = match Info::read(&path) {
             Some(Info::Sealed(totals)) => totals,
             info => {
@@ -43,22 +57,16 @@ pub(super) fn recover(root: &Path) -> Result<Recovered, StorageError> {
                     Some(Info::Open { before }) => before,
                     _ => recovered.last_seq,
                 };
-                let mut sets = Vec::new();
-                let mut entries = 0;
+                let mut entries = Vec::new();
                 let scanned = scan_and_seal(&path, first, before, |entry, header, _| {
-                    entries += 1;
-                    if header.part == 0 {
-                        sets.push((entry + u64::from(header.parts), header.numbers()));
-                    }
+                    entries.push((entry, *header));
                 });
                 match scanned {
                     Ok(totals) => {
-                        // Where something is damaged, it shows when it is read.
-                        if first + entries >= totals.end {
-                            let stored = sets.into_iter().filter(|(end, _)| *end <= totals.end);
-                            let stored = stored.filter_map(|(_, numbers)| numbers).collect();
-                            recovered.cut_short.extend(holes(stored, totals));
-                        }
+                        entries.retain(|(entry, _)| *entry < totals.end);
+                        let may_be_torn = last == Some(first);
+                        let cut_short = &mut recovered.cut_short;
+                        cut_short.find(first, &entries, totals, may_be_torn);
                         totals
                     }
                     Err(StorageError::Damaged(damage)) => {
@@ -93,6 +101,45 @@ pub(super) fn recover(root: &Path) -> Result<Recovered, StorageError> {
         recovered.last_seq = recovered.last_seq.max(last_seq);
     }
     Ok(recovered)
+}
+
+impl CutShort {
+    /// Looks for it in a segment that was not sealed, given the undamaged entries in it. All that was synced
+    /// before the last time was whole: where something of that is missing, it is damage, and shows when it is read.
+    fn find(&mut self, first: u64, entries: &[(u64, Header)], totals: Totals, may_be_torn: bool) {
+        let last = entries.last().map_or(Parity::Unknown, |last| last.1.parity);
+        let synced_to = match may_be_torn && last != Parity::Unknown {
+            true => {
+                let before = entries.iter().rfind(|(_, header)| header.parity != last);
+                before.map_or(first, |(entry, _)| entry + 1)
+            }
+            false => totals.end,
+        };
+        let synced = entries.partition_point(|(entry, _)| *entry < synced_to);
+        if first + (synced as u64) < synced_to {
+            return;
+        }
+        let mut stored = Vec::new();
+        let mut known_to = synced_to;
+        for (at, (entry, header)) in entries.iter().enumerate() {
+            let parts = usize::from(header.parts);
+            let end = entry + u64::from(header.parts);
+            let is_whole = header.part == 0
+                && (entries.get(at + parts - 1)).is_some_and(|(last, _)| last + 1 == end);
+            if !is_whole {
+                continue;
+            }
+            stored.extend(header.numbers());
+            if *entry > known_to {
+                self.torn.push(known_to..*entry);
+            }
+            known_to = known_to.max(end);
+        }
+        if known_to < totals.end {
+            self.torn.push(known_to..totals.end);
+        }
+        self.numbers.extend(holes(stored, totals));
+    }
 }
 
 /// Numbers between the first and the last of a segment that are not in it.

@@ -96,7 +96,7 @@ struct Compiled {
 
 #[derive(Debug)]
 enum Engine {
-    OnePass(onepass::DFA),
+    OnePass(Box<onepass::DFA>),
     Backtrack(BoundedBacktracker),
 }
 
@@ -162,7 +162,7 @@ fn compile(written: &str, reach: usize) -> Result<Compiled, Fault> {
         .configure(onepass)
         .build_from_nfa(nfa.clone())
     {
-        Ok(dfa) => Engine::OnePass(dfa),
+        Ok(dfa) => Engine::OnePass(Box::new(dfa)),
         Err(_) => {
             let config = backtrack::Config::new().visited_capacity(VISITED_BYTES);
             let backtracker = BoundedBacktracker::builder()

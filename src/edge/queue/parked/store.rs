@@ -12,7 +12,7 @@ use super::{
         StorageError,
         committer::SEGMENT_BYTES,
         directory,
-        entry::{self, Set},
+        entry::{self, Parity, Set},
         info::Totals,
         prepare::Compressors,
         reader::read_set,
@@ -279,7 +279,7 @@ impl Opened {
         let id = self.next_entry;
         let mut value = Vec::new();
         for part in 0..set.parts() {
-            set.encode(part, self.next_entry, 0, &mut value);
+            set.encode(part, self.next_entry, Parity::Unknown, 0, &mut value);
             active.insert(self.next_entry, &value)?;
             if part == 0 {
                 let (header, _) = entry::decode(self.next_entry, &value)

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use super::StoreError;
+use crate::central::store::StoreError;
 
 /// Jobs in one transaction at most: bounds how long the first of them waits.
 const MAX_GROUP: usize = 64;

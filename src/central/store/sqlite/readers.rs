@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::{StoreError, connect};
+use crate::central::store::StoreError;
+
+use super::connect;
 
 /// Connections that read at once; further reads wait for one.
 const MAX_READERS: usize = 4;

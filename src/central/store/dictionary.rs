@@ -1,0 +1,115 @@
+//! What records are compressed with: zstd and a dictionary trained from the store's own records, kept in
+//! the store. A frame names the dictionary it was made with, so that old ones stay readable.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use zstd::dict::{DecoderDictionary, EncoderDictionary};
+
+use super::encoding::EncodingError;
+
+const ZSTD_LEVEL: i32 = 3;
+
+/// Longest dictionary.
+const DICTIONARY_BYTES: usize = 64 << 10;
+
+/// What one record may inflate to at most, in bytes: more than any request may have.
+const MAX_INFLATED: usize = 1 << 30;
+
+/// The dictionaries of a store. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Dictionaries(Arc<RwLock<Known>>);
+
+#[derive(Default)]
+struct Known {
+    newest: Option<Arc<EncoderDictionary<'static>>>,
+    by_id: HashMap<u32, Arc<DecoderDictionary<'static>>>,
+}
+
+impl Dictionaries {
+    /// Takes one more; new records are compressed with it.
+    pub(super) fn add(&self, id: u32, dictionary: &[u8]) {
+        let mut known = self.0.write().expect("no holder of this lock panics");
+        known.newest = Some(Arc::new(EncoderDictionary::copy(dictionary, ZSTD_LEVEL)));
+        let decoder = Arc::new(DecoderDictionary::copy(dictionary));
+        known.by_id.insert(id, decoder);
+    }
+
+    /// Whether there is none yet.
+    pub(super) fn is_empty(&self) -> bool {
+        let known = self.0.read().expect("no holder of this lock panics");
+        known.by_id.is_empty()
+    }
+
+    /// Whether what this frame was made with is at hand.
+    pub(super) fn knows(&self, frame: &[u8]) -> bool {
+        let known = self.0.read().expect("no holder of this lock panics");
+        frame_dictionary(frame).is_none_or(|id| known.by_id.contains_key(&id))
+    }
+
+    /// The newest dictionary, for what is compressed from now on.
+    pub(super) fn newest(&self) -> Dictionary {
+        let known = self.0.read().expect("no holder of this lock panics");
+        Dictionary(known.newest.clone())
+    }
+
+    /// What a frame holds.
+    pub(super) fn inflate(&self, frame: &[u8]) -> Result<Vec<u8>, EncodingError> {
+        let unreadable = |error: std::io::Error| EncodingError(error.to_string());
+        let size = zstd::zstd_safe::get_frame_content_size(frame)
+            .ok()
+            .flatten();
+        let size = size.and_then(|size| usize::try_from(size).ok());
+        let size = size.unwrap_or(MAX_INFLATED).min(MAX_INFLATED);
+        let Some(id) = frame_dictionary(frame) else {
+            return zstd::bulk::decompress(frame, size).map_err(unreadable);
+        };
+        let dictionary = {
+            let known = self.0.read().expect("no holder of this lock panics");
+            known.by_id.get(&id).cloned()
+        };
+        let dictionary = dictionary
+            .ok_or_else(|| EncodingError(format!("dictionary {id} is not in the store")))?;
+        zstd::bulk::Decompressor::with_prepared_dictionary(&dictionary)
+            .and_then(|mut decompressor| decompressor.decompress(frame, size))
+            .map_err(unreadable)
+    }
+}
+
+/// What records are compressed with, if there is anything yet.
+#[derive(Clone)]
+pub struct Dictionary(Option<Arc<EncoderDictionary<'static>>>);
+
+impl Dictionary {
+    /// A compressor with this dictionary.
+    pub fn compressor(&self) -> Compressor<'_> {
+        let compressor = match &self.0 {
+            Some(dictionary) => zstd::bulk::Compressor::with_prepared_dictionary(dictionary),
+            None => zstd::bulk::Compressor::new(ZSTD_LEVEL),
+        };
+        Compressor(compressor.expect("the level is one that zstd has"))
+    }
+}
+
+/// Compresses what is stored.
+pub struct Compressor<'a>(zstd::bulk::Compressor<'a>);
+
+impl Compressor<'_> {
+    /// The bytes as one frame.
+    pub fn compress(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.0.compress(bytes).expect("zstd compresses into memory")
+    }
+}
+
+/// Makes a dictionary of sample records, as they are before they are compressed; gives its id, too.
+pub(super) fn train(samples: &[Vec<u8>]) -> Result<(u32, Vec<u8>), EncodingError> {
+    let unreadable = |error: std::io::Error| EncodingError(error.to_string());
+    let dictionary = zstd::dict::from_samples(samples, DICTIONARY_BYTES).map_err(unreadable)?;
+    let id = zstd::zstd_safe::get_dict_id(&dictionary)
+        .ok_or_else(|| EncodingError("the dictionary has no id".to_owned()))?;
+    Ok((id.get(), dictionary))
+}
+
+fn frame_dictionary(frame: &[u8]) -> Option<u32> {
+    zstd::zstd_safe::get_dict_id_from_frame(frame).map(std::num::NonZeroU32::get)
+}

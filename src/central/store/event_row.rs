@@ -1,0 +1,191 @@
+//! An event's row: the narrow keys that lists are filtered by, and the record, from which everything else
+//! is read.
+
+use crate::central::materialize::NewEvent;
+use crate::event::{Activity, Facts, Timestamp, ToolKind, ToolName};
+use crate::otlp::json::{plain, plain_attributes};
+
+use super::dictionary::Dictionaries;
+use super::encoding::{WholeRecord, decode_event};
+use super::keys::{agent_id, agent_key, text_key, uid_key, word_key};
+use super::query::Row;
+use super::{EntityKind, Event, StoreError};
+
+/// Columns that [`StoredEvent::read`] takes.
+pub(super) const COLUMNS: &str =
+    "e.time, e.uid, e.received, e.agent, e.tool, e.is_mcp, e.record, c.content";
+
+/// Where a page of events ended: event time, then identity.
+pub(super) type Key = (i64, String);
+
+/// The narrow columns of an event's row.
+pub(super) struct EventKeys<'a> {
+    pub(super) uid: Vec<u8>,
+    pub(super) activity: i64,
+    pub(super) name: i64,
+    pub(super) agent: Option<i64>,
+    pub(super) session: Option<i64>,
+    pub(super) model: Option<i64>,
+    pub(super) tool: Option<&'a str>,
+    pub(super) is_mcp: Option<i64>,
+}
+
+impl EventKeys<'_> {
+    /// The keys of an event.
+    pub(super) fn of(event: &NewEvent) -> EventKeys<'_> {
+        let facts = &event.facts;
+        EventKeys {
+            uid: uid_key(&facts.uid),
+            activity: activity_key(Some(facts.activity)),
+            name: word_key(&facts.name),
+            agent: event.agent.as_deref().map(agent_key),
+            session: facts.session.as_deref().map(text_key),
+            model: facts.model.as_deref().map(word_key),
+            tool: facts.tool.as_ref().map(|tool| tool.name.as_str()),
+            is_mcp: facts
+                .tool
+                .as_ref()
+                .map(|tool| i64::from(tool.kind == ToolKind::Mcp)),
+        }
+    }
+}
+
+/// The number of an activity in the store. Numbers are never given anew.
+pub(super) fn activity_key(activity: Option<Activity>) -> i64 {
+    match activity.unwrap_or(Activity::Other) {
+        Activity::Session => 1,
+        Activity::UserMessage => 2,
+        Activity::AgentMessage => 3,
+        Activity::ToolInvocation => 4,
+        Activity::PermissionDecision => 5,
+        Activity::ApiRequest => 6,
+        Activity::Error => 7,
+        Activity::Configuration => 8,
+        Activity::Machine => 9,
+        Activity::Other => 10,
+    }
+}
+
+/// An event as it is stored, read.
+pub(super) struct StoredEvent {
+    pub(super) key: Key,
+    pub(super) time: Timestamp,
+    pub(super) received: Timestamp,
+    pub(super) agent: Option<String>,
+    pub(super) facts: Facts,
+    pub(super) whole: WholeRecord,
+}
+
+impl StoredEvent {
+    /// Reads a row of [`COLUMNS`].
+    pub(super) fn read(
+        dictionaries: &Dictionaries,
+        mut row: Row,
+    ) -> Result<StoredEvent, StoreError> {
+        let time: Timestamp = row.take(0)?;
+        let uid: Vec<u8> = row.take(1)?;
+        let received = row.take(2)?;
+        let agent: Option<i64> = row.take(3)?;
+        let tool: Option<String> = row.take(4)?;
+        let is_mcp: Option<i64> = row.take(5)?;
+        let record: Vec<u8> = row.take(6)?;
+        let content: Option<Vec<u8>> = row.take(7)?;
+        let whole = decode_event(dictionaries, &record, content.as_deref())
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let resource = &whole.resource.attributes;
+        let mut facts = Facts::read(&whole.record, resource, whole.scope.as_ref());
+        facts.tool = tool.map(|name| ToolName {
+            kind: match is_mcp {
+                Some(1) => ToolKind::Mcp,
+                _ => ToolKind::BuiltIn,
+            },
+            name,
+        });
+        Ok(StoredEvent {
+            key: (time.0, hex(&uid)),
+            time,
+            received,
+            agent: agent.map(agent_id),
+            facts,
+            whole,
+        })
+    }
+
+    /// Whether a lower-case text occurs in the event's name, body or attributes.
+    pub(super) fn mentions(&self, needle: &str) -> bool {
+        fn within(value: &serde_json::Value, needle: &str) -> bool {
+            match value {
+                serde_json::Value::String(text) => text.to_lowercase().contains(needle),
+                serde_json::Value::Array(items) => items.iter().any(|item| within(item, needle)),
+                serde_json::Value::Object(fields) => {
+                    fields.values().any(|field| within(field, needle))
+                }
+                other => other.to_string().contains(needle),
+            }
+        }
+        let record = &self.whole.record;
+        let body = record.body.as_ref().map(plain);
+        let attributes = plain_attributes(&record.attributes);
+        let mut values = body.iter().chain(attributes.values());
+        self.facts.name.to_lowercase().contains(needle) || values.any(|value| within(value, needle))
+    }
+
+    /// The event with everything that was in its record.
+    pub(super) fn event(&self) -> Event {
+        let facts = &self.facts;
+        let scope = self.whole.scope.clone().unwrap_or_default();
+        Event {
+            id: facts.uid.clone(),
+            time: self.time,
+            received_at: self.received,
+            activity: facts.activity,
+            name: facts.name.clone(),
+            agent_id: self.agent.clone(),
+            agent_name: facts.agent.as_ref().map(|agent| agent.name()),
+            session_id: facts.session.clone(),
+            prompt_id: facts.prompt.clone(),
+            sequence: facts.sequence,
+            tool: facts.tool.as_ref().map(|tool| tool.name.clone()),
+            tool_kind: facts.tool.as_ref().map(|tool| match tool.kind {
+                ToolKind::BuiltIn => EntityKind::Tool,
+                ToolKind::Mcp => EntityKind::McpTool,
+            }),
+            tool_use_id: facts.tool_use_id.clone(),
+            model: facts.model.clone(),
+            decision: facts.decision.clone(),
+            decision_source: facts.decision_source.clone(),
+            success: facts.success,
+            duration_ms: facts.duration_ms,
+            cost_usd: facts.cost_micros.map(dollars),
+            input_tokens: facts.input_tokens,
+            output_tokens: facts.output_tokens,
+            redaction_count: facts.redactions,
+            machine_id: facts.machine.as_ref().map(|machine| machine.id.clone()),
+            machine_seq: facts.machine.as_ref().and_then(|machine| machine.seq),
+            body: self
+                .whole
+                .record
+                .body
+                .as_ref()
+                .map_or(serde_json::Value::Null, plain),
+            attributes: plain_attributes(&self.whole.record.attributes),
+            resource: plain_attributes(&self.whole.resource.attributes),
+            scope_name: scope.name,
+            scope_version: scope.version,
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        write!(hex, "{byte:02x}").expect("a string grows as needed");
+    }
+    hex
+}
+
+/// Millionths of a dollar as dollars.
+pub(super) fn dollars(micros: i64) -> f64 {
+    micros as f64 / 1e6
+}

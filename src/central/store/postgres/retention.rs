@@ -1,0 +1,180 @@
+//! Deletes events and what is known of them.
+
+use deadpool_postgres::Transaction;
+
+use crate::central::materialize::Deltas;
+use crate::central::store::query::Row;
+use crate::central::store::retention::{Gone, forget_statements, retired_with, retired_without};
+use crate::central::store::text::Document;
+use crate::central::store::{Scope, StoreError};
+use crate::event::Timestamp;
+
+use super::Postgres;
+use super::fold::{FOLD_LOCK, fold_some};
+use super::text;
+use super::values::{parameters, row};
+
+/// The keys of events, as arrays, in a statement about one environment.
+const OF_EVENTS: &str = "USING unnest($3::bigint[], $4::bytea[]) AS gone (time, uid)
+    WHERE t.tenant = $1 AND t.environment = $2 AND t.time = gone.time AND t.uid = gone.uid";
+
+impl Postgres {
+    /// Deletes events, and keeps what they add.
+    pub(in crate::central::store) async fn retire(
+        &self,
+        scope: Scope,
+        gone: Vec<Gone>,
+        deltas: Deltas,
+    ) -> Result<(), StoreError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction
+            .execute("SELECT pg_advisory_xact_lock($1)", &[&FOLD_LOCK])
+            .await?;
+        let times: Vec<i64> = gone.iter().map(|event| event.time).collect();
+        let uids: Vec<&[u8]> = gone.iter().map(|event| event.uid.as_slice()).collect();
+        for table in [
+            "event_text",
+            "event_content",
+            "events_without_time",
+            "events",
+        ] {
+            let deleted = transaction
+                .execute(
+                    &format!("DELETE FROM {table} t {OF_EVENTS}"),
+                    &[&scope.tenant, &scope.environment, &times, &uids],
+                )
+                .await?;
+            if table == "events" && deleted != gone.len() as u64 {
+                // Another replica was here first; nothing may be counted twice.
+                return Ok(());
+            }
+        }
+        let row = retired_with(retired(&transaction, scope).await?, deltas)?;
+        set_retired(&transaction, scope, &row).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Deletes metrics and traces, by signal and identity, and keeps what they add.
+    pub(in crate::central::store) async fn retire_signals(
+        &self,
+        scope: Scope,
+        gone: Vec<(String, String)>,
+        deltas: Deltas,
+    ) -> Result<(), StoreError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction
+            .execute("SELECT pg_advisory_xact_lock($1)", &[&FOLD_LOCK])
+            .await?;
+        let (signals, uids): (Vec<&str>, Vec<&str>) = gone
+            .iter()
+            .map(|(signal, uid)| (signal.as_str(), uid.as_str()))
+            .unzip();
+        let deleted = transaction
+            .execute(
+                "DELETE FROM signals s USING unnest($3::text[], $4::text[]) AS gone (signal, uid)
+                 WHERE s.tenant = $1 AND s.environment = $2 AND s.signal = gone.signal
+                     AND s.uid = gone.uid",
+                &[&scope.tenant, &scope.environment, &signals, &uids],
+            )
+            .await?;
+        if deleted != gone.len() as u64 {
+            // Another replica was here first; nothing may be counted twice.
+            return Ok(());
+        }
+        let row = retired_with(retired(&transaction, scope).await?, deltas)?;
+        set_retired(&transaction, scope, &row).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Forgets what was last seen before `cut`.
+    pub(in crate::central::store) async fn forget(
+        &self,
+        scope: Scope,
+        cut: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction
+            .execute("SELECT pg_advisory_xact_lock($1)", &[&FOLD_LOCK])
+            .await?;
+        while fold_some(&transaction).await? > 0 {}
+        let mut forgotten = Vec::new();
+        for (statement, table) in forget_statements(scope, cut) {
+            let keys = transaction
+                .query(&statement.sql, &parameters(&statement.values))
+                .await?;
+            let keys: Vec<Row> = keys.iter().map(row).collect::<Result<_, _>>()?;
+            forgotten.extend(table.map(|table| (table, keys)));
+        }
+        if let Some(delta) = retired(&transaction, scope).await? {
+            let delta = retired_without(&delta, forgotten, cut)?;
+            set_retired(&transaction, scope, &delta).await?;
+        }
+        transaction.commit().await?;
+        self.drop_partitions(cut).await
+    }
+
+    /// Deletes the contents of events; the index has them without from now on.
+    pub(in crate::central::store) async fn erase_content(
+        &self,
+        documents: Vec<Document>,
+    ) -> Result<(), StoreError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        text::add(&transaction, &documents).await?;
+        for document in &documents {
+            let statement = transaction
+                .prepare_cached(
+                    "DELETE FROM event_content
+                     WHERE tenant = $1 AND environment = $2 AND time = $3 AND uid = $4",
+                )
+                .await?;
+            let scope = document.scope;
+            transaction
+                .execute(
+                    &statement,
+                    &[
+                        &scope.tenant,
+                        &scope.environment,
+                        &document.time,
+                        &document.uid,
+                    ],
+                )
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+async fn retired(
+    transaction: &Transaction<'_>,
+    scope: Scope,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let row = transaction
+        .query_opt(
+            "SELECT delta FROM retired WHERE tenant = $1 AND environment = $2",
+            &[&scope.tenant, &scope.environment],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+async fn set_retired(
+    transaction: &Transaction<'_>,
+    scope: Scope,
+    delta: &[u8],
+) -> Result<(), StoreError> {
+    transaction
+        .execute(
+            "INSERT INTO retired (tenant, environment, delta) VALUES ($1, $2, $3)
+             ON CONFLICT (tenant, environment) DO UPDATE SET delta = excluded.delta",
+            &[&scope.tenant, &scope.environment, &delta],
+        )
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,366 @@
+//! Deletes what is older than an environment keeps, in small bites.
+//!
+//! What deleted events add to the derived tables is kept, as one row of `retired`, so that sums stay as
+//! they were and `verify` still holds. What was last seen before the cut, such as a session that ended
+//! earlier, is forgotten in both; sums of metrics by hour stay.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::central::materialize::Deltas;
+use crate::event::Timestamp;
+use crate::otlp::Signal;
+
+use super::audit::{decode_deltas, encode_deltas};
+use super::event_row::StoredEvent;
+use super::ingest::signal_deltas;
+use super::query::{Query, Row, Value};
+use super::text::{Document, document};
+use super::{Database, EntityKind, Scope, Store, StoreError};
+
+/// Events in one bite.
+const BITE: i64 = 1_000;
+
+/// How long an environment keeps its records; `None` is for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Retention {
+    /// Everything, in seconds.
+    pub keep_seconds: Option<i64>,
+    /// Prompts, responses and tool input, in seconds.
+    pub content_seconds: Option<i64>,
+}
+
+/// What was deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Expired {
+    /// Events.
+    pub events: u64,
+    /// Contents of events that stay.
+    pub contents: u64,
+    /// Metrics and traces.
+    pub signals: u64,
+}
+
+impl Store {
+    /// How long an environment keeps its records.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn retention_of(&self, scope: Scope) -> Result<Retention, StoreError> {
+        let sql = "SELECT keep_seconds, content_seconds FROM retention
+            WHERE tenant = $1 AND environment = $2";
+        let row = self.rows(Query::scoped(sql, scope)).await?.pop();
+        let Some(mut row) = row else {
+            return Ok(Retention::default());
+        };
+        Ok(Retention {
+            keep_seconds: row.take(0)?,
+            content_seconds: row.take(1)?,
+        })
+    }
+
+    /// Sets how long an environment keeps its records.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn set_retention(
+        &self,
+        scope: Scope,
+        retention: Retention,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO retention (tenant, environment, keep_seconds, content_seconds)
+            VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, environment) DO UPDATE SET
+                keep_seconds = excluded.keep_seconds, content_seconds = excluded.content_seconds";
+        let mut set = Query::scoped(sql, scope);
+        set.values.extend([
+            Value::from(retention.keep_seconds),
+            Value::from(retention.content_seconds),
+        ]);
+        self.write(vec![set]).await?;
+        Ok(())
+    }
+
+    /// The time before which an environment keeps nothing; `None` when it keeps everything.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn retention(&self, scope: Scope) -> Result<Option<Timestamp>, StoreError> {
+        let keep = self.retention_of(scope).await?.keep_seconds;
+        Ok(keep.map(|seconds| before(Timestamp::now(), seconds)))
+    }
+
+    /// Deletes what every environment keeps no longer at `now`. `is_over` is asked between bites.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was deleted until then stays deleted.
+    pub async fn expire(
+        &self,
+        now: Timestamp,
+        is_over: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Expired, StoreError> {
+        let mut expired = Expired::default();
+        self.load_dictionaries().await?;
+        for environment in self.environments().await? {
+            let retention = self.retention_of(environment.scope).await?;
+            if let Some(seconds) = retention.keep_seconds {
+                let cut = before(now, seconds);
+                while !is_over() {
+                    let bite = self.expire_events(environment.scope, cut).await?;
+                    expired.events += bite;
+                    if bite == 0 {
+                        self.forget(environment.scope, cut).await?;
+                        expired.signals += self.expire_signals(environment.scope, cut).await?;
+                        break;
+                    }
+                }
+            }
+            if let Some(seconds) = retention.content_seconds {
+                let cut = before(now, seconds);
+                while !is_over() {
+                    let bite = self.expire_content(environment.scope, cut).await?;
+                    expired.contents += bite;
+                    if bite == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(expired)
+    }
+
+    /// Deletes some events before `cut`, with their content and their words; gives how many.
+    async fn expire_events(&self, scope: Scope, cut: Timestamp) -> Result<u64, StoreError> {
+        let mut query = self.event_query(scope);
+        query.sql = query.sql.replacen("SELECT ", "SELECT e.seq, ", 1);
+        query.push(" AND e.time < ").bind(cut);
+        query.push(" ORDER BY e.time, e.uid LIMIT ").bind(BITE);
+        let rows = self.rows(query).await?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        self.know_dictionaries(&rows).await?;
+        let mut deltas = Deltas::default();
+        let mut gone = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            let seq: i64 = row.take(0)?;
+            let columns = Row(row.0.split_off(1));
+            let uid: Vec<u8> = columns.clone().take(1)?;
+            let event = StoredEvent::read(&self.dictionaries, columns)?;
+            gone.push(Gone {
+                seq,
+                time: event.time.0,
+                uid,
+            });
+            deltas.add(&event.into_new());
+        }
+        let count = gone.len() as u64;
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.retire(scope, gone, deltas).await?,
+            Database::Postgres(postgres) => postgres.retire(scope, gone, deltas).await?,
+        }
+        Ok(count)
+    }
+
+    /// Forgets what was last seen before `cut`: its events are gone.
+    async fn forget(&self, scope: Scope, cut: Timestamp) -> Result<(), StoreError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.forget(scope, cut).await,
+            Database::Postgres(postgres) => postgres.forget(scope, cut).await,
+        }
+    }
+
+    /// Deletes metrics and traces that came before `cut`; what metrics add stays.
+    async fn expire_signals(&self, scope: Scope, cut: Timestamp) -> Result<u64, StoreError> {
+        let mut expired = 0;
+        loop {
+            let sql = "SELECT signal, uid, message FROM signals
+                WHERE tenant = $1 AND environment = $2 AND received < $3 LIMIT $4";
+            let mut query = Query::scoped(sql, scope);
+            query.values.extend([cut.into(), BITE.into()]);
+            let rows = self.rows(query).await?;
+            if rows.is_empty() {
+                return Ok(expired);
+            }
+            expired += rows.len() as u64;
+            let mut deltas = Deltas::default();
+            let mut gone = Vec::with_capacity(rows.len());
+            for mut row in rows {
+                let (signal, uid): (String, String) = (row.take(0)?, row.take(1)?);
+                if signal == Signal::Metrics.word() {
+                    let message: Vec<u8> = row.take(2)?;
+                    let message = self.dictionaries.inflate(&message);
+                    let message =
+                        message.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+                    deltas.merge(signal_deltas(Signal::Metrics, &message));
+                }
+                gone.push((signal, uid));
+            }
+            match &self.database {
+                Database::Sqlite(sqlite) => sqlite.retire_signals(scope, gone, deltas).await?,
+                Database::Postgres(postgres) => {
+                    postgres.retire_signals(scope, gone, deltas).await?
+                }
+            }
+        }
+    }
+
+    /// Deletes some contents of events before `cut`, and their words from the index; gives how many.
+    async fn expire_content(&self, scope: Scope, cut: Timestamp) -> Result<u64, StoreError> {
+        let mut query = self.event_query(scope);
+        query.sql = query
+            .sql
+            .replacen("SELECT ", "SELECT e.seq, e.tenant, e.environment, ", 1);
+        query
+            .push(" AND c.content IS NOT NULL AND e.time < ")
+            .bind(cut);
+        query.push(" ORDER BY e.time, e.uid LIMIT ").bind(BITE);
+        let rows = self.rows(query).await?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        self.know_dictionaries(&rows).await?;
+        let documents = rows.into_iter().map(|mut row| {
+            // Without its last column, the content.
+            row.0.pop();
+            row.0.push(Value::Null);
+            document(&self.dictionaries, row)
+        });
+        let documents: Vec<Document> = documents.collect::<Result<_, _>>()?;
+        let count = documents.len() as u64;
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.erase_content(documents).await?,
+            Database::Postgres(postgres) => postgres.erase_content(documents).await?,
+        }
+        Ok(count)
+    }
+}
+
+/// An event that is to be deleted.
+pub(super) struct Gone {
+    pub(super) seq: i64,
+    pub(super) time: i64,
+    pub(super) uid: Vec<u8>,
+}
+
+fn before(now: Timestamp, seconds: i64) -> Timestamp {
+    let nanos = Duration::from_secs(seconds.max(0).cast_unsigned()).as_nanos();
+    Timestamp(
+        now.0
+            .saturating_sub(i64::try_from(nanos).unwrap_or(i64::MAX)),
+    )
+}
+
+/// The retired row of an environment with what deleted events add.
+pub(super) fn retired_with(row: Option<Vec<u8>>, deltas: Deltas) -> Result<Vec<u8>, StoreError> {
+    let mut retired = row.map_or_else(|| Ok(Deltas::default()), |row| decode_deltas(&row))?;
+    retired.merge(deltas);
+    Ok(encode_deltas(&retired))
+}
+
+/// The retired row without what was forgotten: keys by table, as [`forget_statements`] gave them.
+pub(super) fn retired_without(
+    row: &[u8],
+    forgotten: Vec<(&'static str, Vec<Row>)>,
+    cut: Timestamp,
+) -> Result<Vec<u8>, StoreError> {
+    let mut retired = decode_deltas(row)?;
+    retired.rollups.retain(|(span, start, _), _| {
+        start
+            .saturating_add(span.seconds())
+            .saturating_mul(1_000_000_000)
+            >= cut.0
+    });
+    for (table, keys) in forgotten {
+        for mut key in keys {
+            forget_key(&mut retired, table, &mut key)?;
+        }
+    }
+    Ok(encode_deltas(&retired))
+}
+
+fn forget_key(retired: &mut Deltas, table: &str, key: &mut Row) -> Result<(), StoreError> {
+    let first: String = key.take(0)?;
+    match table {
+        "sessions" => {
+            retired.sessions.remove(&first);
+        }
+        "machines" => {
+            retired.machines.remove(&first);
+        }
+        "agents" => {
+            retired.agents.remove(&first);
+        }
+        "identities" => {
+            let (name, value): (String, String) = (key.take(1)?, key.take(2)?);
+            let agent = retired.agents.get_mut(&first);
+            if let Some(values) = agent.and_then(|agent| agent.identities.get_mut(&name)) {
+                values.remove(&value);
+            }
+        }
+        "agent_entities" => {
+            let (kind, name): (String, String) = (key.take(1)?, key.take(2)?);
+            if let (Some(agent), Some(kind)) =
+                (retired.agents.get_mut(&first), EntityKind::from_slug(&kind))
+                && let Some(names) = agent.entities.get_mut(&kind)
+            {
+                names.remove(&name);
+            }
+        }
+        _ => {
+            let name: String = key.take(1)?;
+            if let Some(kind) = EntityKind::from_slug(&first)
+                && let Some(names) = retired.entities.get_mut(&kind)
+            {
+                names.remove(&name);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What deletes from the derived tables what was last seen before the cut, in order; with the table whose
+/// keys it gives, where those must be forgotten in the retired row, too.
+pub(super) fn forget_statements(
+    scope: Scope,
+    cut: Timestamp,
+) -> Vec<(Query, Option<&'static str>)> {
+    let of_parent = |child: &str, key: &str, parent: &str, last: &str| {
+        let sql = format!(
+            "DELETE FROM {child} WHERE tenant = $1 AND environment = $2 AND {key} IN (
+                 SELECT id FROM {parent} WHERE tenant = $1 AND environment = $2 AND {last} < $3)"
+        );
+        (sql, None)
+    };
+    let own = |table: &'static str, last: &str, key: &str| {
+        let sql = format!(
+            "DELETE FROM {table} WHERE tenant = $1 AND environment = $2 AND {last} < $3 RETURNING {key}"
+        );
+        (sql, Some(table))
+    };
+    let session = |child| of_parent(child, "session", "sessions", "ended_at");
+    let machine = |child| of_parent(child, "machine", "machines", "last_seen");
+    let rollups = "DELETE FROM rollups WHERE tenant = $1 AND environment = $2
+        AND (start + span) * 1000000000 < $3";
+    let statements = [
+        session("session_entities"),
+        session("session_turns"),
+        session("session_machines"),
+        own("sessions", "ended_at", "id"),
+        machine("machine_ranges"),
+        machine("machine_losses"),
+        machine("machine_loss_counts"),
+        own("machines", "last_seen", "id"),
+        own("identities", "last_seen", "agent, key, value"),
+        own("agent_entities", "last_seen", "agent, kind, name"),
+        own("agents", "last_seen", "id"),
+        own("entities", "last_seen", "kind, name"),
+        (rollups.to_owned(), None),
+    ];
+    let with_values = |(sql, table)| {
+        let mut query = Query::scoped::<String>(sql, scope);
+        query.values.push(cut.into());
+        (query, table)
+    };
+    statements.into_iter().map(with_values).collect()
+}

@@ -1,0 +1,149 @@
+//! The store's own work: what is done beside requests, by one replica at a time where that matters.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval};
+
+use crate::event::Timestamp;
+
+use super::dictionary;
+use super::query::Query;
+use super::{Database, Store, StoreError};
+
+/// How often it is looked for something to index and to fold.
+const TICK: Duration = Duration::from_millis(300);
+
+/// How often the work is done that nobody waits for: retention, parts of months.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// How often it is tried to make a dictionary, until there is one.
+const TRAINING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Records that a dictionary is made from: at least and at most.
+const SAMPLES: (usize, i64) = (1_000, 4_000);
+
+/// The task that does it.
+pub(super) struct Work {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Work {
+    /// Ends what is under way.
+    pub(super) async fn stop(self) {
+        self.stop.send_replace(true);
+        // It does not panic; and if it did, there would be nothing left to end.
+        let _ = self.task.await;
+    }
+}
+
+impl Store {
+    /// Begins the store's own work, which goes on until the store is closed. A command that only reads
+    /// or writes something does without it.
+    pub async fn start_work(&self) {
+        let (stop, stopped) = watch::channel(false);
+        let store = self.clone();
+        let task = tokio::spawn(async move { store.work(stopped).await });
+        *self.work.lock().await = Some(Work { stop, task });
+    }
+
+    async fn work(&self, mut stopped: watch::Receiver<bool>) {
+        let mut ticks = interval(TICK);
+        let mut upkeep_due = Instant::now();
+        let mut training_due = Instant::now();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = stopped.changed() => return,
+            }
+            self.attempt("folding", self.fold()).await;
+            self.attempt("indexing", self.index(&stopped)).await;
+            if self.dictionaries.is_empty() && Instant::now() >= training_due {
+                training_due = Instant::now() + TRAINING_INTERVAL;
+                self.attempt("making a dictionary", self.train()).await;
+            }
+            if Instant::now() >= upkeep_due {
+                upkeep_due = Instant::now() + UPKEEP_INTERVAL;
+                self.attempt("making room", self.keep_up(&stopped)).await;
+            }
+        }
+    }
+
+    async fn attempt(&self, what: &str, work: impl Future<Output = Result<(), StoreError>>) {
+        if let Err(error) = work.await {
+            tracing::warn!(%error, "{what} is put off");
+        }
+    }
+
+    async fn fold(&self) -> Result<(), StoreError> {
+        match &self.database {
+            Database::Sqlite(_) => Ok(()),
+            Database::Postgres(postgres) => postgres.fold().await,
+        }
+    }
+
+    /// Indexes everything that is not indexed yet.
+    async fn index(&self, stopped: &watch::Receiver<bool>) -> Result<(), StoreError> {
+        while !*stopped.borrow() && self.index_some().await? > 0 {}
+        Ok(())
+    }
+
+    async fn keep_up(&self, stopped: &watch::Receiver<bool>) -> Result<(), StoreError> {
+        if self.state("rebuild").await?.is_some() {
+            tracing::info!("making the derived tables anew, as the new version needs");
+            self.rebuild(|_| ()).await?;
+        }
+        if let Database::Postgres(postgres) = &self.database {
+            postgres.make_partitions().await?;
+        }
+        self.expire(Timestamp::now(), &|| *stopped.borrow()).await?;
+        Ok(())
+    }
+
+    /// A fact about the store itself.
+    async fn state(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT value FROM store_state WHERE key = $1";
+        let mut row = self.rows(Query::new(sql, [key.into()])).await?.pop();
+        row.as_mut().map(|row| row.take(0)).transpose()
+    }
+
+    /// Makes a dictionary of what the latest records have in common, but for their content, once there
+    /// are enough. Another replica's is taken, when there is one.
+    async fn train(&self) -> Result<(), StoreError> {
+        self.load_dictionaries().await?;
+        if !self.dictionaries.is_empty() {
+            return Ok(());
+        }
+        let sql = "SELECT record FROM events ORDER BY seq DESC LIMIT $1";
+        let rows = self.rows(Query::new(sql, [SAMPLES.1.into()])).await?;
+        if rows.len() < SAMPLES.0 {
+            return Ok(());
+        }
+        let dictionaries = self.dictionaries.clone();
+        let training = tokio::task::spawn_blocking(move || {
+            let samples = rows.into_iter().map(|mut row| {
+                let frame: Vec<u8> = row.take(0)?;
+                let sample = dictionaries.inflate(&frame);
+                sample.map_err(|error| StoreError::Unavailable(error.to_string()))
+            });
+            let samples = samples.collect::<Result<Vec<_>, _>>()?;
+            dictionary::train(&samples).map_err(|error| StoreError::Unavailable(error.to_string()))
+        });
+        let (id, dictionary) = training
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))??;
+        let insert = Query::new(
+            "INSERT INTO dictionaries (id, made_at, dictionary) SELECT $1, $2, $3
+             WHERE NOT EXISTS (SELECT 1 FROM dictionaries)",
+            [
+                i64::from(id).into(),
+                Timestamp::now().into(),
+                dictionary.into(),
+            ],
+        );
+        self.write(vec![insert]).await?;
+        self.load_dictionaries().await
+    }
+}

@@ -1,0 +1,199 @@
+//! `fieldpost edge install` and `uninstall`
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use fieldpost::edge::control::client::ClientError;
+use fieldpost::edge::install::{self, Step, Wanted};
+use fieldpost::secret::{self, Secret};
+use fieldpost::words;
+
+use super::flush::{self, drain};
+use super::socket::Socket;
+
+#[derive(Args)]
+pub(in crate::cli) struct Arguments {
+    /// Where records go: the endpoint that the portal shows. Needed where /etc/fieldpost/edge.toml is
+    /// not written yet.
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Where to listen, if 127.0.0.1:4318 and [::1]:4318 are taken. Can be given twice.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<SocketAddr>,
+    /// Read the token from standard input. Never give it as an argument: every user sees those.
+    #[arg(long, conflicts_with = "token_file")]
+    token_stdin: bool,
+    /// Read the token from a file that nobody else can read.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Tell Claude to export to this edge, in /etc/claude-code/managed-settings.d/10-fieldpost.json.
+    #[arg(long)]
+    configure_claude: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Args)]
+pub(in crate::cli) struct Removal {
+    /// Remove configuration, token and what waits on disk as well.
+    #[arg(long)]
+    purge: bool,
+    /// How long to wait until what is queued has been delivered.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = flush::time)]
+    timeout: Duration,
+    /// Remove all the same when not everything could be delivered.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    socket: Socket,
+}
+
+#[derive(Args)]
+struct Place {
+    /// List the steps, and do none.
+    #[arg(long)]
+    dry_run: bool,
+    /// Another root than /, such as an image's. Nothing is started there.
+    #[arg(long, value_name = "FOLDER", default_value = "/")]
+    root: PathBuf,
+}
+
+/// Installs, or says what it would do.
+pub(super) fn install(arguments: &Arguments) -> anyhow::Result<()> {
+    linux_only()?;
+    let wanted = Wanted {
+        endpoint: arguments.endpoint.clone(),
+        listen: arguments.listen.clone(),
+        token: token(arguments)?,
+        configure_claude: arguments.configure_claude,
+    };
+    let root = &arguments.place.root;
+    let steps = install::install(root, &wanted)?;
+    perform(&steps, arguments.place.dry_run)?;
+    if arguments.place.dry_run {
+        return Ok(());
+    }
+    let token = root.join("etc/fieldpost/token");
+    if !token.exists() {
+        println!(
+            "there is no token yet: records wait on disk; run `fieldpost edge install --token-stdin`"
+        );
+    }
+    println!("`fieldpost edge doctor` says whether it works");
+    Ok(())
+}
+
+/// Waits until what is queued is delivered, and takes the service away.
+pub(super) async fn uninstall(arguments: &Removal) -> anyhow::Result<()> {
+    linux_only()?;
+    let root = &arguments.place.root;
+    if root == Path::new("/") && !arguments.place.dry_run {
+        deliver(arguments).await?;
+    }
+    perform(
+        &install::uninstall(root, arguments.purge),
+        arguments.place.dry_run,
+    )?;
+    if install::is_packaged(root) {
+        println!(
+            "the package is still installed: apt remove fieldpost-edge, or dnf remove fieldpost-edge"
+        );
+    }
+    if !arguments.purge {
+        println!(
+            "kept: /etc/fieldpost and /var/lib/fieldpost (removed with --purge), and the account fieldpost"
+        );
+    }
+    Ok(())
+}
+
+async fn deliver(arguments: &Removal) -> anyhow::Result<()> {
+    let client = arguments.socket.client()?;
+    let (is_over, status) = match drain(&client, arguments.timeout).await {
+        Ok(drained) => drained,
+        Err(error) if is_not_running(&error) => {
+            println!("the edge is not running; what is queued stays on disk");
+            anyhow::ensure!(
+                !arguments.purge || arguments.force,
+                "whether records wait on disk is not known while the edge is not running: \
+                 start it, or say --force to remove them unseen"
+            );
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    if is_over {
+        println!("everything that waited is delivered, or parked");
+        return Ok(());
+    }
+    let reason = status.problems.first().cloned().unwrap_or_default();
+    let waits = words::plural(
+        status.queue.records as usize,
+        "record waits",
+        "records wait",
+    );
+    anyhow::ensure!(
+        arguments.force,
+        "{waits} and could not be delivered within {} s: {reason}; \
+         wait for longer with --timeout, or say --force",
+        arguments.timeout.as_secs()
+    );
+    println!("{waits}: {reason}");
+    Ok(())
+}
+
+fn is_not_running(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<ClientError>();
+    matches!(error, Some(ClientError::NotRunning(_)))
+}
+
+fn perform(steps: &[Step], is_dry: bool) -> anyhow::Result<()> {
+    for step in steps {
+        match (step.is_done(), is_dry) {
+            (true, _) => println!("done already: {step}"),
+            (false, true) => println!("would {step}"),
+            (false, false) => {
+                step.apply()?;
+                println!("done: {step}");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn token(arguments: &Arguments) -> anyhow::Result<Option<Secret>> {
+    let read = match &arguments.token_file {
+        Some(file) => secret::read_file(file)?,
+        None if arguments.token_stdin => {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("cannot read the token from standard input")?;
+            Secret::new(text)
+        }
+        None => return Ok(None),
+    };
+    // What the portal shows begins with the scheme.
+    let text = read.expose().trim();
+    let token = text.strip_prefix("Bearer ").unwrap_or(text).trim();
+    anyhow::ensure!(!token.is_empty(), "the token is empty");
+    anyhow::ensure!(
+        !token.contains(char::is_whitespace),
+        "the token has white space in it: give it alone, on one line"
+    );
+    Ok(Some(Secret::new(token)))
+}
+
+fn linux_only() -> anyhow::Result<()> {
+    anyhow::ensure!(
+        cfg!(target_os = "linux"),
+        "this installs on Linux only; packaging/macos and packaging/windows say how it is done here"
+    );
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Finds out why telemetry does not arrive, and says what to do.
+//!
+//! One registry of [`CHECKS`]. Each has an id that never changes its meaning, looks at one thing in the
+//! [`World`], and answers with a [`Finding`]: a verdict, what was seen, and what to do about it. What
+//! cannot be looked at (because it needs root, or a running edge) is skipped, and not failed.
+
+mod world;
+mod finding;
+mod service;
+mod listener;
+#[cfg(target_os = "linux")]
+mod ports;
+mod local;
+mod token;
+mod upstream;
+mod arrival;
+mod policy;
+mod claude;
+mod people;
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+pub use self::finding::{Finding, Verdict};
+pub use self::world::{Options, Variable, World};
+
+/// Time for one check.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
+
+type Looking<'a> = Pin<Box<dyn Future<Output = Finding> + 'a>>;
+
+/// One thing to look at.
+pub struct Check {
+    /// Never used for another check.
+    pub id: &'static str,
+    /// What is looked at.
+    pub title: &'static str,
+    /// Whether something is sent to the upstream for it.
+    needs_network: bool,
+    look: for<'a> fn(&'a World) -> Looking<'a>,
+}
+
+/// What one check found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The check's id.
+    pub id: &'static str,
+    /// How it is.
+    pub status: Verdict,
+    /// What was looked at.
+    pub summary: &'static str,
+    /// What was seen.
+    pub detail: String,
+    /// What to do about it.
+    pub fix: Option<String>,
+    /// How long looking took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+macro_rules! check {
+    ($id:literal, $title:literal, $look:path) => {
+        check!($id, $title, $look, false)
+    };
+    ($id:literal, $title:literal, $look:path, $needs_network:literal) => {
+        Check {
+            id: $id,
+            title: $title,
+            needs_network: $needs_network,
+            look: |world| Box::pin($look(world)),
+        }
+    };
+}
+
+/// All checks, in the order in which they are made: from the machine to the upstream, then Claude.
+pub const CHECKS: [Check; 22] = [
+    check!("E01", "service", service::units),
+    check!("E02", "who holds the port", listener::holder),
+    check!("E03", "answers on loopback", listener::answers),
+    check!("E04", "configuration", local::configuration),
+    check!("E05", "token", token::token),
+    check!("E06", "way to the upstream", upstream::way, true),
+    check!("E07", "upstream's answer", upstream::answer, true),
+    check!("E08", "clock", upstream::clock, true),
+    check!("E09", "queue", local::queue),
+    check!("E10", "delivery", local::delivery),
+    check!("E11", "Claude's policy", policy::sources),
+    check!("E12", "Claude's variables", policy::variables),
+    check!("E13", "proxy", policy::proxy),
+    check!("E14", "Claude's version", claude::version),
+    check!(
+        "E15",
+        "Claudes started before the policy",
+        claude::old_processes
+    ),
+    check!("E16", "e-mail addresses", people::identity),
+    check!("E17", "tokens that others can read", people::leaked_token),
+    check!("E18", "state", local::state),
+    check!("E19", "what the edge cannot see", people::surfaces),
+    check!("E20", "program", service::program),
+    check!("E21", "arrival", arrival::arrival, true),
+    check!("E22", "Claude's exporter log", claude::exporter_log),
+];
+
+/// Makes the checks that `world`'s options ask for, one after the other.
+pub async fn examine(world: &World, mut told: impl FnMut(&Report)) -> Vec<Report> {
+    let mut reports = Vec::new();
+    for check in CHECKS.iter().filter(|check| world.asks_for(check.id)) {
+        let began = Instant::now();
+        let finding = match check.needs_network && !world.options.network {
+            true => Finding::skip("not looked at without the network"),
+            false => tokio::time::timeout(CHECK_TIMEOUT, (check.look)(world))
+                .await
+                .unwrap_or_else(|_| Finding::warn("looking took longer than 20 s", "try again")),
+        };
+        let report = Report {
+            id: check.id,
+            status: finding.verdict,
+            summary: check.title,
+            detail: finding.seen,
+            fix: finding.fix,
+            duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        told(&report);
+        reports.push(report);
+    }
+    reports
+}

@@ -1,0 +1,216 @@
+//! Configuration, queue, delivery and state.
+
+use std::path::Path;
+
+use crate::edge::status::State;
+use crate::words;
+
+use super::finding::Finding;
+use super::world::World;
+
+/// E04
+pub(super) async fn configuration(world: &World) -> Finding {
+    let path = world.options.config.display();
+    if let Err(error) = &world.text {
+        return Finding::fail(
+            format!("{path} cannot be read: {error}"),
+            "sudo fieldpost edge install --endpoint URL writes one",
+        );
+    }
+    let config = match &world.config {
+        Ok(config) => config,
+        Err(mistakes) => {
+            return Finding::fail(
+                mistakes.to_string().replace('\n', "; "),
+                format!("correct {path}; `fieldpost edge check-config` looks again"),
+            );
+        }
+    };
+    #[cfg(unix)]
+    if let Ok(metadata) = world.options.config.metadata() {
+        use std::os::unix::fs::PermissionsExt;
+        if metadata.permissions().mode() & 0o022 != 0 {
+            return Finding::fail(
+                format!("{path} can be changed by others than its owner"),
+                format!("sudo chmod 644 {path}"),
+            );
+        }
+    }
+    let unit = unit_addresses(world);
+    let configured: Vec<String> = config
+        .listen
+        .addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    if !unit.is_empty() && unit.iter().any(|address| !configured.contains(address)) {
+        return Finding::fail(
+            format!(
+                "the socket unit listens on {}, and listen.addresses says {}",
+                unit.join(", "),
+                configured.join(", ")
+            ),
+            "make them the same: sudo fieldpost edge install --listen ADDRESS, after listen.addresses",
+        );
+    }
+    Finding::ok(format!("{path} is good"))
+}
+
+/// The addresses that the socket unit listens on, after its drop-ins; an empty line clears the list.
+fn unit_addresses(world: &World) -> Vec<String> {
+    let folders = [
+        "etc/systemd/system",
+        "usr/lib/systemd/system",
+        "lib/systemd/system",
+    ];
+    let unit = folders
+        .iter()
+        .find_map(|folder| world.read(&format!("{folder}/fieldpost-edge.socket")));
+    let mut texts: Vec<String> = unit.into_iter().collect();
+    let drop_ins = world.path("etc/systemd/system/fieldpost-edge.socket.d");
+    let drop_ins = world.list(&drop_ins).into_iter();
+    texts.extend(drop_ins.filter_map(|path| std::fs::read_to_string(path).ok()));
+    let mut addresses = Vec::new();
+    for line in texts.iter().flat_map(|text| text.lines()) {
+        match line.trim().strip_prefix("ListenStream=") {
+            Some("") => addresses.clear(),
+            Some(address) => addresses.push(address.to_owned()),
+            None => {}
+        }
+    }
+    addresses
+}
+
+/// E09
+pub(super) async fn queue(world: &World) -> Finding {
+    let Some(status) = world.status().await else {
+        return Finding::skip("the edge is not running, or does not answer this account");
+    };
+    let queue = &status.queue;
+    if let Some(reason) = &queue.not_ready {
+        return Finding::fail(
+            format!("new records are refused: {reason}"),
+            format!("make room on the disk of {}", queue.directory.display()),
+        );
+    }
+    let aside = world.list(&queue.directory);
+    let aside = aside
+        .iter()
+        .filter(|path| path.extension().is_some_and(|it| it == "bad"));
+    let aside = aside.count();
+    if aside > 0 || queue.damaged > 0 {
+        return Finding::warn(
+            format!(
+                "{aside} damaged segments were put aside, and {} entries are damaged",
+                queue.damaged
+            ),
+            "check the disk; `fieldpost edge queue ls` shows the segments",
+        );
+    }
+    let lost: u64 = status.lost_since_start.values().sum();
+    if lost > 0 {
+        return Finding::warn(
+            format!("{} records were lost since the start", lost),
+            "`fieldpost edge status` says why; queue.max_bytes and queue.max_age set the limits",
+        );
+    }
+    Finding::ok(format!("takes records; {}", status.waiting()))
+}
+
+/// E10
+pub(super) async fn delivery(world: &World) -> Finding {
+    let Some(status) = world.status().await else {
+        return Finding::skip("the edge is not running, or does not answer this account");
+    };
+    let problem = || status.problems.first().cloned().unwrap_or_default();
+    match status.upstream.state {
+        State::Delivering => {}
+        State::NotTried => {
+            return Finding::warn(
+                "nothing has been sent since the start",
+                "post something: E21 does; E12 says whether Claude exports at all",
+            );
+        }
+        State::Retrying => {
+            return Finding::fail(problem(), "E06 and E07 look at the way and at the answer");
+        }
+        State::Holding => {
+            return Finding::fail(
+                problem(),
+                "sudo fieldpost edge install --token-stdin, with a new token",
+            );
+        }
+    }
+    if status.parked.is_some_and(|parked| parked.items > 0) {
+        return Finding::warn(
+            "the upstream has refused records for good; they are parked",
+            "`fieldpost edge parked list` says why",
+        );
+    }
+    let last = status.upstream.last_delivery;
+    let last = last.map_or("never".to_owned(), |last| words::ago(last, status.now));
+    Finding::ok(format!(
+        "{} records delivered since the start, the last {last}",
+        status.upstream.records
+    ))
+}
+
+/// E18
+pub(super) async fn state(world: &World) -> Finding {
+    let configured = world.config.as_ref().ok();
+    let directory = configured.map(|config| config.queue.directory.clone());
+    let directory = directory.unwrap_or_else(|| "/var/lib/fieldpost/queue".into());
+    let folder = directory.parent().unwrap_or(&directory);
+    let folder =
+        match world.options.root == Path::new("/") || folder.starts_with(&world.options.root) {
+            true => folder.to_owned(),
+            false => world.path(&folder.to_string_lossy()[1..]),
+        };
+    let shown = folder.display();
+    let Ok(metadata) = folder.metadata() else {
+        return Finding::warn(
+            format!("{shown} is not there yet"),
+            "it is made when the service starts; E01 says whether it has",
+        );
+    };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Finding::fail(
+                format!("{shown} has the mode {mode:o}: others can look at what waits"),
+                format!("sudo chmod 700 {shown}"),
+            );
+        }
+    }
+    match file_system(&folder) {
+        Some(kind @ ("NFS" | "SMB")) => Finding::fail(
+            format!("{shown} lies on {kind}, which keeps no promise about what is synced"),
+            "move queue.directory to a local disk",
+        ),
+        Some(kind) => Finding::fail(
+            format!("{shown} lies on {kind}: what waits is gone after a restart of the machine"),
+            "move queue.directory to a disk",
+        ),
+        None => Finding::ok(format!("{shown} is on a local disk, for its account alone")),
+    }
+}
+
+/// The kind of a file system that does not keep what is written; `None` for any other.
+#[cfg(target_os = "linux")]
+fn file_system(folder: &Path) -> Option<&'static str> {
+    // Numbers of linux/magic.h.
+    match rustix::fs::statfs(folder).ok()?.f_type as u64 & 0xFFFF_FFFF {
+        0x6969 => Some("NFS"),
+        0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
+        0x0102_1994 => Some("tmpfs"),
+        0x8584_58F6 => Some("ramfs"),
+        _ => None,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn file_system(_folder: &Path) -> Option<&'static str> {
+    None
+}

@@ -1,0 +1,148 @@
+//! People's accounts: who they are to Claude, what lies open, and what no edge can see.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::finding::Finding;
+use super::world::World;
+
+/// E16
+pub(super) async fn identity(world: &World) -> Finding {
+    let mut with = Vec::new();
+    let mut without = Vec::new();
+    for home in world.homes() {
+        let Ok(text) = fs::read_to_string(home.path.join(".claude.json")) else {
+            continue;
+        };
+        let state: Value = serde_json::from_str(&text).unwrap_or_default();
+        match state["oauthAccount"]["emailAddress"].as_str() {
+            Some(_) => with.push(home.user),
+            None => without.push(home.user),
+        }
+    }
+    match (with.is_empty(), without.is_empty()) {
+        (true, true) => {
+            Finding::skip("nobody whose home this account can read has used Claude here")
+        }
+        (_, true) => Finding::ok(format!(
+            "signed in with an e-mail address: {}",
+            with.join(", ")
+        )),
+        (_, false) => Finding::warn(
+            format!(
+                "no e-mail address, so the portal shows an id instead of an owner: {}",
+                without.join(", ")
+            ),
+            "have them sign in with their account (claude, then /login): an API key names nobody; \
+             or set enduser.id in OTEL_RESOURCE_ATTRIBUTES",
+        ),
+    }
+}
+
+/// E17
+pub(super) async fn leaked_token(world: &World) -> Finding {
+    let mut open = Vec::new();
+    let mut unreadable = 0;
+    for path in places(world) {
+        match fs::read_to_string(&path) {
+            Ok(text) if holds_token(&text) => open.push(path.display().to_string()),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => unreadable += 1,
+            _ => {}
+        }
+    }
+    match (open.is_empty(), unreadable) {
+        (false, _) => Finding::fail(
+            format!("a token lies open in {}", open.join(", ")),
+            "take it out there, revoke it in the portal, and give the edge a new one: \
+             sudo fieldpost edge install --token-stdin",
+        ),
+        (true, 0) => Finding::ok("no file that Claude or a shell reads holds a token"),
+        (true, _) => Finding::skip(format!(
+            "{unreadable} files can be read by their owners only; run doctor with sudo"
+        )),
+    }
+}
+
+/// Files that every user can read, or every program of one user.
+fn places(world: &World) -> Vec<PathBuf> {
+    let mut places = vec![
+        world.path("etc/environment"),
+        world.path("etc/profile"),
+        world.path("etc/claude-code/managed-settings.json"),
+    ];
+    for folder in [
+        "etc/claude-code/managed-settings.d",
+        "etc/profile.d",
+        "etc/environment.d",
+    ] {
+        places.extend(world.list(&world.path(folder)));
+    }
+    let personal = [
+        ".claude/settings.json",
+        ".bashrc",
+        ".bash_profile",
+        ".profile",
+        ".zshrc",
+        ".zshenv",
+        ".zprofile",
+        ".config/fish/config.fish",
+    ];
+    for home in world.homes() {
+        places.extend(personal.iter().map(|name| home.path.join(name)));
+    }
+    places
+}
+
+/// A JWT, or a header with any token.
+fn holds_token(text: &str) -> bool {
+    let is_token = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    let length = |rest: &str| rest.chars().take_while(|letter| is_token(*letter)).count();
+    let jwt = text
+        .match_indices("eyJ")
+        .any(|(at, _)| length(&text[at..]) >= 40);
+    let mut headers = text.match_indices("Authorization=Bearer");
+    let header = headers.any(|(at, found)| {
+        let rest = text[at + found.len()..].trim_start_matches(' ');
+        let rest = rest.strip_prefix("%20").unwrap_or(rest);
+        length(rest) >= 16
+    });
+    jwt || header
+}
+
+/// E19
+pub(super) async fn surfaces(world: &World) -> Finding {
+    let kernel = world.read("proc/sys/kernel/osrelease").unwrap_or_default();
+    if kernel.to_lowercase().contains("microsoft") {
+        return Finding::warn(
+            "this is WSL: Claude on the Windows side does not reach this loopback unless networking is mirrored",
+            "run an edge on the side where Claude runs, or set networkingMode=mirrored in .wslconfig",
+        );
+    }
+    let desktop = ["Claude", "claude-desktop"];
+    let users: Vec<String> = world
+        .homes()
+        .into_iter()
+        .filter(|home| {
+            desktop
+                .iter()
+                .any(|name| is_folder(&home.path.join(".config").join(name)))
+        })
+        .map(|home| home.user)
+        .collect();
+    match users.is_empty() {
+        true => Finding::ok("only Claude Code was found; the edge sees all of it"),
+        false => Finding::warn(
+            format!(
+                "the Desktop app was found ({}): its Cowork sessions do not come through this edge",
+                users.join(", ")
+            ),
+            "have an admin enter the central service's endpoint in Claude's console: Organization settings, Cowork",
+        ),
+    }
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.is_dir()
+}

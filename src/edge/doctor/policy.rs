@@ -1,0 +1,371 @@
+//! What Claude is told, and by whom.
+//!
+//! Of managed settings the first source that says anything about telemetry decides all of it (Claude
+//! Code's "telemetry unit", since 2.1.223): what an organization's console says, then files. A
+//! variable in a person's own settings or shell counts where no source decides.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::edge::config::Listen;
+use crate::edge::upstream::is_loopback;
+
+use super::finding::Finding;
+use super::world::World;
+
+const MANAGED: &str = "etc/claude-code/managed-settings.json";
+const DROP_INS: &str = "etc/claude-code/managed-settings.d";
+const PROXIES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"];
+
+/// Settings that somebody manages, or that a person has made.
+pub(super) struct Source {
+    /// How a person knows it.
+    pub(super) name: String,
+    env: BTreeMap<String, String>,
+    has_headers_helper: bool,
+}
+
+/// A file that is not JSON.
+pub(super) struct Broken(String);
+
+impl Source {
+    fn read(name: String, files: &[&Path]) -> Result<Source, Broken> {
+        let mut source = Source {
+            name,
+            env: BTreeMap::new(),
+            has_headers_helper: false,
+        };
+        for file in files {
+            let Ok(text) = std::fs::read_to_string(file) else {
+                continue;
+            };
+            let settings: Value = serde_json::from_str(&text)
+                .map_err(|error| Broken(format!("{}: {error}", file.display())))?;
+            source.has_headers_helper |= settings.get("otelHeadersHelper").is_some();
+            let env = settings["env"].as_object().into_iter().flatten();
+            source.env.extend(env.map(|(name, value)| {
+                let value = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                (name.clone(), value)
+            }));
+        }
+        Ok(source)
+    }
+
+    /// Whether it decides about telemetry as a whole.
+    fn decides(&self) -> bool {
+        self.has_headers_helper || self.env.keys().any(|name| is_of_the_unit(name))
+    }
+}
+
+fn is_of_the_unit(name: &str) -> bool {
+    name.starts_with("OTEL_EXPORTER_OTLP_")
+        || name.starts_with("OTEL_LOG_")
+        || name == "OTEL_LOGS_EXPORTER"
+}
+
+/// Managed sources, the highest first.
+fn managed(world: &World) -> Result<Vec<Source>, Broken> {
+    let mut sources = Vec::new();
+    for home in world.homes() {
+        let file = home.path.join(".claude/remote-settings.json");
+        let name = format!("the organization's console (as {} got it)", home.user);
+        sources.push(Source::read(name, &[&file])?);
+    }
+    let mut files = vec![world.path(MANAGED)];
+    files.extend(
+        world
+            .list(&world.path(DROP_INS))
+            .into_iter()
+            .filter(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                name.ends_with(".json") && !name.starts_with('.')
+            }),
+    );
+    let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
+    let name = format!("the files in /{}", "etc/claude-code");
+    sources.push(Source::read(name, &files)?);
+    sources.retain(|source| !source.env.is_empty() || source.has_headers_helper);
+    Ok(sources)
+}
+
+/// What people have set themselves: their settings, and the shell that doctor runs in.
+fn personal(world: &World) -> Result<Vec<Source>, Broken> {
+    let mut sources = Vec::new();
+    for home in world.homes() {
+        let file = home.path.join(".claude/settings.json");
+        let name = format!("{}'s own settings", home.user);
+        sources.push(Source::read(name, &[&file])?);
+    }
+    sources.push(Source {
+        name: "this shell".to_owned(),
+        env: NAMES
+            .iter()
+            .chain(&PROXIES)
+            .filter_map(|name| Some(((*name).to_owned(), (world.variable)(name)?)))
+            .collect(),
+        has_headers_helper: false,
+    });
+    sources.push(Source {
+        name: "/etc/environment".to_owned(),
+        env: assignments(&world.read("etc/environment").unwrap_or_default()),
+        has_headers_helper: false,
+    });
+    sources.push(Source {
+        name: "/etc/profile.d/fieldpost.sh".to_owned(),
+        env: assignments(&world.read("etc/profile.d/fieldpost.sh").unwrap_or_default()),
+        has_headers_helper: false,
+    });
+    Ok(sources)
+}
+
+const NAMES: [&str; 11] = [
+    "CLAUDE_CODE_ENABLE_TELEMETRY",
+    "OTEL_LOGS_EXPORTER",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_LOG_USER_PROMPTS",
+    "OTEL_LOG_TOOL_DETAILS",
+    "NO_PROXY",
+    "no_proxy",
+];
+
+fn assignments(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().filter_map(|line| {
+        let line = line.trim().trim_start_matches("export ").trim_start();
+        let (name, value) = line.split_once('=')?;
+        let value = value.trim_matches(['"', '\'']);
+        Some((name.to_owned(), value.to_owned()))
+    });
+    lines.filter(|(name, _)| !name.starts_with('#')).collect()
+}
+
+/// What counts for a variable, and who says so.
+struct Effective(Vec<Source>);
+
+impl Effective {
+    /// Managed settings count before personal ones, and of those that decide about telemetry only the
+    /// first.
+    fn new(managed: Vec<Source>, personal: Vec<Source>) -> Effective {
+        let mut sources = managed;
+        let first = sources.iter().position(Source::decides);
+        for source in sources.iter_mut().skip(first.map_or(0, |at| at + 1)) {
+            source.env.retain(|name, _| !is_of_the_unit(name));
+        }
+        sources.extend(personal);
+        Effective(sources)
+    }
+
+    fn get(&self, name: &str) -> Option<(&str, &str)> {
+        let mut found = self.0.iter().filter_map(|source| {
+            let value = source.env.get(name)?;
+            Some((value.as_str(), source.name.as_str()))
+        });
+        found.next()
+    }
+
+    fn value(&self, name: &str) -> &str {
+        self.get(name).map_or("", |(value, _)| value)
+    }
+}
+
+fn effective(world: &World) -> Result<Effective, Broken> {
+    Ok(Effective::new(managed(world)?, personal(world)?))
+}
+
+fn broken(Broken(words): Broken) -> Finding {
+    Finding::fail(
+        format!("not JSON, so Claude ignores it: {words}"),
+        "correct the file, or write it anew: fieldpost edge env --format managed-settings",
+    )
+}
+
+/// E11
+pub(super) async fn sources(world: &World) -> Finding {
+    let managed = match managed(world) {
+        Ok(managed) => managed,
+        Err(error) => return broken(error),
+    };
+    let Some(winner) = managed.iter().find(|source| source.decides()) else {
+        return Finding::warn(
+            "no managed settings say anything about telemetry; every person's shell decides",
+            "sudo fieldpost edge install --configure-claude",
+        );
+    };
+    let endpoint = winner.env.get("OTEL_EXPORTER_OTLP_ENDPOINT");
+    let also: Vec<&str> = managed
+        .iter()
+        .filter(|source| source.decides() && source.name != winner.name)
+        .map(|source| source.name.as_str())
+        .collect();
+    match endpoint {
+        Some(endpoint) if is_ours(world, endpoint) => {
+            Finding::ok(format!("{} decides, and names this edge", winner.name))
+        }
+        _ => Finding::fail(
+            format!(
+                "{} decides about telemetry, and does not name this edge{}",
+                winner.name,
+                match also.is_empty() {
+                    true => String::new(),
+                    false => format!("; ignored: {}", also.join(", ")),
+                }
+            ),
+            format!(
+                "move all OTEL_ variables to {}, or take them out there",
+                winner.name
+            ),
+        ),
+    }
+}
+
+fn is_ours(world: &World, endpoint: &str) -> bool {
+    let addresses = world.config.as_ref().map_or_else(
+        |_| Listen::default().addresses,
+        |config| config.listen.addresses.clone(),
+    );
+    let Ok(url) = reqwest::Url::parse(endpoint) else {
+        return false;
+    };
+    let port = url.port_or_known_default();
+    is_loopback(endpoint) && addresses.iter().any(|address| Some(address.port()) == port)
+}
+
+/// E12
+pub(super) async fn variables(world: &World) -> Finding {
+    let effective = match effective(world) {
+        Ok(effective) => effective,
+        Err(error) => return broken(error),
+    };
+    let set = |name: &str, value: &str| {
+        format!(
+            "set {name}={value}: sudo fieldpost edge install --configure-claude does; then start Claude anew"
+        )
+    };
+    let said = |name: &str| match effective.get(name) {
+        Some((value, source)) => format!("{name} is {value}, says {source}"),
+        None => format!("{name} is not set"),
+    };
+    let switch = "CLAUDE_CODE_ENABLE_TELEMETRY";
+    if effective.value(switch) != "1" {
+        return Finding::fail(
+            format!("telemetry is not enabled: {}", said(switch)),
+            set(switch, "1"),
+        );
+    }
+    let exporter = "OTEL_LOGS_EXPORTER";
+    if !effective
+        .value(exporter)
+        .split(',')
+        .any(|word| word.trim() == "otlp")
+    {
+        return Finding::fail(said(exporter), set(exporter, "otlp"));
+    }
+    let protocol = match effective.get("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL") {
+        Some(_) => "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+        None => "OTEL_EXPORTER_OTLP_PROTOCOL",
+    };
+    if !effective.value(protocol).starts_with("http/") {
+        return Finding::fail(said(protocol), set(protocol, "http/json"));
+    }
+    endpoint(world, &effective, said)
+}
+
+fn endpoint(world: &World, effective: &Effective, said: impl Fn(&str) -> String) -> Finding {
+    let own = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
+    let name = match effective.get(own) {
+        Some(_) => own,
+        None => "OTEL_EXPORTER_OTLP_ENDPOINT",
+    };
+    let value = effective.value(name);
+    let config = world.config.as_ref().ok();
+    let goes_around = config
+        .is_some_and(|config| !value.is_empty() && config.upstream.endpoint.starts_with(value));
+    let is_doubled = name != own && value.trim_end_matches('/').ends_with("/v1/logs");
+    let has_needless_header = effective.get("OTEL_EXPORTER_OTLP_HEADERS").is_some()
+        && config.is_some_and(|config| config.listen.bearer_token_file.is_none());
+    let wrong = match value {
+        _ if value.contains(":4317") => Some("that is the port of gRPC"),
+        _ if value.starts_with("https:") && is_ours(world, value) => Some("loopback is plain http"),
+        _ if goes_around || is_ours(world, value) => None,
+        _ => Some("that is not this edge"),
+    };
+    let fix = format!(
+        "set OTEL_EXPORTER_OTLP_ENDPOINT=http://{}, and start Claude anew",
+        first_address(world)
+    );
+    match wrong {
+        Some(wrong) => Finding::fail(format!("{}: {wrong}", said(name)), fix),
+        None if goes_around => Finding::warn(
+            format!(
+                "{}: Claude goes around the edge; nothing is redacted or kept here",
+                said(name)
+            ),
+            fix,
+        ),
+        None if is_doubled => Finding::warn(
+            format!(
+                "{}: the exporter appends /v1/logs once more; this edge takes it all the same",
+                said(name)
+            ),
+            fix,
+        ),
+        None if has_needless_header => Finding::warn(
+            "OTEL_EXPORTER_OTLP_HEADERS is set, and this edge asks for no header",
+            "take it out: the token belongs to the edge alone",
+        ),
+        None => Finding::ok(format!("telemetry is enabled; {}", said(name))),
+    }
+}
+
+fn first_address(world: &World) -> SocketAddr {
+    let usual = Listen::default().addresses[0];
+    let configured = world.config.as_ref().ok();
+    let configured = configured.and_then(|config| config.listen.addresses.first());
+    configured.copied().unwrap_or(usual)
+}
+
+/// E13
+pub(super) async fn proxy(world: &World) -> Finding {
+    let effective = match effective(world) {
+        Ok(effective) => effective,
+        Err(error) => return broken(error),
+    };
+    let proxy = PROXIES
+        .iter()
+        .find_map(|name| Some((name, effective.get(name)?)));
+    let Some((name, (_, source))) = proxy else {
+        return Finding::ok("no proxy is set");
+    };
+    let exceptions = match effective.get("NO_PROXY") {
+        Some((value, _)) => value,
+        None => effective.value("no_proxy"),
+    };
+    let has = |host: &str| {
+        exceptions
+            .split(',')
+            .any(|exception| exception.trim() == host)
+    };
+    if has("*") || (has("127.0.0.1") && has("localhost")) {
+        return Finding::ok(format!(
+            "{name} is set in {source}, and NO_PROXY has loopback"
+        ));
+    }
+    let merged = match exceptions.is_empty() {
+        true => "127.0.0.1,localhost,::1".to_owned(),
+        false => format!("{exceptions},127.0.0.1,localhost,::1"),
+    };
+    Finding::fail(
+        format!(
+            "{name} is set in {source}, and NO_PROXY lacks loopback: Claude asks the proxy for this machine"
+        ),
+        format!("set NO_PROXY={merged}; `fieldpost edge env --no-proxy LIST` merges it"),
+    )
+}

@@ -1,0 +1,258 @@
+//! One change of the machine. Files are written beside their places and renamed into them: never half,
+//! and never through a link that somebody else has put there.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+
+use crate::secret::Secret;
+
+/// Something to do, unless it is done.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Make a folder that everybody may look into.
+    Folder(PathBuf),
+    /// Write a file.
+    Write(PathBuf, Text),
+    /// Copy a program.
+    Copy(PathBuf, PathBuf),
+    /// Remove a file, and its folder when nothing else is in it.
+    Remove(PathBuf),
+    /// Remove a folder with all that is in it.
+    RemoveTree(PathBuf),
+    /// Run a program.
+    Run(String, Vec<String>),
+}
+
+/// What a file holds, and who may read it.
+#[derive(Clone)]
+pub struct Text {
+    contents: String,
+    is_private: bool,
+}
+
+impl Text {
+    /// For everybody.
+    pub(super) fn open(contents: &str) -> Text {
+        Text {
+            contents: contents.to_owned(),
+            is_private: false,
+        }
+    }
+
+    /// For root alone.
+    pub(super) fn private(secret: &Secret) -> Text {
+        Text {
+            contents: format!("{}\n", secret.expose()),
+            is_private: true,
+        }
+    }
+
+    #[cfg(unix)]
+    fn mode(&self) -> u32 {
+        if self.is_private { 0o600 } else { 0o644 }
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} bytes", self.contents.len())
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Folder(path) => write!(formatter, "make the folder {}", path.display()),
+            Step::Write(path, text) if text.is_private => {
+                write!(formatter, "write {}, for root alone", path.display())
+            }
+            Step::Write(path, _) => write!(formatter, "write {}", path.display()),
+            Step::Copy(from, to) => {
+                write!(formatter, "copy {} to {}", from.display(), to.display())
+            }
+            Step::Remove(path) => write!(formatter, "remove {}", path.display()),
+            Step::RemoveTree(path) => write!(formatter, "remove {} with all in it", path.display()),
+            Step::Run(program, arguments) => {
+                write!(formatter, "run {program} {}", arguments.join(" "))
+            }
+        }
+    }
+}
+
+impl Step {
+    pub(super) fn folder(path: PathBuf) -> Step {
+        Step::Folder(path)
+    }
+
+    pub(super) fn write(path: PathBuf, text: Text) -> Step {
+        Step::Write(path, text)
+    }
+
+    pub(super) fn copy(from: PathBuf, to: PathBuf) -> Step {
+        Step::Copy(from, to)
+    }
+
+    pub(super) fn remove(path: PathBuf) -> Step {
+        Step::Remove(path)
+    }
+
+    pub(super) fn remove_tree(path: PathBuf) -> Step {
+        Step::RemoveTree(path)
+    }
+
+    pub(super) fn run(program: &str, arguments: Vec<String>) -> Step {
+        Step::Run(program.to_owned(), arguments)
+    }
+
+    /// Whether there is nothing left to do. A program is always run: those that are run do no harm twice.
+    pub fn is_done(&self) -> bool {
+        match self {
+            Step::Folder(path) => path.is_dir(),
+            Step::Write(path, text) => {
+                let is_same = fs::read_to_string(path).is_ok_and(|read| read == text.contents);
+                is_same && !path.is_symlink() && has_mode(path, text)
+            }
+            Step::Copy(from, to) => {
+                from == to
+                    || fs::read(from)
+                        .ok()
+                        .is_some_and(|own| fs::read(to).ok() == Some(own))
+            }
+            Step::Remove(path) | Step::RemoveTree(path) => !path.exists() && !path.is_symlink(),
+            Step::Run(..) => false,
+        }
+    }
+
+    /// Whether it changes where clients are to connect.
+    pub(super) fn changes_socket(&self) -> bool {
+        match self {
+            Step::Write(path, _) => path.to_string_lossy().contains("fieldpost-edge.socket"),
+            _ => false,
+        }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Says what failed, and that root may do more where that is why.
+    pub fn apply(&self) -> anyhow::Result<()> {
+        let done = match self {
+            Step::Folder(path) => folder(path),
+            Step::Write(path, text) => write(path, text),
+            Step::Copy(from, to) => copy(from, to),
+            Step::Remove(path) => remove(path),
+            Step::RemoveTree(path) => absent_is_well(fs::remove_dir_all(path)),
+            Step::Run(program, arguments) => return run(program, arguments),
+        };
+        let failed = |error: &io::Error| match error.kind() {
+            ErrorKind::PermissionDenied => format!("cannot {self}; try it with sudo"),
+            _ => format!("cannot {self}"),
+        };
+        done.map_err(|error| {
+            let words = failed(&error);
+            anyhow::Error::new(error).context(words)
+        })
+    }
+}
+
+fn run(program: &str, arguments: &[String]) -> anyhow::Result<()> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.with_context(|| format!("cannot start {program}"))?;
+    let words = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(
+        output.status.success(),
+        "{program} {} failed: {}",
+        arguments.join(" "),
+        words.trim()
+    );
+    Ok(())
+}
+
+fn folder(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o755);
+    }
+    builder.create(path)
+}
+
+fn write(path: &Path, text: &Text) -> io::Result<()> {
+    folder(path.parent().unwrap_or(path))?;
+    let beside = beside(path);
+    absent_is_well(fs::remove_file(&beside))?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(text.mode());
+    }
+    let mut file = options.open(&beside)?;
+    #[cfg(unix)]
+    {
+        // Whatever the umask has taken away.
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(fs::Permissions::from_mode(text.mode()))?;
+    }
+    file.write_all(text.contents.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+/// A running program's file cannot be written, but another one can take its place.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    folder(to.parent().unwrap_or(to))?;
+    let beside = beside(to);
+    absent_is_well(fs::remove_file(&beside))?;
+    fs::copy(from, &beside)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o755))?;
+    }
+    fs::rename(&beside, to)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.new"))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    absent_is_well(fs::remove_file(path))?;
+    let Some(folder) = path.parent() else {
+        return Ok(());
+    };
+    let is_ours = folder.to_string_lossy().ends_with(".d");
+    if is_ours && fs::read_dir(folder).is_ok_and(|mut rest| rest.next().is_none()) {
+        return fs::remove_dir(folder);
+    }
+    Ok(())
+}
+
+fn absent_is_well(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+#[cfg(unix)]
+fn has_mode(path: &Path, text: &Text) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = fs::metadata(path);
+    metadata.is_ok_and(|it| it.permissions().mode() & 0o777 == text.mode())
+}
+
+#[cfg(not(unix))]
+fn has_mode(_path: &Path, _text: &Text) -> bool {
+    true
+}

@@ -1,0 +1,52 @@
+# The fieldpost edge, and Claude told to export to it. Pillar: fieldpost:endpoint, fieldpost:token.
+fieldpost-edge:
+  pkg.installed: []
+
+/etc/fieldpost/edge.toml:
+  file.managed:
+    - user: root
+    - group: root
+    - mode: '0644'
+    - contents: |
+        [upstream]
+        endpoint = "{{ pillar['fieldpost']['endpoint'] }}"
+        token_file = "/etc/fieldpost/token"
+    - require:
+      - pkg: fieldpost-edge
+
+/etc/fieldpost/token:
+  file.managed:
+    - user: root
+    - group: root
+    - mode: '0600'
+    - contents_pillar: fieldpost:token
+    - show_changes: false
+    - require:
+      - pkg: fieldpost-edge
+
+/etc/claude-code/managed-settings.d/10-fieldpost.json:
+  file.managed:
+    - user: root
+    - group: root
+    - mode: '0644'
+    - makedirs: true
+    - contents: |
+@SETTINGS@
+
+fieldpost-edge.socket:
+  service.running:
+    - enable: true
+    - require:
+      - file: /etc/fieldpost/edge.toml
+
+fieldpost-edge-token.path:
+  service.running:
+    - enable: true
+    - require:
+      - service: fieldpost-edge.socket
+
+fieldpost-edge.service:
+  service.running:
+    - enable: true
+    - require:
+      - service: fieldpost-edge.socket

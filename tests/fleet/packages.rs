@@ -1,0 +1,294 @@
+//! The packages, as they are built, installed, upgraded under load, removed and purged: by dpkg and rpm,
+//! under a real systemd, in a machine of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::process::{self, Output};
+
+/// Time for one program.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Versions of the edge's package: the first, and five upgrades.
+const DEB_VERSIONS: [&str; 6] = ["0.1.0", "0.1.1", "0.1.2", "0.1.3", "0.1.4", "0.1.5"];
+const RPM_VERSIONS: [&str; 3] = ["0.1.0", "0.1.1", "0.1.2"];
+const CENTRAL_VERSIONS: [&str; 2] = ["0.1.0", "0.1.1"];
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Packs the program under test, whose two halves every package then holds.
+async fn build(package: &str, format: &str, version: &str, output: &Path) {
+    let mut command = process::command(project().join("packaging/build"));
+    command
+        .args([
+            "--no-sbom",
+            "--fast",
+            "--package",
+            package,
+            "--format",
+            format,
+        ])
+        .args([
+            "--version",
+            version,
+            "--binary",
+            env!("CARGO_BIN_EXE_fieldpost"),
+        ])
+        .arg("--output")
+        .arg(output)
+        // The same for every build, also outside a repository.
+        .env("SOURCE_DATE_EPOCH", "1790000000");
+    process::run(command, "", LIMIT).await.expect_success();
+}
+
+async fn run(program: &str, arguments: &[&str], files: &[PathBuf]) -> Output {
+    let mut command = process::command(program);
+    command.args(arguments).args(files);
+    process::run(command, "", LIMIT).await
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<PathBuf> = paths
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .collect();
+    files.sort();
+    files
+}
+
+/// A folder on a disk, below the project: the machine's own disk lies there, too.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in(project().join("target")).expect("a temporary directory")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
+    let (packages, out) = (folder(), folder());
+    for version in DEB_VERSIONS {
+        build("edge", "deb", version, packages.path()).await;
+    }
+    for version in RPM_VERSIONS {
+        build("edge", "rpm", version, packages.path()).await;
+    }
+    for version in CENTRAL_VERSIONS {
+        build("central", "deb", version, packages.path()).await;
+    }
+    let program = env!("CARGO_BIN_EXE_fieldpost").into();
+    let places = [program, packages.path().to_owned(), out.path().to_owned()];
+    let machine = project().join("tests/fleet/in_machine");
+    let ran = run(&machine.to_string_lossy(), &[], &places).await;
+    let read = |name: &str| fs::read_to_string(out.path().join(name)).unwrap_or_default();
+    let (result, log) = (read("result"), read("log"));
+    assert!(
+        ran.success,
+        "a machine with systemd did not run here (it needs root, systemd-nspawn and overlayfs):\n{}",
+        ran.stderr
+    );
+    let saw: BTreeMap<&str, &str> = result
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .collect();
+    assert_eq!(saw.get("finished"), Some(&"yes"), "{result}\n{log}");
+
+    let counts = |name: &str| serde_json::from_str::<Value>(saw[name]).expect("JSON");
+    for name in ["deb_upgrades", "rpm_upgrades"] {
+        let counts = counts(name);
+        assert_eq!(
+            counts["lost"],
+            Value::Array(Vec::new()),
+            "{name}: {counts}\n{log}"
+        );
+        assert!(counts["taken"].as_u64() > Some(300), "{name}: {counts}");
+    }
+    // Every one of them is stored, and once.
+    assert_eq!(saw["stored"], counts("deb_upgrades")["taken"].to_string());
+    assert_eq!(saw["version"], "0.1.5");
+    let expected = [
+        ("unconfigured", "disabled"),
+        ("token_mode", "600 root"),
+        ("state_mode", "700 fieldpost"),
+        ("restarts", "0"),
+        ("sealed", "\"status\":\"ok\""),
+        ("socket_after_kill", "active"),
+        // Configuration, token and records.
+        ("removed", "inactive 3"),
+        ("port", "closed"),
+        ("again", "\"status\":\"ok\""),
+        ("purged", "0"),
+        ("rpm_removed", "inactive 0"),
+        ("bare", "\"status\":\"ok\" "),
+        ("bare_removed", "inactive 0"),
+        ("central", "active 700 fieldpost-central"),
+        ("central_purged", "0"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(saw.get(name), Some(&value), "{name}\n{log}");
+    }
+    let doctor = counts("doctor");
+    assert_eq!(doctor["well"], true, "{doctor}");
+    let statuses = doctor["checks"].as_array().expect("a list").iter();
+    let (ok, others): (Vec<_>, Vec<_>) = statuses.partition(|check| check["status"] == "ok");
+    // Nobody has used Claude on that machine.
+    let skipped: Vec<&str> = others
+        .iter()
+        .filter_map(|check| check["id"].as_str())
+        .collect();
+    assert_eq!(
+        (ok.len(), skipped),
+        (19, vec!["E14", "E16", "E22"]),
+        "{doctor}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_program_packs_to_the_same_bytes() {
+    let (first, second) = (folder(), folder());
+    for output in [&first, &second] {
+        build("edge", "deb", "0.1.0", output.path()).await;
+        build("edge", "rpm", "0.1.0", output.path()).await;
+    }
+    let sums =
+        |folder: &Path| fs::read_to_string(folder.join("SHA256SUMS")).expect("it is written");
+    assert_eq!(sums(first.path()).lines().count(), 2);
+    assert_eq!(sums(first.path()), sums(second.path()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debian_packages_are_clean_to_lintian() {
+    let packages = folder();
+    build("edge", "deb", "0.1.0", packages.path()).await;
+    build("central", "deb", "0.1.0", packages.path()).await;
+    let debs = files(packages.path(), ".deb");
+    let arguments = [
+        "--allow-root",
+        "--fail-on",
+        "error,warning",
+        "--display-level",
+        ">=warning",
+    ];
+    let output = run("lintian", &arguments, &debs).await.expect_success();
+    assert_eq!(output.stdout, "");
+    for deb in &debs {
+        let fields = run("dpkg-deb", &["--field"], std::slice::from_ref(deb)).await;
+        let fields = fields.expect_success().stdout;
+        // What the program needs, read from it.
+        assert!(fields.contains("libc6 (>= 2."), "{fields}");
+        assert!(fields.contains("ca-certificates"), "{fields}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rpm_packages_leave_the_socket_alone_and_keep_configuration() {
+    let (packages, root) = (folder(), folder());
+    build("edge", "rpm", "0.1.0", packages.path()).await;
+    build("edge", "rpm", "0.1.1", packages.path()).await;
+    let rpms = files(packages.path(), ".rpm");
+    let scripts = run("rpm", &["-qp", "--scripts"], &rpms[..1])
+        .await
+        .expect_success()
+        .stdout;
+    let (before, after) = scripts.split_once("postuninstall").expect("there is one");
+    assert!(
+        after.contains("try-restart fieldpost-edge.service") && !after.contains(".socket"),
+        "{after}"
+    );
+    assert!(
+        before.contains("[ \"$1\" = 0 ]"),
+        "only a removal stops: {before}"
+    );
+    let flags = "[%{FILENAMES} %{FILEFLAGS:fflags}\n]";
+    let flags = run("rpm", &["-qp", "--qf", flags], &rpms[..1])
+        .await
+        .expect_success()
+        .stdout;
+    for kept in ["/etc/fieldpost/edge.toml cng", "/etc/fieldpost/token cng"] {
+        let is_there = flags.lines().any(|line| line == kept);
+        assert!(is_there, "{kept}:\n{flags}");
+    }
+
+    let in_root = root.path().display().to_string();
+    let rpm = async |arguments: &[&str], files: &[PathBuf]| {
+        let mut all = vec!["--root", in_root.as_str()];
+        all.extend(arguments);
+        run("rpm", &all, files).await.expect_success().stdout
+    };
+    let alone = ["--noscripts", "--nodeps"];
+    let [install, upgrade] = ["-i", "-U"].map(|mode| [&[mode, "--ignoreos"], &alone[..]].concat());
+    rpm(&install, &rpms[..1]).await;
+    let config = root.path().join("etc/fieldpost/edge.toml");
+    fs::write(&config, "# mine\n").expect("a file");
+    rpm(&upgrade, &rpms[1..]).await;
+    assert_eq!(
+        fs::read_to_string(&config).expect("it is there"),
+        "# mine\n"
+    );
+    assert!(rpm(&["-q", "fieldpost-edge"], &[]).await.contains("0.1.1"));
+    rpm(&["-e", "--noscripts", "--nodeps", "fieldpost-edge"], &[]).await;
+    assert!(!root.path().join("usr/bin/fieldpost").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_are_clean_to_shellcheck() {
+    let scripts = [
+        "packaging/build",
+        "packaging/check-reproducible",
+        "packaging/deb/edge/postinst",
+        "packaging/deb/edge/prerm",
+        "packaging/deb/edge/postrm",
+        "packaging/deb/central/postinst",
+        "packaging/deb/central/prerm",
+        "packaging/deb/central/postrm",
+        "packaging/mdm/jamf/extension-attribute.sh",
+        "packaging/mdm/jamf/policy.sh",
+        "packaging/mdm/kandji/audit.sh",
+        "packaging/mdm/tanium/sensor.sh",
+        "packaging/mdm/edge/profile.d/fieldpost.sh",
+        "packaging/mdm/edge/shell.sh",
+        "packaging/mdm/central/profile.d/fieldpost.sh",
+        "packaging/mdm/central/shell.sh",
+        "launchd/preinstall",
+        "launchd/postinstall",
+        "launchd/uninstall",
+        "tests/fleet/in_machine",
+        "tests/fleet/prepare",
+        "tests/fleet/inside/proof",
+    ];
+    for script in scripts {
+        let path = project().join(script);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{script}: {error}"));
+        // Lines that are read by another shell have no first line of their own.
+        let shell = if text.starts_with("#!") {
+            vec![]
+        } else {
+            vec!["--shell=sh"]
+        };
+        let output = run("shellcheck", &shell, &[path]).await;
+        assert!(output.success, "{script}:\n{}", output.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ansible_role_is_clean_to_ansible_lint() {
+    let role = project().join("packaging/mdm/edge/ansible");
+    let mut command = process::command("ansible-lint");
+    let home = folder();
+    command
+        .args([
+            "--offline",
+            "--nocolor",
+            "--skip-list",
+            "role-name,meta-no-info,fqcn[action-core],no-handler",
+        ])
+        .arg(&role)
+        .current_dir(home.path())
+        .env("HOME", home.path());
+    let output = process::run(command, "", LIMIT).await;
+    assert!(output.success, "{}\n{}", output.stdout, output.stderr);
+}

@@ -1,0 +1,210 @@
+//! The edge under a supervisor: sockets handed over, what it tells, and restarts that lose nothing.
+
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fieldpost::edge;
+use fieldpost::shutdown;
+
+use crate::support::fieldpost::{client, command, edge_config, free_port};
+use crate::support::process;
+use crate::support::queue;
+use crate::support::upstream::Upstream;
+use crate::support::{PATIENCE, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_that_systemd_hands_over_are_taken() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let upstream = Upstream::start().await;
+    // The configuration names another port: the supervisor's counts.
+    let config = edge_config(directory.path(), &upstream.endpoint, None, free_port());
+    let file = directory.path().join("edge.toml");
+    std::fs::write(&file, config).expect("a file");
+    let port = free_port();
+    let mut command = process::command("systemd-socket-activate");
+    command
+        .args(["--fdname=otlp:otlp", "-l", &format!("127.0.0.1:{port}")])
+        .args(["-l", &format!("[::1]:{port}")])
+        .arg(env!("CARGO_BIN_EXE_fieldpost"))
+        .args(["edge", "run", "--config"])
+        .arg(&file)
+        .kill_on_drop(true);
+    let mut child = command
+        .spawn()
+        .expect("systemd-socket-activate runs: install systemd");
+    for host in ["127.0.0.1", "[::1]"] {
+        let url = format!("http://{host}:{port}/v1/logs");
+        eventually("an answer at the handed socket", async || {
+            let request = client()
+                .post(&url)
+                .header("content-type", "application/json")
+                .body(r#"{"resourceLogs":[]}"#);
+            let answer = request.send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+    terminate(&mut child).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_supervisor_hears_when_it_is_ready_how_it_goes_and_when_it_stops() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let upstream = Upstream::start().await;
+    let config = edge_config(directory.path(), &upstream.endpoint, None, free_port());
+    let file = directory.path().join("edge.toml");
+    std::fs::write(&file, config).expect("a file");
+    let socket = directory.path().join("notify");
+    let supervisor = Supervisor::listen(&socket);
+    let mut child = command()
+        .args(["edge", "run", "--config"])
+        .arg(&file)
+        .env("NOTIFY_SOCKET", &socket)
+        .env("WATCHDOG_USEC", "400000")
+        .spawn()
+        .expect("the binary starts");
+    supervisor.hears("READY=1").await;
+    supervisor.hears("WATCHDOG=1").await;
+    supervisor.hears("STATUS=").await;
+    supervisor.hears("WATCHDOG=1").await;
+    signal(&child, "-HUP").await;
+    supervisor.hears("RELOADING=1").await;
+    supervisor.hears("READY=1").await;
+    signal(&child, "-TERM").await;
+    supervisor.hears("STOPPING=1").await;
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
+    assert!(
+        ended
+            .expect("its time is bounded")
+            .expect("it ends")
+            .success()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watchdog_is_fed_by_the_queues_writer_and_not_without_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let queue = queue::open(&directory.path().join("queue"));
+    queue.writer_turn().await.expect("the writer takes turns");
+    queue.close().await;
+    queue
+        .writer_turn()
+        .await
+        .expect_err("there is no writer any more");
+}
+
+/// The socket stays open as systemd keeps it; the service is stopped and started five times.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_posts_without_pause_loses_no_request_to_five_restarts() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let upstream = Upstream::start().await;
+    let kept = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = kept.local_addr().expect("a bound address");
+    let text = edge_config(directory.path(), &upstream.endpoint, None, address.port());
+    let config = edge::config::Config::parse(&text, &|_| None).expect("a good configuration");
+
+    let is_over = Arc::new(AtomicBool::new(false));
+    let taken = Arc::new(AtomicUsize::new(0));
+    let posting = tokio::spawn(post_without_pause(
+        format!("http://{address}/v1/logs"),
+        Arc::clone(&is_over),
+        Arc::clone(&taken),
+    ));
+    for restart in 0..=5 {
+        let handed = vec![kept.try_clone().expect("a copy of the socket")];
+        let listeners = edge::listen(&config, handed).await.expect("it is taken");
+        let (trigger, stopped) = shutdown::channel();
+        let service = tokio::spawn(edge::run(config.clone(), listeners, stopped));
+        let before = taken.load(Ordering::SeqCst);
+        eventually("requests in this life of the service", async || {
+            (taken.load(Ordering::SeqCst) > before + 20).then_some(())
+        })
+        .await;
+        if restart == 5 {
+            is_over.store(true, Ordering::SeqCst);
+        }
+        trigger.stop();
+        service.await.expect("it ends").expect("it ends well");
+    }
+    let lost = posting.await.expect("the client ends");
+    assert_eq!(
+        lost,
+        Vec::<String>::new(),
+        "of {}",
+        taken.load(Ordering::SeqCst)
+    );
+}
+
+/// As Claude's exporter posts: on one connection that is kept, and never a second time.
+async fn post_without_pause(
+    url: String,
+    is_over: Arc<AtomicBool>,
+    taken: Arc<AtomicUsize>,
+) -> Vec<String> {
+    let client = fieldpost::http::client::builder()
+        .no_proxy()
+        .retry(reqwest::retry::never())
+        .timeout(Duration::from_secs(30))
+        .build()
+        .expect("a client");
+    let mut lost = Vec::new();
+    while !is_over.load(Ordering::SeqCst) {
+        let request = client
+            .post(&url)
+            .header("content-type", "application/json")
+            .body(r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"one"}}]}]}]}"#);
+        match request.send().await {
+            Ok(answer) if answer.status() == 200 => {
+                taken.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(answer) => lost.push(answer.status().to_string()),
+            Err(error) => lost.push(format!("{error:?}")),
+        }
+    }
+    lost
+}
+
+/// The other end of a notification socket.
+struct Supervisor(UnixDatagram);
+
+impl Supervisor {
+    fn listen(path: &std::path::Path) -> Supervisor {
+        let socket = UnixDatagram::bind(path).expect("a new socket");
+        socket.set_nonblocking(true).expect("a socket");
+        Supervisor(socket)
+    }
+
+    /// Waits for a message that begins so; others pass.
+    async fn hears(&self, beginning: &str) {
+        eventually(beginning, async || {
+            let mut buffer = [0; 4096];
+            while let Ok(length) = self.0.recv(&mut buffer) {
+                let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                if message.lines().any(|line| line.starts_with(beginning)) {
+                    return Some(());
+                }
+            }
+            None
+        })
+        .await;
+    }
+}
+
+async fn signal(child: &tokio::process::Child, signal: &str) {
+    let pid = child.id().expect("the process is running").to_string();
+    let sent = tokio::process::Command::new("kill")
+        .args([signal, &pid])
+        .status()
+        .await;
+    assert!(sent.expect("kill runs").success());
+}
+
+async fn terminate(child: &mut tokio::process::Child) {
+    signal(child, "-TERM").await;
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
+    let status = ended.expect("its time is bounded").expect("it ends");
+    assert!(status.success(), "{status}");
+}

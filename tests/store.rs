@@ -1,0 +1,255 @@
+//! The store, on both databases: its form over versions, and what it must not stumble over.
+
+use std::process::Stdio;
+
+use fieldpost::central::store::Location;
+use fieldpost::otlp::{ExportLogsServiceRequest, Request};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use refinery::Target;
+use rusqlite::{Connection, params};
+
+use crate::support::fieldpost::{Kind, TestCentral, client, command, on_both_databases};
+use crate::support::postgres;
+
+on_both_databases! {
+    texts_that_no_index_takes_are_stored_all_the_same,
+}
+
+fn record(time: u64, attributes: &[(&str, &str)]) -> LogRecord {
+    LogRecord {
+        time_unix_nano: time,
+        attributes: attributes
+            .iter()
+            .map(|(key, value)| KeyValue {
+                key: (*key).to_owned(),
+                value: Some(AnyValue {
+                    value: Some(Value::StringValue((*value).to_owned())),
+                }),
+                ..KeyValue::default()
+            })
+            .collect(),
+        ..LogRecord::default()
+    }
+}
+
+fn logs(records: Vec<LogRecord>) -> ExportLogsServiceRequest {
+    ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            scope_logs: vec![ScopeLogs {
+                log_records: records,
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    }
+}
+
+async fn post(central: &TestCentral, bearer: &str, logs: ExportLogsServiceRequest) {
+    let answer = client()
+        .post(&central.url)
+        .header("authorization", bearer)
+        .header("content-type", "application/x-protobuf")
+        .body(Request::Logs(logs).encode())
+        .send()
+        .await
+        .expect("the service answers");
+    assert_eq!(answer.status(), 200);
+}
+
+async fn texts_that_no_index_takes_are_stored_all_the_same(kind: Kind) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start_on(kind, directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let long = "/long".repeat(3_000);
+    let keys = [
+        "user.email",
+        "user.id",
+        "session.id",
+        "prompt.id",
+        "tool_name",
+        "model",
+        "workspace.host_paths",
+        "service.name",
+        "app.version",
+        "fieldpost.edge.id",
+        "host.name",
+        "mcp_server.name",
+        "mcp_tool.name",
+    ];
+    for text in ["a\0b", &long, &format!("{long}/other"), "a\u{fffd}b"] {
+        let mut attributes: Vec<(&str, &str)> = keys.iter().map(|key| (*key, text)).collect();
+        attributes.push(("event.name", "tool_result"));
+        post(
+            &central,
+            &bearer,
+            logs(vec![record(1_795_351_700, &attributes)]),
+        )
+        .await;
+    }
+    let api = central.api().await;
+    assert_eq!(api.list("events").await.len(), 4);
+    // Two long texts that begin alike stay two; NUL becomes the replacement character.
+    let sessions = api.list("sessions").await;
+    assert_eq!(sessions.len(), 3);
+    for session in &sessions {
+        let id = session["id"].as_str().expect("an id");
+        assert!(id.len() <= 1_000 && !id.contains('\0'));
+        let events = api
+            .list(&format!(
+                "events?session={}",
+                id.replace('\u{fffd}', "%EF%BF%BD")
+            ))
+            .await;
+        assert_eq!(session["event_count"], events.len());
+    }
+    central.stop().await;
+}
+
+mod sqlite_migrations {
+    refinery::embed_migrations!("src/central/store/migrations/sqlite");
+}
+
+/// A record as the first version kept it: OTLP, compressed without a dictionary.
+fn old_record(record: &LogRecord) -> Vec<u8> {
+    use prost::Message;
+    let whole = logs(vec![record.clone()]).resource_logs.remove(0);
+    zstd::bulk::compress(&whole.encode_to_vec(), 3).expect("it compresses")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_of_the_first_version_goes_on_working() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut database = Connection::open(directory.path().join("fieldpost.db")).expect("a database");
+    sqlite_migrations::migrations::runner()
+        .set_target(Target::Version(2))
+        .run(&mut database)
+        .expect("the first version's form");
+    database
+        .execute_batch(
+            "INSERT INTO tenants VALUES (1, 'tenant', 'default', 1);
+             INSERT INTO environments VALUES (1, 1, 'environment', 'default', 1);
+             INSERT INTO tokens VALUES (1, 1, 'old-token', 'claude-cowork', 'k1', 1, 9000000000000000000, NULL, 5, 6, 7, '192.0.2.1');
+             INSERT INTO agents VALUES (1, 1, '0123456789abcdef', 'ada@example.com', 'Cowork/ada', 'ada@example.com',
+                 1000, 2000, 2, 0, -1, '', -1, '');",
+        )
+        .expect("rows of the first version");
+    let uid = "00112233445566778899aabbccddeeff";
+    for (time, uid, has_own_time) in [(1_000, uid, true), (2_000, "a-foreign-id", false)] {
+        let mut record = record(
+            time,
+            &[
+                ("event.name", "user_prompt"),
+                ("user.email", "ada@example.com"),
+                ("session.id", "old-session"),
+                ("log.record.uid", uid),
+            ],
+        );
+        if !has_own_time {
+            record.time_unix_nano = 0;
+        }
+        database
+            .execute(
+                "INSERT INTO events (tenant, environment, time, uid, has_own_time, received, name, activity,
+                     agent, session, redactions, record)
+                 VALUES (1, 1, ?, ?, ?, 3000, 'user_prompt', 'user_message', '0123456789abcdef', 'old-session', 0, ?)",
+                params![time as i64, uid, has_own_time, old_record(&record)],
+            )
+            .expect("an event of the first version");
+    }
+    database.close().expect("it closes");
+
+    let central = TestCentral::start(directory.path()).await;
+    let api = central.api().await;
+    let events = api.list("events").await;
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| {
+            (
+                event["id"].as_str(),
+                event["agent_id"].as_str(),
+                event["session_id"].as_str(),
+            )
+        })
+        .collect();
+    let expected = |id| (Some(id), Some("0123456789abcdef"), Some("old-session"));
+    assert_eq!(told, [expected("a-foreign-id"), expected(uid)]);
+    assert_eq!(api.list("events?session=old-session").await, events);
+    assert_eq!(api.get(&format!("events/{uid}")).await, events[1]);
+    let token = api.list("tokens").await.remove(0);
+    assert_eq!(
+        (&token["request_count"], &token["last_address"]),
+        (&7.into(), &"192.0.2.1".into())
+    );
+    // What comes again is known, with a time of its own and without.
+    let bearer = central.install().await.authorization_header;
+    for (time, uid) in [(1_000, uid), (0, "a-foreign-id")] {
+        let attributes = [("event.name", "user_prompt"), ("log.record.uid", uid)];
+        post(&central, &bearer, logs(vec![record(time, &attributes)])).await;
+    }
+    assert_eq!(api.list("events").await, events);
+    central.stop().await;
+}
+
+/// Runs `fieldpost central …` with these variables; gives its success, what it printed, and its errors.
+async fn central(arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String, String) {
+    let output = command()
+        .arg("central")
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("the binary starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (
+        output.status.success(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_migrated_from_the_shell_and_its_password_is_never_shown() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data = directory.path().display().to_string();
+    let url = postgres::database();
+    for variables in [
+        vec![("FIELDPOST_DATA_DIRECTORY", data.as_str())],
+        vec![
+            ("FIELDPOST_DATA_DIRECTORY", data.as_str()),
+            ("FIELDPOST_DATABASE_URL", url.as_str()),
+        ],
+    ] {
+        let (done, first, errors) = central(&["migrate"], &variables).await;
+        assert!(
+            done && first.starts_with("applied V1__initial"),
+            "{first}{errors}"
+        );
+        let (done, second, _) = central(&["migrate", "--json"], &variables).await;
+        assert!(done && second == "[]\n", "{second}");
+    }
+    let unreachable = "postgres://somebody:hunter2-in-url@127.0.0.1:1/nothing";
+    for (url, words) in [
+        (unreachable, "check database.url"),
+        ("postgres://a:hunter2-in-url@[/", "expected an address"),
+    ] {
+        let variables = [
+            ("FIELDPOST_DATA_DIRECTORY", data.as_str()),
+            ("FIELDPOST_DATABASE_URL", url),
+            ("FIELDPOST_DATABASE_PASSWORD", "hunter2-in-variable"),
+        ];
+        let (done, output, errors) = central(&["migrate"], &variables).await;
+        assert!(!done && errors.contains(words), "{errors}");
+        assert!(
+            !format!("{output}{errors}").contains("hunter2"),
+            "{output}{errors}"
+        );
+    }
+}
+
+#[test]
+fn without_an_address_the_store_is_in_the_data_directory() {
+    let config = fieldpost::central::config::Config::parse("", &|_| None).expect("all defaults");
+    assert!(matches!(config.database, Location::DataDirectory));
+}
