@@ -17,12 +17,14 @@ pub(super) fn is_version(value: &str) -> bool {
     dots.count() >= 2
 }
 
-/// `user-226709-f4206a`: a word, and parts after hyphens.
+/// `user-226709-f4206a`, `Linux-node-f4206a`: a word, and parts after hyphens.
 pub(super) fn is_slug(value: &str) -> bool {
     let mut parts = value.split(['-', '_', ':']);
-    let word = parts
-        .next()
-        .is_some_and(|part| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_lowercase()));
+    let word = parts.next().is_some_and(|part| {
+        part.len() >= 2
+            && part.bytes().skip(1).all(|b| b.is_ascii_lowercase())
+            && part.starts_with(|first: char| first.is_ascii_alphabetic())
+    });
     word && parts.next().is_some()
 }
 
@@ -38,8 +40,17 @@ pub(super) fn is_uuid(bytes: &[u8]) -> bool {
         })
 }
 
-/// A path, relative or absolute, whose parts are words.
+/// A path, relative or absolute, whose parts are words, or that ends in a file's name.
 pub(super) fn is_path(value: &str) -> bool {
+    let file = value
+        .rsplit_once('/')
+        .and_then(|(_, file)| file.rsplit_once('.'));
+    let kind = |ending: &str| {
+        (2..=8).contains(&ending.len()) && ending.bytes().all(|b| b.is_ascii_lowercase())
+    };
+    if file.is_some_and(|(name, ending)| !name.is_empty() && kind(ending)) {
+        return true;
+    }
     let rooted = ["/", "./", "../", "~/"]
         .iter()
         .any(|root| value.starts_with(root));

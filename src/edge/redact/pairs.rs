@@ -229,22 +229,63 @@ pub(super) fn scheme_length(head: &[u8]) -> Option<usize> {
         .map(|scheme| scheme.len())
 }
 
-/// `"name": "KEY", "value": "value"`: the end of the word `value`, when it follows the key that closely.
+/// `"name": "KEY", "value": "value"`: the end of the word `value`, when it follows the key that closely. A few other
+/// attributes may stand between: `variable "KEY" { type = string, default = "value" }`.
 fn named_value(text: &[u8], from: usize) -> Option<usize> {
+    const NAMES: [&[u8]; 4] = [b"value", b"val", b"default", b"content"];
+    const OTHERS: [&[u8]; 8] = [
+        b"type",
+        b"description",
+        b"sensitive",
+        b"kind",
+        b"scope",
+        b"target",
+        b"encrypted",
+        b"masked",
+    ];
+    let is_one_of =
+        |word: &[u8], names: &[&[u8]]| names.iter().any(|name| word.eq_ignore_ascii_case(name));
+    let mut from = from;
+    for _ in 0..=MAX_OTHERS {
+        let start = skip_between(text, from);
+        let end = start + run(text, start, text.len().min(start + 16), is_key_byte);
+        let word = &text[start..end];
+        if start == from {
+            return None;
+        }
+        if is_one_of(word, &NAMES) {
+            return Some(end);
+        }
+        if !is_one_of(word, &OTHERS) {
+            return None;
+        }
+        let limit = text.len().min(end + GAP_REACH);
+        let closing = skip_closing(text, end, limit);
+        let sign = sign_at(text, closing.end, closing.quote.is_some())?;
+        let opening = skip_opening(text, sign.end, false);
+        from = match &opening.quote {
+            Some(quote) => quoted_value(text, quote)?.end,
+            None => bare_value(text, opening.end).end,
+        };
+    }
+    None
+}
+
+/// Attributes that may stand between a name and its value.
+const MAX_OTHERS: usize = 3;
+
+/// Skips what may stand between two entries.
+fn skip_between(text: &[u8], from: usize) -> usize {
     let limit = text.len().min(from + GAP_REACH);
     let mut at = from;
     while at < limit {
-        let step = match text[at] {
+        at += match text[at] {
             b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'\'' | b',' | b'{' => 1,
             b'\\' => escape_length(text, at),
             _ => break,
         };
-        at += step;
     }
-    let length = run(text, at, text.len().min(at + 16), is_key_byte);
-    let word = &text[at..at + length];
-    let names = [&b"value"[..], b"val", b"default", b"content"];
-    (at > from && names.iter().any(|name| word.eq_ignore_ascii_case(name))).then_some(at + length)
+    at
 }
 
 /// The length of the escape at a backslash: the run of backslashes, and the character it belongs to.

@@ -151,6 +151,10 @@ impl KeyWords {
         if value.len() < 5 || value.len() >= VALUE_REACH || value.starts_with(PLACEHOLDER) {
             return None;
         }
+        // `${PASSWORD:?must be set}`
+        if !pair.quoted && value.starts_with('?') {
+            return None;
+        }
         let promise = self.promise(key)?;
         let may_be = match (promise, pair.separator) {
             (Promise::Password, Separator::Blank | Separator::Comma) => {
@@ -300,6 +304,16 @@ impl KeyWords {
             || self.holds_placeholder(value)
             || (!quoted && is_code(bytes))
             || is_pattern(value)
+            || self.names_a_secret(value)
+    }
+
+    /// `user:password@host`: the word in the place of one.
+    fn names_a_secret(&self, value: &str) -> bool {
+        const LONGEST: usize = 12;
+        value.len() <= LONGEST
+            && self.marks_of(value.to_ascii_lowercase().as_bytes())
+                & (mark::PASSWORD | mark::SECRET)
+                != 0
     }
 }
 
