@@ -162,7 +162,7 @@ async fn the_same_batches_sent_to_three_replicas_at_once_are_stored_once() {
         verify(replica).await;
     }
 
-    // A token that one replica revokes is refused by all of them at once.
+    // A token that one replica revokes is refused by all of them, within the second that they may remember it.
     let token = replicas[0].api().await.list("tokens").await[0]["id"].clone();
     let token = token.as_str().expect("an id");
     let revoked = replicas[1]
@@ -172,10 +172,11 @@ async fn the_same_batches_sent_to_three_replicas_at_once_are_stored_once() {
         .await;
     assert_eq!(revoked.status(), StatusCode::NO_CONTENT);
     for replica in replicas {
-        assert_eq!(
-            post(&replica.url, &bearer, &sessions[0]).await,
-            Some(StatusCode::UNAUTHORIZED)
-        );
+        eventually("the token to be refused", async || {
+            let status = post(&replica.url, &bearer, &sessions[0]).await;
+            (status == Some(StatusCode::UNAUTHORIZED)).then_some(())
+        })
+        .await;
         replica.stop().await;
     }
 }

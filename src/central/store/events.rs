@@ -10,6 +10,7 @@ use super::keys::{agent_key, text_key, uid_key, word_key};
 use super::query::{Query, Row, Value};
 use super::sessions::MAX_SESSION_EVENTS;
 use super::text::Sought;
+use super::words::words_of;
 use super::{Database, Event, EventFilter, Page, PageRequest, Scope, Store, StoreError};
 
 /// Events that one page of a text search reads at most; the page then says where to go on.
@@ -43,7 +44,7 @@ impl Store {
             None => vec![Source::List],
             // First how far the index is: what is added to it from here on is found twice, not never.
             Some(sought) => vec![
-                Source::Tail(self.indexed_to().await?),
+                Source::Tail(self.indexed_to().await?, sought.clone()),
                 Source::Index(sought),
             ],
         };
@@ -94,7 +95,7 @@ impl Store {
                     self.rows(self.list_query(search, None, after.as_ref(), chunk))
                         .await?
                 }
-                Source::Tail(seq) => {
+                Source::Tail(seq, _) => {
                     self.rows(self.list_query(search, Some(*seq), after.as_ref(), chunk))
                         .await?
                 }
@@ -111,7 +112,7 @@ impl Store {
                     continue;
                 }
                 after = Some(event.key.clone());
-                if search.matches(&event) {
+                if source.finds(&event, search.scope) && search.matches(&event) {
                     events.push(event);
                     if events.len() > limit {
                         return Ok((events, after));
@@ -308,9 +309,20 @@ enum Source {
     /// All events, by their keys.
     List,
     /// The events after this `seq`, which the text index does not have yet.
-    Tail(i64),
+    Tail(i64, Sought),
     /// The text index.
     Index(Sought),
+}
+
+impl Source {
+    /// Whether an event that this gave is found here. The index finds words: what is not in it yet is found
+    /// as it will be, so that no event vanishes from a list once it is indexed.
+    fn finds(&self, event: &StoredEvent, scope: Scope) -> bool {
+        match self {
+            Source::Tail(_, sought) => sought.fits(&words_of(event, scope)),
+            Source::List | Source::Index(_) => true,
+        }
+    }
 }
 
 /// What a list of events looks for.

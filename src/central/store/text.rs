@@ -4,6 +4,8 @@
 //! any other. What it has not reached yet is looked through row by row: a search misses nothing, it only
 //! takes longer while the index is behind.
 
+use std::collections::BTreeSet;
+
 use super::event_row::{COLUMNS, Key, StoredEvent, activity_key};
 use super::events::Search;
 use super::query::{Query, Row};
@@ -50,6 +52,17 @@ pub(super) struct Syntax {
 }
 
 impl Sought {
+    /// Whether an event of these words and marks is one that the index would find by what it says.
+    pub(super) fn fits(&self, words: &BTreeSet<String>) -> bool {
+        let goes_on = |beginning: &String| {
+            let mut from = words.range(beginning.clone()..);
+            from.next().is_some_and(|word| word.starts_with(beginning))
+        };
+        let has_words = self.words.iter().all(|word| words.contains(word))
+            && self.beginning.as_ref().is_none_or(goes_on);
+        has_words || self.id.as_ref().is_some_and(|id| words.contains(id))
+    }
+
     /// As an expression. Words hold letters and digits only, so that none needs escaping.
     pub(super) fn expression(&self, syntax: &Syntax) -> String {
         let Syntax {
@@ -232,4 +245,33 @@ pub(super) fn document(
         uid,
         words: words.join(" "),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_indexed_yet_is_found_by_words_too() {
+        let words = ["open", "profile", "file_path", "xid"].map(str::to_owned);
+        let words = BTreeSet::from(words);
+        let fits = |text: &[&str], beginning: Option<&str>, id: Option<&str>| {
+            let sought = Sought {
+                words: text.iter().map(|word| (*word).to_owned()).collect(),
+                beginning: beginning.map(str::to_owned),
+                id: id.map(str::to_owned),
+                ..Sought::default()
+            };
+            sought.fits(&words)
+        };
+        assert!(fits(&["open"], Some("prof"), None));
+        assert!(fits(&[], Some("open"), None));
+        assert!(!fits(&[], Some("pen"), None), "not within a word");
+        assert!(
+            !fits(&["ope"], None, None),
+            "not the beginning of a whole word"
+        );
+        assert!(!fits(&["open"], Some("close"), None));
+        assert!(fits(&["close"], None, Some("xid")));
+    }
 }
