@@ -69,9 +69,6 @@ pub enum RuleError {
     /// A rule that finds what it should leave alone.
     #[error("rule {rule}: counter-example {number} is found")]
     CounterExample { rule: String, number: usize },
-    /// Too many keywords for one automaton.
-    #[error("the keywords cannot be compiled: {0}")]
-    Keywords(#[from] aho_corasick::BuildError),
 }
 
 /// A rule as it is written.
