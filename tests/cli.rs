@@ -69,6 +69,53 @@ async fn check_config_tells_every_mistake_with_its_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_error_names_the_configuration_file() {
+    let default = "/etc/fieldpost/edge.toml";
+    assert!(
+        !std::path::Path::new(default).exists(),
+        "an edge is installed here"
+    );
+    for command in ["run", "check-config"] {
+        let ran = run(&["edge", command], &[]).await;
+        assert_eq!(ran.code, Some(1));
+        let said = ran.stdout + &ran.stderr;
+        let missing =
+            format!("{default}: there is no such file; `fieldpost edge install` writes it");
+        assert!(said.contains(&missing), "{command}: {said}");
+        let endpoint = format!("{default}: upstream.endpoint is missing");
+        assert!(said.contains(&endpoint), "{command}: {said}");
+    }
+
+    // So does what is found wrong only when the configuration is used.
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let here = folder.path().display().to_string();
+    std::fs::write(folder.path().join("file"), "").expect("writable");
+    let file = format!("{here}/edge.toml");
+    for (listen, upstream, queue, told) in [
+        ("192.0.2.1:4318", "", "queue", "192.0.2.1:4318"),
+        (
+            "127.0.0.1:0",
+            "ca_file = \"/nowhere/ca.pem\"",
+            "queue",
+            "/nowhere/ca.pem",
+        ),
+        ("127.0.0.1:0", "", "file/queue", "file/queue"),
+    ] {
+        let text = format!(
+            "[listen]\naddresses = [\"{listen}\"]\n[queue]\ndirectory = \"{here}/{queue}\"\n\
+             [upstream]\nendpoint = \"http://127.0.0.1:9/v1/logs\"\n{upstream}\n"
+        );
+        std::fs::write(&file, text).expect("writable");
+        let ran = run(&["edge", "run", "--config", &file], &[]).await;
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        let names = ran
+            .stderr
+            .contains(&format!("the edge cannot run with {file}: "));
+        assert!(names && ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_say_what_to_do() {
     let ran = run(&["edge", "run", "--config", "/nowhere/edge.toml"], &[]).await;
     assert_eq!(ran.code, Some(1));
