@@ -15,9 +15,15 @@ const EXPIRES_SOON: i64 = 7 * 86_400;
 
 const SECOND: i64 = 1_000_000_000;
 
+/// The form of [`Status`] as JSON: a larger number where a key has gone or means something else.
+pub const SCHEMA: u32 = 1;
+
 /// How an edge is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
+    /// [`SCHEMA`]; 0 from an edge older than it.
+    #[serde(default)]
+    pub schema: u32,
     /// Nothing is wrong.
     pub well: bool,
     /// What is wrong and since when, in plain words; the worst comes first.
