@@ -10,6 +10,8 @@
 mod rows;
 mod cursor;
 mod query;
+mod terms;
+mod search;
 mod keys;
 mod dictionary;
 mod encoding;
@@ -27,6 +29,8 @@ mod export;
 mod work;
 mod inventory;
 mod sessions;
+mod session_search;
+mod survey;
 mod machines;
 mod stats;
 mod accounts;
@@ -55,8 +59,11 @@ pub use rows::{
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
 };
 pub use sessions::MAX_SESSION_EVENTS;
+pub use session_search::SessionsFound;
 pub use stats::{MetricTotal, Stats, StatsFilter};
+pub use survey::{Facet, FacetValue, MAX_COUNTED, Survey};
 pub use tenants::{Contents, Renamed, Tenant};
+pub use terms::{MAX_QUERY, Qualifier, QueryError, Term, parse_query, query_of};
 pub use token_use::{Counted, TokenAddress, TokenRefusal, TokenUse};
 
 use dictionary::Dictionaries;
@@ -73,6 +80,9 @@ pub enum StoreError {
     /// The cursor was not made by this list.
     #[error("the cursor is not one that this list gave out; begin without one")]
     BadCursor,
+    /// A filter cannot be read; the words say why and what to do.
+    #[error("{0}")]
+    BadQuery(String),
     /// The store cannot read or write right now.
     #[error("the store is not available: {0}")]
     Unavailable(String),

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Activity, Timestamp};
-
 use super::cursor::encode_cursor;
-use super::event_row::{COLUMNS, Key, StoredEvent, activity_key};
-use super::keys::{agent_key, text_key, uid_key, word_key};
+use super::event_row::{COLUMNS, Key, StoredEvent};
+use super::keys::{text_key, uid_key};
 use super::query::{Query, Row, Value};
+use super::search::Search;
 use super::sessions::MAX_SESSION_EVENTS;
 use super::text::Sought;
 use super::words::words_of;
@@ -40,6 +39,20 @@ impl Store {
             });
         };
         let after = page.after::<Key>()?;
+        let (events, next) = self.matching(&search, after, page.limit()).await?;
+        Ok(Page {
+            items: events.iter().map(StoredEvent::event).collect(),
+            next_cursor: next.map(|key| encode_cursor(&key)),
+        })
+    }
+
+    /// The latest events that match, at most `limit`, and the place to go on after.
+    pub(super) async fn matching(
+        &self,
+        search: &Search,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<(Vec<StoredEvent>, Option<Key>), StoreError> {
         let sources = match search.sought() {
             None => vec![Source::List],
             // First how far the index is: what is added to it from here on is found twice, not never.
@@ -51,9 +64,7 @@ impl Store {
         let mut found: BTreeMap<Key, StoredEvent> = BTreeMap::new();
         let mut stopped: Option<Key> = None;
         for source in &sources {
-            let (events, stopped_at) = self
-                .collect(source, &search, after.clone(), page.limit())
-                .await?;
+            let (events, stopped_at) = self.collect(source, search, after.clone(), limit).await?;
             found.extend(events.into_iter().map(|event| (event.key.clone(), event)));
             stopped = stopped.max(stopped_at);
         }
@@ -62,15 +73,12 @@ impl Store {
             .into_iter()
             .rev()
             .filter(|(key, _)| stopped.as_ref().is_none_or(|at| key >= at));
-        let page_of: Vec<(Key, StoredEvent)> = latest.by_ref().take(page.limit()).collect();
+        let page_of: Vec<(Key, StoredEvent)> = latest.by_ref().take(limit).collect();
         let next = match latest.next() {
             Some(_) => page_of.last().map(|(key, _)| key.clone()),
             None => stopped,
         };
-        Ok(Page {
-            items: page_of.iter().map(|(_, event)| event.event()).collect(),
-            next_cursor: next.map(|key| encode_cursor(&key)),
-        })
+        Ok((page_of.into_iter().map(|(_, event)| event).collect(), next))
     }
 
     /// The latest events of one source that match, one more than `limit` at most; and the event at which
@@ -85,7 +93,7 @@ impl Store {
         let mut events = Vec::new();
         let mut scanned = 0;
         let mut chunk = match source {
-            Source::List if search.needle.is_none() => limit + 1,
+            Source::List if search.is_decided_by_keys() => limit + 1,
             Source::Index(_) => INDEX_CHUNK.max(limit + 1),
             _ => CHUNK,
         };
@@ -168,32 +176,6 @@ impl Store {
         Ok(earliest.map(|event| event.event()))
     }
 
-    /// What a filter looks for; `None` when nothing can match.
-    async fn search(
-        &self,
-        scope: Scope,
-        filter: &EventFilter,
-    ) -> Result<Option<Search>, StoreError> {
-        let agents = match given(&filter.agent) {
-            None => None,
-            Some(agent) => Some(self.agent_ids(scope, &agent).await?),
-        };
-        if agents.as_ref().is_some_and(Vec::is_empty) {
-            return Ok(None);
-        }
-        Ok(Some(Search {
-            scope,
-            agents,
-            session: given(&filter.session),
-            kind: given(&filter.kind),
-            tool: given(&filter.tool),
-            model: given(&filter.model),
-            needle: given(&filter.q).map(|text| text.to_lowercase()),
-            from: filter.from,
-            to: filter.to,
-        }))
-    }
-
     /// The events of a scope, with their content.
     pub(super) fn event_query(&self, scope: Scope) -> Query {
         let content = match self.database {
@@ -220,48 +202,7 @@ impl Store {
         if let Some(seq) = after_seq {
             query.push(" AND e.seq > ").bind(seq);
         }
-        if let Some(session) = &search.session {
-            query.push(" AND e.session = ").bind(text_key(session));
-        }
-        match search.agents.as_deref() {
-            None => {}
-            Some([agent]) => {
-                query.push(" AND e.agent = ").bind(agent_key(agent));
-            }
-            Some(agents) => {
-                query.push(" AND e.agent IN ");
-                query.bind_list(agents.iter().map(|agent| agent_key(agent)));
-            }
-        }
-        match search
-            .kind
-            .as_deref()
-            .map(|kind| (kind, Activity::from_slug(kind)))
-        {
-            None => query
-                .push(" AND e.activity <> ")
-                .bind(activity_key(Some(Activity::Machine))),
-            Some((_, Some(activity))) => query
-                .push(" AND e.activity = ")
-                .bind(activity_key(Some(activity))),
-            Some((name, None)) => query
-                .push(" AND e.activity = ")
-                .bind(activity_key(Some(Activity::of_event(name))))
-                .push(" AND e.name = ")
-                .bind(word_key(name)),
-        };
-        if let Some(tool) = &search.tool {
-            query.push(" AND e.tool = ").bind(tool.as_str());
-        }
-        if let Some(model) = &search.model {
-            query.push(" AND e.model = ").bind(word_key(model));
-        }
-        if let Some(from) = search.from {
-            query.push(" AND e.time >= ").bind(from);
-        }
-        if let Some(to) = search.to {
-            query.push(" AND e.time < ").bind(to);
-        }
+        search.narrow(&mut query);
         if let Some((time, id)) = after {
             // The first term alone lets PostgreSQL leave out the months that lie after it.
             query.push(" AND e.time <= ").bind(*time);
@@ -322,55 +263,6 @@ impl Source {
             Source::Tail(_, sought) => sought.fits(&words_of(event, scope)),
             Source::List | Source::Index(_) => true,
         }
-    }
-}
-
-/// What a list of events looks for.
-pub(super) struct Search {
-    pub(super) scope: Scope,
-    pub(super) agents: Option<Vec<String>>,
-    pub(super) session: Option<String>,
-    pub(super) kind: Option<String>,
-    pub(super) tool: Option<String>,
-    model: Option<String>,
-    pub(super) needle: Option<String>,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
-}
-
-impl Search {
-    /// The first and the last time that is looked for.
-    fn times(&self) -> (i64, i64) {
-        let from = self.from.map_or(i64::MIN, |from| from.0);
-        (from, self.to.map_or(i64::MAX, |to| to.0.saturating_sub(1)))
-    }
-
-    /// Whether an event that the database found by its keys is one that is looked for.
-    fn matches(&self, event: &StoredEvent) -> bool {
-        fn is(wanted: &Option<String>, found: Option<&str>) -> bool {
-            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
-        }
-        let facts = &event.facts;
-        let is_kind = match self.kind.as_deref() {
-            None => facts.activity != Activity::Machine,
-            Some(kind) => Activity::from_slug(kind) == Some(facts.activity) || facts.name == kind,
-        };
-        let (from, to) = self.times();
-        let agents = self.agents.as_deref();
-        is_kind
-            && (from..=to).contains(&event.time.0)
-            && agents
-                .is_none_or(|agents| event.agent.as_ref().is_some_and(|it| agents.contains(it)))
-            && is(
-                &self.tool,
-                facts.tool.as_ref().map(|tool| tool.name.as_str()),
-            )
-            && is(&self.session, facts.session.as_deref())
-            && is(&self.model, facts.model.as_deref())
-            && self
-                .needle
-                .as_deref()
-                .is_none_or(|needle| event.mentions(needle))
     }
 }
 
