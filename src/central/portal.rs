@@ -27,10 +27,16 @@ mod guard;
 mod headers;
 mod failure;
 mod shell;
+mod overview;
 mod integrations;
 mod agents;
+mod inventory;
+mod machines;
+mod table;
 mod entities;
 mod observability;
+mod export;
+mod live;
 mod session;
 mod event;
 mod turn_view;
@@ -38,6 +44,8 @@ mod facts;
 mod event_row;
 mod phrase;
 mod filters;
+mod histogram;
+mod preferences;
 mod address;
 mod text;
 mod assets;
@@ -46,7 +54,7 @@ mod assets;
 /// `ConnectInfo<SocketAddr>`; without it every page is refused.
 pub(super) fn router() -> Router<Arc<Central>> {
     let environment = Router::new()
-        .route("/", get(environment))
+        .route("/", get(overview::show))
         .route("/inventory/agents", get(agents::list))
         .route("/inventory/agents/{agent}", get(agents::first_tab))
         .route(
@@ -59,7 +67,26 @@ pub(super) fn router() -> Router<Arc<Central>> {
             get(entities::of_agent),
         )
         .route("/inventory/agents/{agent}/owner", get(agents::owner))
+        .route("/inventory/machines", get(machines::list))
+        .route("/inventory/machines/{machine}", get(machines::show))
+        .route("/inventory/owners", get(inventory::owners))
+        .route("/inventory/{kind}", get(inventory::entities))
+        .route("/inventory/{kind}/{name}", get(inventory::entity))
         .route("/observability", get(observability::list))
+        .route("/observability/export", post(export::environment))
+        .route("/observability/live", get(live::environment))
+        .route(
+            "/inventory/agents/{agent}/audit-logs/export",
+            post(export::agent_events),
+        )
+        .route(
+            "/inventory/agents/{agent}/audit-logs/live",
+            get(live::agent),
+        )
+        .route(
+            "/inventory/agents/{agent}/sessions/export",
+            post(export::agent_sessions),
+        )
         .route("/sessions/{session}", get(session::show))
         .route("/events/{event}", get(event::show))
         .route("/integrations", get(integrations::list))
@@ -77,6 +104,8 @@ pub(super) fn router() -> Router<Arc<Central>> {
         .route("/t/{tenant}/{environment}", get(environment_without_slash))
         .nest("/t/{tenant}/{environment}/", environment)
         .route("/assets/{version}/{file}", get(assets::file))
+        .route("/preferences", post(preferences::set))
+        .layer(middleware::from_fn(preferences::of_request))
         .layer(middleware::from_fn(guard::local_only))
         .layer(middleware::from_fn(guard::own_changes_only))
         .layer(middleware::from_fn(headers::on_every_answer))
@@ -91,15 +120,10 @@ async fn not_found() -> Failure {
 async fn home(State(central): State<Arc<Central>>) -> Result<Redirect, Failure> {
     let environments = central.store.environments().await?;
     let first = environments.first().ok_or(Failure::NoEnvironment)?;
-    Ok(Redirect::to(&Base::of(first).agents()))
+    Ok(Redirect::to(&Base::of(first).overview()))
 }
 
-/// Someone opens an environment: to its agents.
-async fn environment(here: Here) -> Redirect {
-    Redirect::to(&here.base.agents())
-}
-
-/// The same, from an address without its slash.
+/// Someone opens an environment by an address without its slash.
 async fn environment_without_slash(here: Here) -> Redirect {
-    environment(here).await
+    Redirect::to(&here.base.overview())
 }

@@ -28,9 +28,12 @@ mod retention;
 mod export;
 mod work;
 mod inventory;
+mod entity_users;
 mod sessions;
 mod session_search;
+mod first_prompts;
 mod survey;
+mod arrivals;
 mod machines;
 mod stats;
 mod accounts;
@@ -45,10 +48,12 @@ use tokio::sync::Mutex;
 
 pub use accounts::TokenState;
 pub use api_keys::{Access, ApiKey, Role};
+pub use arrivals::Arrivals;
 pub use audit::{Audit, Progress};
 pub use cursor::PageRequest;
 pub use dictionary::{Compressor, Dictionary};
 pub use encoding::{EncodingError, EventEncoder};
+pub use entity_users::EntityUser;
 pub use export::Exported;
 pub use ingest::{Ingest, NewSignal, Stored};
 pub use machines::MAX_GAPS;
@@ -58,8 +63,8 @@ pub use rows::{
     Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
 };
-pub use sessions::MAX_SESSION_EVENTS;
 pub use session_search::SessionsFound;
+pub use sessions::MAX_SESSION_EVENTS;
 pub use stats::{MetricTotal, Stats, StatsFilter};
 pub use survey::{Facet, FacetValue, MAX_COUNTED, Survey};
 pub use tenants::{Contents, Renamed, Tenant};

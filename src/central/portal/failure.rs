@@ -42,6 +42,9 @@ impl From<StoreError> for Failure {
             StoreError::BadCursor => {
                 Failure::BadRequest("The place in the list that this address names does not exist.")
             }
+            StoreError::BadQuery(_) => {
+                Failure::BadRequest("A filter in this address cannot be read.")
+            }
             error => {
                 tracing::error!(%error, "the portal could not read the store");
                 Failure::Unavailable

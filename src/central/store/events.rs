@@ -46,6 +46,52 @@ impl Store {
         })
     }
 
+    /// The events just newer than a place in the list, latest first, and whether there are newer ones yet.
+    /// Where a text is sought they are found without the text index, within the same bound.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn newer_events(
+        &self,
+        scope: Scope,
+        filter: &EventFilter,
+        page: PageRequest,
+    ) -> Result<(Vec<Event>, bool), StoreError> {
+        let (Some(search), Some(mut before)) =
+            (self.search(scope, filter).await?, page.after::<Key>()?)
+        else {
+            return Ok((Vec::new(), false));
+        };
+        let mut found: Vec<StoredEvent> = Vec::new();
+        let mut scanned = 0;
+        while found.len() <= page.limit() && scanned < SCAN_BUDGET {
+            let mut query = self.event_query(scope);
+            search.narrow(&mut query);
+            query.push(" AND e.time >= ").bind(before.0);
+            query.push(" AND (e.time, e.uid) > (").bind(before.0);
+            query.push(", ").bind(uid_key(&before.1)).push(")");
+            query
+                .push(" ORDER BY e.time, e.uid LIMIT ")
+                .bind(CHUNK as i64);
+            let rows = self.rows(query).await?;
+            let is_last = rows.len() < CHUNK;
+            scanned += rows.len();
+            for event in self.stored_events(rows).await? {
+                before = event.key.clone();
+                if search.matches(&event) {
+                    found.push(event);
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        let has_newer = found.len() > page.limit();
+        found.truncate(page.limit());
+        let events = found.iter().rev().map(StoredEvent::event);
+        Ok((events.collect(), has_newer))
+    }
+
     /// The latest events that match, at most `limit`, and the place to go on after.
     pub(super) async fn matching(
         &self,
@@ -215,7 +261,10 @@ impl Store {
     }
 
     /// Reads rows of [`COLUMNS`], off the threads that serve connections.
-    async fn stored_events(&self, rows: Vec<Row>) -> Result<Vec<StoredEvent>, StoreError> {
+    pub(super) async fn stored_events(
+        &self,
+        rows: Vec<Row>,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }

@@ -182,7 +182,9 @@ impl Store {
             }
         };
         let mut query = Query::scoped(sql, scope);
-        query.values.extend([name.into(), name.to_lowercase().into()]);
+        query
+            .values
+            .extend([name.into(), name.to_lowercase().into()]);
         if kind == Names::Directories {
             query.values[3] = name.into();
             query.values.push(MAX_DIRECTORY_SESSIONS.into());
@@ -226,12 +228,22 @@ impl Search {
         self.needles.is_empty()
             && self.without_needles.is_empty()
             && self.has_prompt.is_none()
-            && [&self.decisions, &self.sources, &self.versions, &self.machines]
-                .into_iter()
-                .all(Wanted::is_any)
-            && [&self.sessions, &self.models, &self.directories, &self.servers]
-                .into_iter()
-                .all(|wanted| wanted.without.is_empty())
+            && [
+                &self.decisions,
+                &self.sources,
+                &self.versions,
+                &self.machines,
+            ]
+            .into_iter()
+            .all(Wanted::is_any)
+            && [
+                &self.sessions,
+                &self.models,
+                &self.directories,
+                &self.servers,
+            ]
+            .into_iter()
+            .all(|wanted| wanted.without.is_empty())
             && names_excluded
                 .into_iter()
                 .all(|kind| Activity::from_slug(kind).is_some())
@@ -247,12 +259,20 @@ impl Search {
         among(query, "e.session", keys(&self.sessions, text_key));
         among(query, "e.session", keys(&self.directories, text_key));
         among(query, "e.agent", keys(&self.agents, agent_key));
-        without(query, "e.agent", self.agents.without.iter().map(|it| agent_key(it)));
+        without(
+            query,
+            "e.agent",
+            self.agents.without.iter().map(|it| agent_key(it)),
+        );
         self.narrow_kinds(query);
         let tools = self.tools.only.as_ref();
         let tools = tools.map(|only| only.iter().map(|it| it.as_str().into()).collect());
         among(query, "e.tool", tools);
-        without(query, "e.tool", self.tools.without.iter().map(String::as_str));
+        without(
+            query,
+            "e.tool",
+            self.tools.without.iter().map(String::as_str),
+        );
         if let Some(servers) = &self.servers.only {
             query.push(" AND e.is_mcp = 1 AND (");
             for (index, server) in servers.iter().enumerate() {
@@ -278,7 +298,11 @@ impl Search {
             query.push(" AND e.activity <> ").bind(machine);
             let excluded = self.kinds.without.iter();
             let activities = excluded.filter_map(|kind| Activity::from_slug(kind));
-            without_any(query, "e.activity", activities.map(|it| activity_key(Some(it))));
+            without_any(
+                query,
+                "e.activity",
+                activities.map(|it| activity_key(Some(it))),
+            );
             self.narrow_to_decisions(query);
             return;
         };
@@ -287,7 +311,9 @@ impl Search {
             query.push(if index > 0 { " OR " } else { "" });
             match Activity::from_slug(kind) {
                 Some(activity) => {
-                    query.push("e.activity = ").bind(activity_key(Some(activity)));
+                    query
+                        .push("e.activity = ")
+                        .bind(activity_key(Some(activity)));
                 }
                 None => {
                     let activity = activity_key(Some(Activity::of_event(kind)));
@@ -316,9 +342,8 @@ impl Search {
     /// Whether an event that the database found by its keys is one that is looked for.
     pub(super) fn matches(&self, event: &StoredEvent) -> bool {
         let facts = &event.facts;
-        let is_kind = |kind: &str| {
-            Activity::from_slug(kind) == Some(facts.activity) || facts.name == kind
-        };
+        let is_kind =
+            |kind: &str| Activity::from_slug(kind) == Some(facts.activity) || facts.name == kind;
         let is_of_server = |server: &str| {
             facts.tool.as_ref().is_some_and(|tool| {
                 let of_server = tool.name.strip_prefix(server);
@@ -332,18 +357,27 @@ impl Search {
             && self.kinds.matches(is_kind)
             && (from..=to).contains(&event.time.0)
             && self.agents.has(event.agent.as_deref())
-            && self.tools.has(facts.tool.as_ref().map(|tool| tool.name.as_str()))
+            && self
+                .tools
+                .has(facts.tool.as_ref().map(|tool| tool.name.as_str()))
             && self.servers.matches(is_of_server)
             && self.sessions.has(facts.session.as_deref())
             && self.directories.has(facts.session.as_deref())
             && self.models.has(facts.model.as_deref())
             && self.versions.has(facts.client_version.as_deref())
-            && self.machines.has(facts.machine.as_ref().map(|machine| machine.id.as_str()))
+            && self
+                .machines
+                .has(facts.machine.as_ref().map(|machine| machine.id.as_str()))
             && self.decisions.has(decision.as_deref())
             && self.sources.has(source.as_deref())
-            && self.has_prompt.is_none_or(|has| has == carries_prompt(event))
+            && self
+                .has_prompt
+                .is_none_or(|has| has == carries_prompt(event))
             && self.needles.iter().all(|needle| event.mentions(needle))
-            && !self.without_needles.iter().any(|needle| event.mentions(needle))
+            && !self
+                .without_needles
+                .iter()
+                .any(|needle| event.mentions(needle))
     }
 }
 
@@ -353,7 +387,10 @@ pub(super) fn decision_of(event: &StoredEvent) -> (Option<String>, Option<String
     let facts = &event.facts;
     let of_result = |key| attributes.text(key);
     (
-        facts.decision.clone().or_else(|| of_result("decision_type")),
+        facts
+            .decision
+            .clone()
+            .or_else(|| of_result("decision_type")),
         facts
             .decision_source
             .clone()

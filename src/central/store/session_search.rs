@@ -93,9 +93,7 @@ impl Store {
         for is_excluded in [false, true] {
             let values: Vec<&str> = terms
                 .iter()
-                .filter(|term| {
-                    term.qualifier == Some(qualifier) && term.is_excluded == is_excluded
-                })
+                .filter(|term| term.qualifier == Some(qualifier) && term.is_excluded == is_excluded)
                 .map(|term| term.value.as_str())
                 .collect();
             if values.is_empty() || !is_of_session(qualifier) {

@@ -147,7 +147,10 @@ impl Store {
             add(&mut agents, key.agent.as_deref());
             add(&mut tools, key.tool.as_deref());
             let server = key.tool.as_deref().filter(|_| key.is_mcp);
-            add(&mut servers, server.and_then(|it| Some(it.split_once(':')?.0)));
+            add(
+                &mut servers,
+                server.and_then(|it| Some(it.split_once(':')?.0)),
+            );
             add(&mut models, key.model.as_deref());
         }
         let title = |slug: &str| Activity::from_slug(slug).map(Activity::title);
@@ -177,8 +180,13 @@ impl Store {
             .collect();
         let directories = self.directories_of(scope, sessions).await?;
         let hosts = self.host_names(scope).await?;
-        let [mut decisions, mut sources, mut dirs, mut versions, mut machines] =
-            std::array::from_fn(|_| Tally::new());
+        let [
+            mut decisions,
+            mut sources,
+            mut dirs,
+            mut versions,
+            mut machines,
+        ] = std::array::from_fn(|_| Tally::new());
         for event in events {
             let (decision, source) = decision_of(event);
             add(&mut decisions, decision.as_deref());
@@ -230,14 +238,18 @@ impl Store {
             WHERE tenant = $1 AND environment = $2 AND kind = 'model'";
         let rows = self.derived_rows(Query::scoped(sql, scope)).await?;
         let names = rows.into_iter().map(|mut row| row.take::<String>(0));
-        names.map(|name| name.map(|name| (word_key(&name), name))).collect()
+        names
+            .map(|name| name.map(|name| (word_key(&name), name)))
+            .collect()
     }
 
     async fn host_names(&self, scope: Scope) -> Result<HashMap<String, String>, StoreError> {
         let sql = "SELECT id, host_name FROM machines
             WHERE tenant = $1 AND environment = $2 AND host_name <> ''";
         let rows = self.derived_rows(Query::scoped(sql, scope)).await?;
-        let names = rows.into_iter().map(|mut row| Ok((row.take(0)?, row.take(1)?)));
+        let names = rows
+            .into_iter()
+            .map(|mut row| Ok((row.take(0)?, row.take(1)?)));
         names.collect()
     }
 
@@ -250,7 +262,10 @@ impl Store {
         let sql = "SELECT session, name FROM session_entities
             WHERE tenant = $1 AND environment = $2 AND kind = ";
         let mut query = Query::scoped(sql, scope);
-        query.bind(kind).push(" AND session IN ").bind_list(sessions);
+        query
+            .bind(kind)
+            .push(" AND session IN ")
+            .bind_list(sessions);
         let mut directories: HashMap<String, Vec<String>> = HashMap::new();
         for mut row in self.derived_rows(query).await? {
             let names = directories.entry(row.take(0)?).or_default();

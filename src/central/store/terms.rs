@@ -349,18 +349,30 @@ mod tests {
                 Term::new(Qualifier::Dir, "/a b"),
             ]
         );
-        assert_eq!(parse_query("- a -").unwrap(), [text("-"), text("a"), text("-")]);
+        assert_eq!(
+            parse_query("- a -").unwrap(),
+            [text("-"), text("a"), text("-")]
+        );
         assert_eq!(
             parse_query("https://example.com/x 12:30 \"toll:Bash\"").unwrap(),
-            [text("https://example.com/x"), text("12:30"), text("toll:Bash")]
+            [
+                text("https://example.com/x"),
+                text("12:30"),
+                text("toll:Bash")
+            ]
         );
-        assert_eq!(parse_query("\"never closed").unwrap(), [text("never closed")]);
+        assert_eq!(
+            parse_query("\"never closed").unwrap(),
+            [text("never closed")]
+        );
     }
 
     #[test]
     fn a_mistake_is_said_and_what_to_do() {
         let said = |query: &str| parse_query(query).unwrap_err().0;
-        assert!(said("toll:Bash").contains("“toll:” is no qualifier. There are agent: user: type:"));
+        assert!(
+            said("toll:Bash").contains("“toll:” is no qualifier. There are agent: user: type:")
+        );
         assert!(said("tool: Bash").contains("needs a value right after the colon"));
         assert!(said("decision:deny").contains("decision:reject"));
         assert!(said("has:response").contains("has:prompt"));

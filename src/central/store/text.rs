@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use super::event_row::{COLUMNS, Key, StoredEvent, activity_key};
-use super::search::Search;
 use super::query::{Query, Row};
+use super::search::Search;
 use super::words::{
     activity_mark, agent_mark, id_sought, scope_mark, session_mark, tool_mark, uid_mark, words_of,
     words_sought,
