@@ -201,7 +201,7 @@ impl EventRow {
             decision: Tag::decision(event),
             duration: event.duration_ms.map(words::milliseconds),
             cost: event.cost_usd.map(words::dollars),
-            flags: flags(event),
+            flags: brief_flags(event),
         }
     }
 }
@@ -267,6 +267,15 @@ impl SessionRow {
 /// Remarks on how a record came and on what was taken out of it.
 pub(super) fn flags(event: &Event) -> Vec<Tag> {
     late(event).into_iter().chain(remarks(event)).collect()
+}
+
+/// The same in few words, for a list.
+fn brief_flags(event: &Event) -> Vec<Tag> {
+    let late = late(event).map(|tag| Tag {
+        words: format!("{} late", words::span(lag(event))),
+        ..tag
+    });
+    late.into_iter().chain(remarks(event)).collect()
 }
 
 /// That a record came late, if it did.

@@ -135,7 +135,11 @@ impl fmt::Display for Term {
             write!(formatter, "{}:", qualifier.word())?;
         }
         let is_text = self.qualifier.is_none();
-        let looks_like_more = is_text && (self.value.contains(':') || self.value.starts_with('-'));
+        // A bare value that begins like an address would be read as text.
+        let looks_like_more = match is_text {
+            true => self.value.contains(':') || self.value.starts_with('-'),
+            false => self.value.starts_with("//"),
+        };
         let has_space = self.value.chars().any(char::is_whitespace);
         if looks_like_more || has_space || self.value.contains('"') || self.value.is_empty() {
             let escaped = self.value.replace('\\', "\\\\").replace('"', "\\\"");
