@@ -184,7 +184,7 @@ async fn store(
         })
         .collect();
     let mut seqs = vec![None; arrivals.len()];
-    arrivals.sort_by(|a, b| a.key().cmp(&b.key()));
+    arrivals.sort_by_key(Arrival::key);
     insert_without_time(&transaction, &mut arrivals).await?;
     insert_events(&transaction, &arrivals, &mut seqs).await?;
 
