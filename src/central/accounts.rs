@@ -153,7 +153,8 @@ impl Central {
     /// [`StoreError`]
     pub async fn knows_api_key(&self, key: &str) -> Result<bool, StoreError> {
         let hash = auth::api_key_hash(key);
-        Ok(self.store.api_key_access(&hash).await?.is_some())
+        let found = self.store.api_key_access(&hash, self.clock.now()).await?;
+        Ok(found.is_some())
     }
 
     /// The keys that sign tokens, without their secrets.

@@ -16,7 +16,7 @@ use crate::http::otlp::Refusal;
 
 use super::Central;
 pub use super::keys::TokenKeys;
-use super::store::{Access, Environment, Scope, StoreError, TokenState};
+use super::store::{ApiKeyAccess, Environment, Scope, StoreError, TokenState};
 
 use verified::Verified;
 pub(super) use verified::VerifiedTokens;
@@ -261,9 +261,12 @@ impl Central {
     }
 
     /// What the API key in a request's headers lets in; `None` when there is no valid one.
-    pub(super) async fn access(&self, headers: &HeaderMap) -> Result<Option<Access>, StoreError> {
+    pub(super) async fn access(&self, headers: &HeaderMap) -> Result<Option<ApiKeyAccess>, StoreError> {
         match bearer(headers).filter(|key| key.starts_with(API_KEY_PREFIX)) {
-            Some(key) => self.store.api_key_access(&api_key_hash(key)).await,
+            Some(key) => {
+                let hash = api_key_hash(key);
+                self.store.api_key_access(&hash, self.clock.now()).await
+            }
             None => Ok(None),
         }
     }

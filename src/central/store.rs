@@ -8,6 +8,7 @@
 //! is known to be written and that the same call may be made again.
 
 mod rows;
+mod sight;
 mod cursor;
 mod query;
 mod keys;
@@ -33,6 +34,9 @@ mod accounts;
 mod api_keys;
 mod tenants;
 mod token_use;
+mod people;
+mod sign_ins;
+mod portal_audit;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +44,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 pub use accounts::TokenState;
-pub use api_keys::{Access, ApiKey, Role};
+pub use api_keys::{Access, ApiKey, ApiKeyAccess, Role};
 pub use audit::{Audit, Progress};
 pub use cursor::PageRequest;
 pub use dictionary::{Compressor, Dictionary};
@@ -48,6 +52,8 @@ pub use encoding::{EncodingError, EventEncoder};
 pub use export::Exported;
 pub use ingest::{Ingest, NewSignal, Stored};
 pub use machines::MAX_GAPS;
+pub use people::{Member, MemberChange, Membership, NewPerson, Person};
+pub use portal_audit::{AuditEntry, AuditFilter, Audited};
 pub use postgres::{Connection as PostgresConnection, UrlError as PostgresUrlError};
 pub use retention::{Expired, Retention, oldest_kept};
 pub use rows::{
@@ -55,6 +61,8 @@ pub use rows::{
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
 };
 pub use sessions::MAX_SESSION_EVENTS;
+pub use sight::Sight;
+pub use sign_ins::{SignIn, SignInRow};
 pub use stats::{MetricTotal, Stats, StatsFilter};
 pub use tenants::{Contents, Renamed, Tenant};
 pub use token_use::{Counted, TokenAddress, TokenRefusal, TokenUse};
@@ -73,6 +81,9 @@ pub enum StoreError {
     /// The cursor was not made by this list.
     #[error("the cursor is not one that this list gave out; begin without one")]
     BadCursor,
+    /// Text was to be searched that whoever asks may not see: a search would tell it letter by letter.
+    #[error("the text of records is hidden by your role, so it cannot be searched either")]
+    ContentHidden,
     /// The store cannot read or write right now.
     #[error("the store is not available: {0}")]
     Unavailable(String),

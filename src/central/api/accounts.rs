@@ -50,7 +50,7 @@ impl Named {
     }
 }
 
-async fn environment(Reader { central, scope }: Reader) -> Answer<Environment> {
+async fn environment(Reader { central, scope, .. }: Reader) -> Answer<Environment> {
     let mut environments = central.store.environments().await?.into_iter();
     let found = environments.find(|environment| environment.scope == scope);
     found
@@ -62,6 +62,7 @@ async fn rename_environment(
     Admin {
         central,
         environment,
+        ..
     }: Admin,
     Fields(Named { name }): Fields<Named>,
 ) -> Result<StatusCode, Problem> {
@@ -69,7 +70,7 @@ async fn rename_environment(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn integrations(Reader { central, scope }: Reader) -> Answer<List<Integration>> {
+async fn integrations(Reader { central, scope, .. }: Reader) -> Answer<List<Integration>> {
     Ok(whole(central.store.integrations(scope).await?))
 }
 
@@ -77,6 +78,7 @@ async fn install(
     Admin {
         central,
         environment,
+        ..
     }: Admin,
     Fields(named): Fields<Named>,
 ) -> Result<Response, Problem> {
@@ -88,17 +90,18 @@ async fn uninstall(
     Admin {
         central,
         environment,
+        ..
     }: Admin,
 ) -> Answer<serde_json::Value> {
     let revoked = central.uninstall(environment.scope).await?;
     Ok(Json(json!({ "revoked_tokens": revoked })))
 }
 
-async fn tokens(Reader { central, scope }: Reader) -> Answer<List<Token>> {
+async fn tokens(Reader { central, scope, .. }: Reader) -> Answer<List<Token>> {
     Ok(whole(central.store.tokens(scope).await?))
 }
 
-async fn token(Reader { central, scope }: Reader, Path(id): Path<String>) -> Answer<TokenDetail> {
+async fn token(Reader { central, scope, .. }: Reader, Path(id): Path<String>) -> Answer<TokenDetail> {
     let token = central.token(scope, &id).await?;
     token.map(Json).ok_or_else(|| missing("token", &id))
 }
@@ -107,6 +110,7 @@ async fn rename(
     Admin {
         central,
         environment,
+        ..
     }: Admin,
     Path(id): Path<String>,
     Fields(named): Fields<Named>,
@@ -122,6 +126,7 @@ async fn revoke(
     Admin {
         central,
         environment,
+        ..
     }: Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
@@ -135,6 +140,7 @@ async fn forget(
     Admin {
         central,
         environment,
+        ..
     }: Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
@@ -183,6 +189,7 @@ async fn keys(
     Admin {
         central,
         environment,
+        ..
     }: Admin,
 ) -> Answer<List<ApiKey>> {
     Ok(whole(central.store.api_keys(environment.scope).await?))
@@ -192,6 +199,7 @@ async fn create_key(
     Admin {
         central,
         environment,
+        ..
     }: Admin,
     Fields(new): Fields<NewKey>,
 ) -> Result<Response, Problem> {
@@ -202,6 +210,7 @@ async fn delete_key(
     Admin {
         central,
         environment,
+        ..
     }: Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {

@@ -57,6 +57,10 @@ impl Base {
         format!("{}/integrations/claude-cowork/install", self.0)
     }
 
+    pub(super) fn settings(&self, page: &str) -> String {
+        format!("{}/settings/{page}", self.0)
+    }
+
     pub(super) fn revoke(&self, token_id: &str) -> String {
         format!(
             "{}/integrations/claude-cowork/tokens/{}/revoke",

@@ -52,7 +52,7 @@ pub(super) async fn show(
 ) -> Result<Html<String>, Failure> {
     let event = central
         .store
-        .event(here.scope(), here.param("event"))
+        .event(&here.sight(), here.param("event"))
         .await?;
     let event = event.ok_or(Failure::NotFound("record"))?;
     draw(&EventPage {

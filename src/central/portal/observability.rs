@@ -131,6 +131,14 @@ impl Listing {
                 problem: Some(problem),
                 ..listing
             }),
+            Err(Refused::Store(StoreError::ContentHidden)) => Ok(Listing {
+                problem: Some(
+                    "The text of records is hidden by your role, so it cannot be searched either: \
+                     remove the text."
+                        .to_owned(),
+                ),
+                ..listing
+            }),
             Err(Refused::Store(error)) => Err(error.into()),
         }
     }
@@ -147,7 +155,7 @@ impl Listing {
         }
         let page = central
             .store
-            .events(here.scope(), &filter, self.page())
+            .events(&here.sight(), &filter, self.page())
             .await?;
         self.events = page
             .items

@@ -94,7 +94,7 @@ pub(super) async fn show(
     let id = here.param("session");
     let session = central.store.session(here.scope(), id).await?;
     let session = session.ok_or(Failure::NotFound("session"))?;
-    let events = central.store.session_events(here.scope(), id).await?;
+    let events = central.store.session_events(&here.sight(), id).await?;
     let machines = central.store.machines(here.scope()).await?;
     draw(&page(
         &here,

@@ -7,11 +7,13 @@ use axum::http::request::Parts;
 use axum::response::Html;
 
 use crate::central::Central;
-use crate::central::store::{Environment, Scope};
+use crate::central::people::{Actor, From, SignedIn};
+use crate::central::store::{Environment, Membership, Role, Scope, Sight};
 
 use super::address::Base;
 use super::assets;
 use super::failure::Failure;
+use super::text::visible;
 
 /// The environment that an address names, and the other names in it.
 pub(super) struct Here {
@@ -19,6 +21,12 @@ pub(super) struct Here {
     pub(super) environment: Environment,
     /// The addresses of its pages.
     pub(super) base: Base,
+    /// Who asks.
+    pub(super) session: SignedIn,
+    /// What the person is here.
+    pub(super) role: Role,
+    /// From where.
+    pub(super) from: From,
     params: Vec<(String, String)>,
 }
 
@@ -30,6 +38,7 @@ pub(super) enum Section {
     Sessions,
     Integrations,
     Install,
+    Settings,
 }
 
 /// What the frame shows.
@@ -38,6 +47,13 @@ pub(super) struct Shell {
     pub(super) environment: String,
     pub(super) assets: String,
     pub(super) entries: Vec<Entry>,
+    /// The person's name.
+    pub(super) person: String,
+    /// What the person is here.
+    pub(super) role: &'static str,
+    /// What every form carries.
+    pub(super) form_token: String,
+    pub(super) account: String,
 }
 
 /// An entry of the rail.
@@ -54,6 +70,27 @@ impl Here {
     /// The keys that every query is bound to.
     pub(super) fn scope(&self) -> Scope {
         self.environment.scope
+    }
+
+    /// What may be seen of its records.
+    pub(super) fn sight(&self) -> Sight {
+        match self.role {
+            Role::Owner => Sight::everything(self.scope()),
+            Role::Viewer | Role::Admin => Sight::metadata(self.scope()),
+        }
+    }
+
+    /// Who asks, for the audit.
+    pub(super) fn actor(&self) -> Actor {
+        Actor::person(&self.session.person, &self.from.address)
+    }
+
+    /// Refuses whoever has a lesser role.
+    pub(super) fn require(&self, role: Role) -> Result<(), Failure> {
+        match self.role >= role {
+            true => Ok(()),
+            false => Err(Failure::NotAllowed(role.word())),
+        }
     }
 
     /// What the address says in the place called `name`.
@@ -75,6 +112,10 @@ impl Here {
             tenant: self.environment.tenant.clone(),
             environment: self.environment.environment.clone(),
             assets: assets::base(),
+            person: visible(&self.session.person.name),
+            role: self.role.word(),
+            form_token: self.session.form_token.clone(),
+            account: self.base.settings("account"),
             entries: vec![
                 entry(
                     Some("Inventory"),
@@ -111,6 +152,13 @@ impl Here {
                     self.base.install(),
                     Section::Install,
                 ),
+                entry(
+                    Some("Settings"),
+                    "Settings",
+                    "gear",
+                    self.base.settings("account"),
+                    Section::Settings,
+                ),
             ],
         }
     }
@@ -139,14 +187,25 @@ impl FromRequestParts<Arc<Central>> for Here {
         let (Some(tenant), Some(environment)) = (named("tenant"), named("environment")) else {
             return Err(Failure::NotFound("environment"));
         };
-        let environment = central
-            .store
-            .environment(tenant, environment)
-            .await?
-            .ok_or(Failure::NotFound("environment"))?;
+        let session = parts.extensions.get::<SignedIn>().cloned();
+        let from = parts.extensions.get::<From>().cloned();
+        let (Some(session), Some(from)) = (session, from) else {
+            return Err(Failure::SignedOut);
+        };
+        // The environment comes from the person's memberships: one of others is not there at all.
+        let memberships = central.store.memberships(&session.person.id).await?;
+        let found = memberships.into_iter().find(|known| {
+            known.environment.tenant == *tenant && known.environment.environment == *environment
+        });
+        let Membership {
+            environment, role, ..
+        } = found.ok_or(Failure::NotFound("environment"))?;
         Ok(Here {
             base: Base::of(&environment),
             environment,
+            session,
+            role,
+            from,
             params,
         })
     }

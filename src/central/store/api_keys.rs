@@ -4,17 +4,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
 
+use super::people::person;
 use super::query::{Query, Row};
-use super::{Scope, Store, StoreError};
+use super::{Person, Scope, Store, StoreError};
 
-/// What a key of an environment may do.
+/// What a person or a key may do in an environment. Each may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Read what the environment holds.
+    /// Read what the environment holds, but no content.
     Viewer,
-    /// That, and change its tokens, its integrations and its keys.
+    /// That, and change its tokens, its integrations and its keys; see content after a reveal with a reason.
     Admin,
+    /// Everything: content, people, retention.
+    Owner,
 }
 
 impl Role {
@@ -23,12 +26,14 @@ impl Role {
         match self {
             Role::Viewer => "viewer",
             Role::Admin => "admin",
+            Role::Owner => "owner",
         }
     }
 
     /// A role that a later version made, and this one does not know, may only read.
-    fn of(word: &str) -> Role {
+    pub(super) fn of(word: &str) -> Role {
         match word {
+            "owner" => Role::Owner,
             "admin" => Role::Admin,
             _ => Role::Viewer,
         }
@@ -44,6 +49,17 @@ pub enum Access {
     Operator,
 }
 
+/// What is known of a key that is presented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKeyAccess {
+    /// What it lets in.
+    pub access: Access,
+    /// What it is called.
+    pub name: String,
+    /// Whose it is; `None` for one of the environment itself.
+    pub person: Option<Person>,
+}
+
 /// A key, without the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ApiKey {
@@ -51,7 +67,7 @@ pub struct ApiKey {
     pub id: String,
     /// What it is for.
     pub name: String,
-    /// `viewer`, `admin`, or `operator`.
+    /// `viewer`, `admin`, `owner`, or `operator`.
     pub role: &'static str,
     /// When it was made.
     pub created_at: Timestamp,
@@ -95,31 +111,66 @@ impl Store {
         Ok(())
     }
 
-    /// What the key with this hash lets in; `None` when there is none, or its environment is gone.
+    /// What the key with this hash lets in at `now`; `None` when there is none, it has expired, or its
+    /// environment is gone. A person's key may do no more than the person.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn api_key_access(&self, hash: &str) -> Result<Option<Access>, StoreError> {
+    pub async fn api_key_access(
+        &self,
+        hash: &str,
+        now: Timestamp,
+    ) -> Result<Option<ApiKeyAccess>, StoreError> {
         let query = Query::new(
-            "SELECT k.tenant, k.environment, k.role FROM api_keys k
+            "SELECT p.id, p.name, CASE WHEN p.password IS NULL THEN 0 ELSE 1 END,
+                 CASE WHEN p.subject IS NULL THEN 0 ELSE 1 END, p.created_at,
+                 k.tenant, k.environment, k.role, k.name, m.role, k.person
+             FROM api_keys k
              JOIN environments e ON e.id = k.environment AND e.tenant = k.tenant
-             WHERE k.hash = $1 AND e.deleted_at IS NULL",
-            [hash.into()],
+             LEFT JOIN memberships m ON m.tenant = k.tenant AND m.environment = k.environment
+                 AND m.person = k.person
+             LEFT JOIN people p ON p.id = m.person
+             WHERE k.hash = $1 AND e.deleted_at IS NULL
+                 AND (k.expires_at IS NULL OR k.expires_at > $2)",
+            [hash.into(), now.into()],
         );
         if let Some(mut row) = self.rows(query).await?.pop() {
             let scope = Scope {
-                tenant: row.take(0)?,
-                environment: row.take(1)?,
+                tenant: row.take(5)?,
+                environment: row.take(6)?,
             };
-            let role: String = row.take(2)?;
-            return Ok(Some(Access::Environment(scope, Role::of(&role))));
+            let (role, name): (String, String) = (row.take(7)?, row.take(8)?);
+            let person_role: Option<String> = row.take(9)?;
+            let of_person: Option<String> = row.take(10)?;
+            let mut role = Role::of(&role);
+            let mut who = None;
+            if of_person.is_some() {
+                let Some(person_role) = person_role else {
+                    return Ok(None);
+                };
+                role = role.min(Role::of(&person_role));
+                who = Some(person(&mut row)?);
+            }
+            return Ok(Some(ApiKeyAccess {
+                access: Access::Environment(scope, role),
+                name,
+                person: who,
+            }));
         }
         let query = Query::new(
-            "SELECT id FROM operator_keys WHERE hash = $1",
+            "SELECT name FROM operator_keys WHERE hash = $1",
             [hash.into()],
         );
-        let is_operator = !self.rows(query).await?.is_empty();
-        Ok(is_operator.then_some(Access::Operator))
+        let operator = self.rows(query).await?.pop();
+        operator
+            .map(|mut row| {
+                Ok(ApiKeyAccess {
+                    access: Access::Operator,
+                    name: row.take(0)?,
+                    person: None,
+                })
+            })
+            .transpose()
     }
 
     /// The keys of an environment, in the order in which they were made.

@@ -11,7 +11,7 @@ use super::query::{Query, Row, Value};
 use super::sessions::MAX_SESSION_EVENTS;
 use super::text::Sought;
 use super::words::words_of;
-use super::{Database, Event, EventFilter, Page, PageRequest, Scope, Store, StoreError};
+use super::{Database, Event, EventFilter, Page, PageRequest, Scope, Sight, Store, StoreError};
 
 /// Events that one page of a text search reads at most; the page then says where to go on.
 const SCAN_BUDGET: usize = 20_000;
@@ -26,14 +26,17 @@ impl Store {
     /// Events, latest first. Heartbeats are left out unless the filter's type asks for them.
     ///
     /// # Errors
-    /// [`StoreError`]
+    /// [`StoreError`]; [`StoreError::ContentHidden`] when text is sought that may not be seen.
     pub async fn events(
         &self,
-        scope: Scope,
+        sight: &Sight,
         filter: &EventFilter,
         page: PageRequest,
     ) -> Result<Page<Event>, StoreError> {
-        let Some(search) = self.search(scope, filter).await? else {
+        if given(&filter.q).is_some() && !sight.shows_all(filter.session.as_deref()) {
+            return Err(StoreError::ContentHidden);
+        }
+        let Some(search) = self.search(sight.scope, filter).await? else {
             return Ok(Page {
                 items: Vec::new(),
                 next_cursor: None,
@@ -68,7 +71,7 @@ impl Store {
             None => stopped,
         };
         Ok(Page {
-            items: page_of.iter().map(|(_, event)| event.event()).collect(),
+            items: page_of.iter().map(|(_, event)| event.event(sight)).collect(),
             next_cursor: next.map(|key| encode_cursor(&key)),
         })
     }
@@ -135,8 +138,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn session_events(&self, scope: Scope, id: &str) -> Result<Vec<Event>, StoreError> {
-        let mut query = self.event_query(scope);
+    pub async fn session_events(&self, sight: &Sight, id: &str) -> Result<Vec<Event>, StoreError> {
+        let mut query = self.event_query(sight.scope);
         query.push(" AND e.session = ").bind(text_key(id));
         query.push(" ORDER BY e.time, e.uid LIMIT ");
         query.bind(MAX_SESSION_EVENTS as i64);
@@ -144,7 +147,7 @@ impl Store {
         let mut events: Vec<Event> = stored
             .into_iter()
             .filter(|event| event.facts.session.as_deref() == Some(id))
-            .map(|event| event.event())
+            .map(|event| event.event(sight))
             .collect();
         events.sort_by_key(|event| (event.time, event.sequence.unwrap_or(-1)));
         Ok(events)
@@ -154,10 +157,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn event(&self, scope: Scope, id: &str) -> Result<Option<Event>, StoreError> {
+    pub async fn event(&self, sight: &Sight, id: &str) -> Result<Option<Event>, StoreError> {
         let indexed_to = self.indexed_to().await?;
-        let mut rows = self.find_uid(scope, id).await?;
-        let mut tail = self.event_query(scope);
+        let mut rows = self.find_uid(sight.scope, id).await?;
+        let mut tail = self.event_query(sight.scope);
         tail.push(" AND e.seq > ").bind(indexed_to);
         tail.push(" AND e.uid = ").bind(uid_key(id));
         rows.extend(self.rows(tail).await?);
@@ -165,7 +168,7 @@ impl Store {
         let earliest = found
             .filter(|event| event.facts.uid == id)
             .min_by(|a, b| a.key.cmp(&b.key));
-        Ok(earliest.map(|event| event.event()))
+        Ok(earliest.map(|event| event.event(sight)))
     }
 
     /// What a filter looks for; `None` when nothing can match.
