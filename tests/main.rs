@@ -39,6 +39,7 @@ mod upkeep;
 mod sums;
 mod materialization;
 mod api;
+mod people;
 mod portal;
 mod templates;
 mod dev;

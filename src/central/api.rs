@@ -104,7 +104,10 @@ struct AgentDetail {
     identities: Vec<Identity>,
 }
 
-async fn agent(Reader { central, scope, .. }: Reader, Path(id): Path<String>) -> Answer<AgentDetail> {
+async fn agent(
+    Reader { central, scope, .. }: Reader,
+    Path(id): Path<String>,
+) -> Answer<AgentDetail> {
     let agent = central
         .store
         .agent(scope, &id)
@@ -303,6 +306,14 @@ impl Problem {
         Problem {
             status: StatusCode::BAD_REQUEST,
             title: "The request cannot be used",
+            detail: detail.into(),
+        }
+    }
+
+    fn forbidden(detail: impl Into<String>) -> Problem {
+        Problem {
+            status: StatusCode::FORBIDDEN,
+            title: "The role may not do that",
             detail: detail.into(),
         }
     }

@@ -261,7 +261,10 @@ impl Central {
     }
 
     /// What the API key in a request's headers lets in; `None` when there is no valid one.
-    pub(super) async fn access(&self, headers: &HeaderMap) -> Result<Option<ApiKeyAccess>, StoreError> {
+    pub(super) async fn access(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<ApiKeyAccess>, StoreError> {
         match bearer(headers).filter(|key| key.starts_with(API_KEY_PREFIX)) {
             Some(key) => {
                 let hash = api_key_hash(key);

@@ -131,7 +131,9 @@ pub fn is_metadata(key: &str, value: &Value) -> bool {
         return false;
     }
     let is_known = METADATA_KEYS.contains(&key)
-        || METADATA_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+        || METADATA_PREFIXES
+            .iter()
+            .any(|prefix| key.starts_with(prefix));
     is_known
         || match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => true,

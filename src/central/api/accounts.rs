@@ -12,7 +12,8 @@ use serde_json::json;
 
 use crate::central::Central;
 use crate::central::accounts::{TokenDeletion, TokenDetail, check_name};
-use crate::central::store::{Access, ApiKey, Environment, Integration, Role, Token};
+use crate::central::people::Actor;
+use crate::central::store::{Access, ApiKey, AuditEntry, Environment, Integration, Role, Token};
 
 use super::caller::{Admin, Reader};
 use super::{Answer, Fields, List, Problem, missing, whole};
@@ -62,10 +63,17 @@ async fn rename_environment(
     Admin {
         central,
         environment,
+        actor,
         ..
     }: Admin,
     Fields(Named { name }): Fields<Named>,
 ) -> Result<StatusCode, Problem> {
+    let entry = AuditEntry {
+        was: environment.environment.clone(),
+        became: name.clone(),
+        ..central.entry(&actor, Some(&environment), "environment.renamed", "")
+    };
+    central.audit(entry).await?;
     central.rename_environment(&environment, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -78,11 +86,15 @@ async fn install(
     Admin {
         central,
         environment,
+        actor,
         ..
     }: Admin,
     Fields(named): Fields<Named>,
 ) -> Result<Response, Problem> {
-    let installation = central.install(&environment, &named.checked()?).await?;
+    let name = named.checked()?;
+    let entry = central.entry(&actor, Some(&environment), "token.made", &*name);
+    central.audit(entry).await?;
+    let installation = central.install(&environment, &name).await?;
     Ok(shown_once(Json(installation)))
 }
 
@@ -90,9 +102,17 @@ async fn uninstall(
     Admin {
         central,
         environment,
+        actor,
         ..
     }: Admin,
 ) -> Answer<serde_json::Value> {
+    let entry = central.entry(
+        &actor,
+        Some(&environment),
+        "integration.removed",
+        "claude-cowork",
+    );
+    central.audit(entry).await?;
     let revoked = central.uninstall(environment.scope).await?;
     Ok(Json(json!({ "revoked_tokens": revoked })))
 }
@@ -101,7 +121,10 @@ async fn tokens(Reader { central, scope, .. }: Reader) -> Answer<List<Token>> {
     Ok(whole(central.store.tokens(scope).await?))
 }
 
-async fn token(Reader { central, scope, .. }: Reader, Path(id): Path<String>) -> Answer<TokenDetail> {
+async fn token(
+    Reader { central, scope, .. }: Reader,
+    Path(id): Path<String>,
+) -> Answer<TokenDetail> {
     let token = central.token(scope, &id).await?;
     token.map(Json).ok_or_else(|| missing("token", &id))
 }
@@ -110,13 +133,20 @@ async fn rename(
     Admin {
         central,
         environment,
+        actor,
         ..
     }: Admin,
     Path(id): Path<String>,
     Fields(named): Fields<Named>,
 ) -> Result<StatusCode, Problem> {
+    let name = named.checked()?;
+    let entry = AuditEntry {
+        became: name.clone(),
+        ..central.entry(&actor, Some(&environment), "token.renamed", &*id)
+    };
+    central.audit(entry).await?;
     let (store, scope) = (&central.store, environment.scope);
-    match store.rename_token(scope, &id, &named.checked()?).await? {
+    match store.rename_token(scope, &id, &name).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(missing("token", &id)),
     }
@@ -126,10 +156,13 @@ async fn revoke(
     Admin {
         central,
         environment,
+        actor,
         ..
     }: Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    let entry = central.entry(&actor, Some(&environment), "token.revoked", &*id);
+    central.audit(entry).await?;
     match central.revoke_token(environment.scope, &id).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(missing("live token", &id)),
@@ -140,10 +173,13 @@ async fn forget(
     Admin {
         central,
         environment,
+        actor,
         ..
     }: Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    let entry = central.entry(&actor, Some(&environment), "token.deleted", &*id);
+    central.audit(entry).await?;
     match central.delete_token(environment.scope, &id).await? {
         TokenDeletion::Done => Ok(StatusCode::NO_CONTENT),
         TokenDeletion::Missing => Err(missing("token", &id)),
@@ -176,8 +212,14 @@ pub(super) async fn make_key(
     central: &Central,
     environment: &Environment,
     NewKey { name, role }: NewKey,
+    actor: &Actor,
 ) -> Result<Response, Problem> {
     check_name(&name).map_err(Problem::unusable)?;
+    let entry = AuditEntry {
+        became: role.word().to_owned(),
+        ..central.entry(actor, Some(environment), "api_key.made", &*name)
+    };
+    central.audit(entry).await?;
     let access = Access::Environment(environment.scope, role);
     let key = central.create_api_key(access, &name).await?;
     Ok(shown_once(Json(json!({
@@ -199,21 +241,30 @@ async fn create_key(
     Admin {
         central,
         environment,
-        ..
+        actor,
+        role: actor_role,
     }: Admin,
     Fields(new): Fields<NewKey>,
 ) -> Result<Response, Problem> {
-    make_key(&central, &environment, new).await
+    if actor_role < new.role {
+        return Err(Problem::forbidden(
+            "a key may do no more than whoever makes it",
+        ));
+    }
+    make_key(&central, &environment, new, &actor).await
 }
 
 async fn delete_key(
     Admin {
         central,
         environment,
+        actor,
         ..
     }: Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    let entry = central.entry(&actor, Some(&environment), "api_key.deleted", &*id);
+    central.audit(entry).await?;
     match central.store.delete_api_key(environment.scope, &id).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(missing("API key", &id)),

@@ -31,6 +31,7 @@ pub(super) struct Admin {
     pub(super) central: Arc<Central>,
     pub(super) environment: Environment,
     pub(super) actor: Actor,
+    pub(super) role: Role,
 }
 
 /// A key for what stands above the environments.
@@ -83,10 +84,12 @@ fn unknown() -> Problem {
 }
 
 fn check_form_token(session: &SignedIn, headers: &HeaderMap) -> Result<(), Problem> {
-    let sent = headers.get(FORM_TOKEN).map(|token| blake3::hash(token.as_bytes()));
+    let sent = headers
+        .get(FORM_TOKEN)
+        .map(|token| blake3::hash(token.as_bytes()));
     match sent == Some(blake3::hash(session.form_token.as_bytes())) {
         true => Ok(()),
-        false => Err(forbidden(
+        false => Err(Problem::forbidden(
             "a change by a session needs its form token in the header Fieldpost-Form-Token",
         )),
     }
@@ -99,7 +102,9 @@ async fn access_of(
     central: &Central,
 ) -> Result<Access, Problem> {
     let memberships = central.store.memberships(&session.person.id).await?;
-    let wanted = headers.get(ENVIRONMENT).map(|value| value.to_str().unwrap_or_default());
+    let wanted = headers
+        .get(ENVIRONMENT)
+        .map(|value| value.to_str().unwrap_or_default());
     let found = memberships.into_iter().find(|known| {
         let environment = &known.environment;
         wanted.is_none_or(|wanted| {
@@ -115,18 +120,10 @@ async fn scope(parts: &Parts, central: &Central) -> Result<(Scope, Role, Actor),
     let Caller { access, actor } = caller(parts, central).await?;
     match access {
         Access::Environment(scope, role) => Ok((scope, role, actor)),
-        Access::Operator => Err(forbidden(
+        Access::Operator => Err(Problem::forbidden(
             "an operator's key opens tenants, environments and signing keys; make a key of the \
              environment: fieldpost central api-key",
         )),
-    }
-}
-
-fn forbidden(detail: &str) -> Problem {
-    Problem {
-        status: StatusCode::FORBIDDEN,
-        title: "This key may not do that",
-        detail: detail.to_owned(),
     }
 }
 
@@ -158,7 +155,7 @@ impl FromRequestParts<Arc<Central>> for Admin {
     ) -> Result<Admin, Problem> {
         let (scope, role, actor) = scope(parts, central).await?;
         if role < Role::Admin {
-            return Err(forbidden(
+            return Err(Problem::forbidden(
                 "a viewer's key only reads; use one with the role admin",
             ));
         }
@@ -171,6 +168,7 @@ impl FromRequestParts<Arc<Central>> for Admin {
             central: Arc::clone(central),
             environment,
             actor,
+            role,
         })
     }
 }
@@ -184,11 +182,18 @@ impl FromRequestParts<Arc<Central>> for Operator {
     ) -> Result<Operator, Problem> {
         let Caller { access, actor } = caller(parts, central).await?;
         match access {
-            Access::Operator => Ok(Operator {
-                central: Arc::clone(central),
-                actor,
-            }),
-            Access::Environment(..) => Err(forbidden(
+            Access::Operator => {
+                if parts.method != Method::GET && parts.method != Method::HEAD {
+                    let change = format!("{} {}", parts.method, parts.uri.path());
+                    let entry = central.entry(&actor, None, "operator.change", change);
+                    central.audit(entry).await?;
+                }
+                Ok(Operator {
+                    central: Arc::clone(central),
+                    actor,
+                })
+            }
+            Access::Environment(..) => Err(Problem::forbidden(
                 "this needs an operator's key: fieldpost central api-key --role operator",
             )),
         }

@@ -178,12 +178,12 @@ async fn delete_environment(
 }
 
 async fn create_key(
-    Operator { central, .. }: Operator,
+    Operator { central, actor }: Operator,
     Path((tenant, environment)): Path<(String, String)>,
     Fields(new): Fields<NewKey>,
 ) -> Result<Response, Problem> {
     let environment = central.environment(&tenant, &environment).await?;
-    make_key(&central, &environment, new).await
+    make_key(&central, &environment, new, &actor).await
 }
 
 async fn keys(Operator { central, .. }: Operator) -> Answer<List<ApiKey>> {

@@ -59,7 +59,9 @@ impl Way {
             .filter_map(|cookies| cookies.to_str().ok())
             .flat_map(|cookies| cookies.split(';'))
             .filter_map(|pair| pair.trim().split_once('='));
-        let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
+        let mut values = pairs
+            .filter(|(key, _)| *key == name)
+            .map(|(_, value)| value);
         match (values.next(), values.next()) {
             (Some(value), None) if value.len() <= MAX_SECRET => Some(Secret::new(value)),
             _ => None,

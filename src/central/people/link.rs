@@ -41,7 +41,9 @@ impl Central {
             return Ok(None);
         }
         let owner = self.first_owner().await?;
-        self.link_for(&owner, &Actor::command_line()).await.map(Some)
+        self.link_for(&owner, &Actor::command_line())
+            .await
+            .map(Some)
     }
 
     /// A link for the owner of `fieldpost dev`.
@@ -70,7 +72,11 @@ impl Central {
             .add_sign_in_link(&hash(&secret), &person.id, expires_at, &entry)
             .await?;
         Ok(SignInLink {
-            url: Secret::new(format!("{}/sign-in/link/{}", self.public_url, secret.expose())),
+            url: Secret::new(format!(
+                "{}/sign-in/link/{}",
+                self.public_url,
+                secret.expose()
+            )),
             person: person.name.clone(),
             expires_at,
         })

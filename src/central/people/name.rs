@@ -15,9 +15,9 @@ pub fn check_person_name(name: &str) -> Result<String, &'static str> {
             .all(|character| character.is_alphanumeric() || "@.-_+'".contains(character));
     match fits {
         true => Ok(name),
-        false => Err(
-            "a person's name is an e-mail address, or a word of letters, digits and . - _ + '",
-        ),
+        false => {
+            Err("a person's name is an e-mail address, or a word of letters, digits and . - _ + '")
+        }
     }
 }
 

@@ -110,9 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_has_twelve_characters() {
-        let short = Passwords::default()
-            .hash(&Secret::new("elevenchars"))
-            .await;
+        let short = Passwords::default().hash(&Secret::new("elevenchars")).await;
         assert!(short.is_err());
     }
 }

@@ -221,12 +221,17 @@ impl Central {
 
 /// What is kept of a random secret.
 pub(super) fn hash(secret: &Secret) -> String {
-    blake3::hash(secret.expose().as_bytes()).to_hex().to_string()
+    blake3::hash(secret.expose().as_bytes())
+        .to_hex()
+        .to_string()
 }
 
 /// What forms of a session carry: nobody who does not know the cookie can make it up.
 fn form_token(secret: &Secret) -> String {
-    let key = blake3::derive_key("fieldpost 2026 portal form token", secret.expose().as_bytes());
+    let key = blake3::derive_key(
+        "fieldpost 2026 portal form token",
+        secret.expose().as_bytes(),
+    );
     blake3::Hash::from_bytes(key).to_hex().to_string()
 }
 

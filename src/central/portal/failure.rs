@@ -144,7 +144,8 @@ impl Failure {
             }
             Failure::BadRequest(why) => (*why).to_owned(),
             Failure::SignedOut => {
-                "The session ended before this change was asked for; nothing was changed.".to_owned()
+                "The session ended before this change was asked for; nothing was changed."
+                    .to_owned()
             }
             Failure::StaleForm => "The form belongs to another session than the one you have \
                  now; nothing was changed."

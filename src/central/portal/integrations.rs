@@ -122,7 +122,12 @@ pub(super) async fn revoke(
 ) -> Result<Redirect, Failure> {
     here.require(Role::Admin)?;
     let token = here.param("token");
-    let entry = central.entry(&here.actor(), Some(&here.environment), "token.revoked", token);
+    let entry = central.entry(
+        &here.actor(),
+        Some(&here.environment),
+        "token.revoked",
+        token,
+    );
     central.audit(entry).await?;
     match central
         .revoke_token(here.scope(), here.param("token"))

@@ -142,12 +142,7 @@ impl Phrase {
                     Snippet::plain(&words),
                 )
             }
-            name => phrase(
-                icon_of(event.activity),
-                "",
-                visible(name),
-                error(event),
-            ),
+            name => phrase(icon_of(event.activity), "", visible(name), error(event)),
         }
     }
 }

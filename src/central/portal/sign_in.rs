@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use askama::Template;
+use axum::Form;
 use axum::extract::{ConnectInfo, Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::Form;
 use serde::Deserialize;
 
 use crate::central::Central;
@@ -62,11 +62,7 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
-    fn new(
-        central: &Central,
-        peer: SocketAddr,
-        headers: &HeaderMap,
-    ) -> Result<Visitor, Failure> {
+    fn new(central: &Central, peer: SocketAddr, headers: &HeaderMap) -> Result<Visitor, Failure> {
         match central.way(peer, headers) {
             Way::Open => Err(Failure::NeedsTls),
             way => Ok(Visitor {
@@ -224,7 +220,9 @@ impl std::convert::From<Refused> for Failure {
 fn own_address(next: &str) -> &str {
     let is_ours = next.starts_with('/')
         && !next.starts_with("//")
-        && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+        && next
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if is_ours { next } else { "/" }
 }
 

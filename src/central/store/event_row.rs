@@ -120,9 +120,7 @@ impl StoredEvent {
             match value {
                 Value::String(text) => text.to_lowercase().contains(needle),
                 Value::Array(items) => items.iter().any(|item| within(item, needle)),
-                Value::Object(fields) => {
-                    fields.values().any(|field| within(field, needle))
-                }
+                Value::Object(fields) => fields.values().any(|field| within(field, needle)),
                 other => other.to_string().contains(needle),
             }
         }

@@ -71,7 +71,10 @@ impl Store {
             None => stopped,
         };
         Ok(Page {
-            items: page_of.iter().map(|(_, event)| event.event(sight)).collect(),
+            items: page_of
+                .iter()
+                .map(|(_, event)| event.event(sight))
+                .collect(),
             next_cursor: next.map(|key| encode_cursor(&key)),
         })
     }

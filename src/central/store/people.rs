@@ -103,10 +103,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn person(
-        &self,
-        name: &str,
-    ) -> Result<Option<(Person, Option<String>)>, StoreError> {
+    pub async fn person(&self, name: &str) -> Result<Option<(Person, Option<String>)>, StoreError> {
         let sql = format!("SELECT {PERSON}, p.password FROM people p WHERE p.name = $1");
         let found = self.rows(Query::new(sql, [name.into()])).await?.pop();
         found
@@ -152,7 +149,9 @@ impl Store {
                  SELECT CAST($1 AS bigint), CAST($2 AS bigint), p.id, ",
                 *scope,
             );
-            join.push("CAST(").bind(role.word()).push(" AS text), CAST(");
+            join.push("CAST(")
+                .bind(role.word())
+                .push(" AS text), CAST(");
             join.bind(new.source)
                 .push(" AS text), p.created_at FROM people p WHERE p.id = ");
             join.bind(new.id.as_str());
