@@ -10,7 +10,8 @@ use crate::secret::{Secret, random_digits};
 use super::auth::{self, Claims, TOKEN_LIFETIME_SECONDS};
 use super::keys::{KeyChangeError, SigningKey};
 use super::store::{
-    Access, Environment, Installation, Scope, StoreError, Token, TokenAddress, TokenRefusal,
+    Access, AuditEntry, Environment, Installation, Role, Scope, StoreError, Token, TokenAddress,
+    TokenRefusal,
 };
 use super::{Central, OTLP_PREFIX};
 
@@ -144,6 +145,27 @@ impl Central {
         let hash = auth::api_key_hash(key.expose());
         let id = &hash[..KEY_ID_DIGITS];
         self.store.add_api_key(access, &hash, id, name).await?;
+        Ok(key)
+    }
+
+    /// Makes an API key of a person's, whose name is the entry's object: shown once, kept as a hash.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn create_personal_key(
+        &self,
+        scope: Scope,
+        person: &str,
+        role: Role,
+        expires_at: Timestamp,
+        entry: &AuditEntry,
+    ) -> Result<Secret, StoreError> {
+        let key = Secret::new(format!("{}{}", auth::API_KEY_PREFIX, random_digits()));
+        let hash = auth::api_key_hash(key.expose());
+        let id = &hash[..KEY_ID_DIGITS];
+        self.store
+            .add_personal_key(scope, person, role, &hash, id, expires_at, entry)
+            .await?;
         Ok(key)
     }
 

@@ -29,6 +29,8 @@ mod headers;
 mod failure;
 mod shell;
 mod sign_in;
+mod settings;
+mod reveal;
 mod integrations;
 mod agents;
 mod entities;
@@ -72,6 +74,30 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .route(
             "/integrations/claude-cowork/tokens/{token}/revoke",
             post(integrations::revoke),
+        )
+        .route("/reveals", post(reveal::open))
+        .route("/settings/account", get(settings::account::page))
+        .route(
+            "/settings/account/password",
+            post(settings::account::change_password),
+        )
+        .route(
+            "/settings/keys",
+            get(settings::keys::page).post(settings::keys::make),
+        )
+        .route("/settings/keys/delete", post(settings::keys::delete))
+        .route(
+            "/settings/people",
+            get(settings::people::page).post(settings::people::add),
+        )
+        .route("/settings/people/role", post(settings::people::change_role))
+        .route("/settings/people/link", post(settings::people::link))
+        .route("/settings/people/remove", post(settings::people::remove))
+        .route("/settings/audit", get(settings::audit::page))
+        .route("/settings/audit/export", post(settings::audit::export))
+        .route(
+            "/settings/retention",
+            get(settings::retention::page).post(settings::retention::change),
         )
         .route("/{*unknown}", get(not_found));
     let inside = Router::new()

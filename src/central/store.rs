@@ -37,6 +37,7 @@ mod token_use;
 mod people;
 mod sign_ins;
 mod portal_audit;
+mod reveals;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub use people::{Member, MemberChange, Membership, NewPerson, Person};
 pub use portal_audit::{AuditEntry, AuditFilter, Audited};
 pub use postgres::{Connection as PostgresConnection, UrlError as PostgresUrlError};
 pub use retention::{Expired, Retention, oldest_kept};
+pub use reveals::{Opened, Reveals};
 pub use rows::{
     Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,

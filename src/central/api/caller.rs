@@ -54,6 +54,7 @@ async fn caller(parts: &Parts, central: &Central) -> Result<Caller, Problem> {
         access,
         name,
         person,
+        ..
     }) = central.access(&parts.headers).await?
     {
         let actor = Actor {

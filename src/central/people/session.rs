@@ -123,6 +123,26 @@ impl Central {
         Ok(self.open_session(&person, "password", from).await?)
     }
 
+    /// Checks the password of somebody who is signed in already.
+    ///
+    /// # Errors
+    /// [`Refused`]
+    pub async fn check_password(
+        &self,
+        person: &Person,
+        password: &Secret,
+        from: &From,
+    ) -> Result<(), Refused> {
+        let account = format!("account {}", person.name);
+        self.count_try(&account, ACCOUNT_TRIES, from).await?;
+        let hash = self.store.person(&person.name).await?;
+        let hash = hash.and_then(|(_, hash)| hash);
+        match self.passwords.matches(password, hash.as_deref()).await {
+            true => Ok(self.store.forget_tries(&account).await?),
+            false => Err(Refused::Wrong),
+        }
+    }
+
     /// Counts a try; the first one too many is written to the audit.
     pub(super) async fn count_try(
         &self,

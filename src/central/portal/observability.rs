@@ -13,6 +13,7 @@ use crate::central::store::{PageRequest, Session, SessionFilter, StoreError};
 use super::event_row::{EventRow, SessionRow};
 use super::failure::Failure;
 use super::filters::{Chip, Choice, Filters};
+use super::reveal::RevealForm;
 use super::shell::{Here, Section, Shell, draw};
 use super::words;
 
@@ -45,6 +46,8 @@ pub(super) struct Listing {
     pub(super) newest: Option<String>,
     pub(super) older: Option<String>,
     pub(super) install: String,
+    /// Opens the content of this list, where it is hidden and may be opened.
+    pub(super) reveal: Option<RevealForm>,
 }
 
 /// Which list is wanted.
@@ -117,6 +120,10 @@ impl Listing {
             newest: (!filters.cursor.is_empty()).then(|| filters.address(&wanted.action, &[])),
             older: None,
             install: here.base.install(),
+            reveal: match shows_sessions {
+                true => None,
+                false => RevealForm::of_list(here, &filters.address(&wanted.action, &[])),
+            },
             action: wanted.action,
             filters,
         };
@@ -153,9 +160,10 @@ impl Listing {
         if let Some(agent) = agent {
             filter.agent = Some(agent.to_owned());
         }
+        let own_address = self.filters.address(&self.action, &[]);
         let page = central
             .store
-            .events(&here.sight(), &filter, self.page())
+            .events(&here.sight_of_list(&own_address), &filter, self.page())
             .await?;
         self.events = page
             .items

@@ -17,6 +17,7 @@ use super::event_row::{Link, Stamp, Tag};
 use super::facts;
 use super::failure::Failure;
 use super::observability::read_query;
+use super::reveal::RevealForm;
 use super::shell::{Here, Section, Shell, draw};
 use super::text::{Snippet, Text, short_id, visible};
 use super::turn_view::{Line, TurnView};
@@ -35,6 +36,7 @@ struct SessionPage {
     turns: Vec<TurnView>,
     earlier: Option<String>,
     later: Option<String>,
+    reveal: Option<RevealForm>,
 }
 
 struct Head {
@@ -141,6 +143,7 @@ fn page(
             .iter()
             .map(|turn| TurnView::new(&here.base, turn, &conversation.completeness))
             .collect(),
+        reveal: RevealForm::of_session(here, &session.id),
         earlier: first.checked_sub(1).map(to_turn),
         later: Some(first + PAGE_TURNS)
             .filter(|next| *next < turns.len())

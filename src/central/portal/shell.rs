@@ -8,7 +8,7 @@ use axum::response::Html;
 
 use crate::central::Central;
 use crate::central::people::{Actor, From, SignedIn};
-use crate::central::store::{Environment, Membership, Role, Scope, Sight};
+use crate::central::store::{Environment, Membership, Reveals, Role, Scope, Sight};
 
 use super::address::Base;
 use super::assets;
@@ -27,6 +27,7 @@ pub(super) struct Here {
     pub(super) role: Role,
     /// From where.
     pub(super) from: From,
+    reveals: Reveals,
     params: Vec<(String, String)>,
 }
 
@@ -72,11 +73,20 @@ impl Here {
         self.environment.scope
     }
 
-    /// What may be seen of its records.
+    /// What may be seen of its records: everything for owners; for admins, what they opened.
     pub(super) fn sight(&self) -> Sight {
         match self.role {
             Role::Owner => Sight::everything(self.scope()),
-            Role::Viewer | Role::Admin => Sight::metadata(self.scope()),
+            Role::Admin => Sight::sessions(self.scope(), self.reveals.sessions.clone()),
+            Role::Viewer => Sight::metadata(self.scope()),
+        }
+    }
+
+    /// The same for the list at an address, which an admin may have opened.
+    pub(super) fn sight_of_list(&self, address: &str) -> Sight {
+        match self.role {
+            Role::Admin if self.reveals.lists.contains(address) => Sight::everything(self.scope()),
+            _ => self.sight(),
         }
     }
 
@@ -200,7 +210,19 @@ impl FromRequestParts<Arc<Central>> for Here {
         let Membership {
             environment, role, ..
         } = found.ok_or(Failure::NotFound("environment"))?;
+        let reveals = match role {
+            Role::Admin => {
+                let now = central.clock.now();
+                let person = &session.person.id;
+                central
+                    .store
+                    .reveals(environment.scope, person, now)
+                    .await?
+            }
+            Role::Viewer | Role::Owner => Reveals::default(),
+        };
         Ok(Here {
+            reveals,
             base: Base::of(&environment),
             environment,
             session,

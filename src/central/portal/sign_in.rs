@@ -209,7 +209,7 @@ fn signed_out(way: Way) -> Response {
 impl std::convert::From<Refused> for Failure {
     fn from(refused: Refused) -> Failure {
         match refused {
-            Refused::Wrong => Failure::NotFound("account"),
+            Refused::Wrong => Failure::Refused("The present password is wrong.".to_owned()),
             Refused::TooOften => Failure::TooOften,
             Refused::Store(error) => error.into(),
         }

@@ -6,7 +6,7 @@ use crate::event::Timestamp;
 
 use super::people::person;
 use super::query::{Query, Row};
-use super::{Person, Scope, Store, StoreError};
+use super::{AuditEntry, Person, Scope, Store, StoreError};
 
 /// What a person or a key may do in an environment. Each may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -58,6 +58,8 @@ pub struct ApiKeyAccess {
     pub name: String,
     /// Whose it is; `None` for one of the environment itself.
     pub person: Option<Person>,
+    /// When it was used last, as far as that is noted.
+    pub last_used: Option<Timestamp>,
 }
 
 /// A key, without the key.
@@ -71,6 +73,12 @@ pub struct ApiKey {
     pub role: &'static str,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Whose it is, by id; `None` for one of the environment itself, and for operators' keys.
+    pub person_id: Option<String>,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When it was used last, to the minute.
+    pub last_used: Option<Timestamp>,
 }
 
 impl Store {
@@ -111,6 +119,85 @@ impl Store {
         Ok(())
     }
 
+    /// Notes a person's key by its hash, and that it was made.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then there is none.
+    pub async fn add_personal_key(
+        &self,
+        scope: Scope,
+        person: &str,
+        role: Role,
+        hash: &str,
+        id: &str,
+        expires_at: Timestamp,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        let mut insert = Query::scoped(
+            "INSERT INTO api_keys
+                 (tenant, environment, hash, id, name, role, created_at, person, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            scope,
+        );
+        insert.values.extend([
+            hash.into(),
+            id.into(),
+            entry.object.as_str().into(),
+            role.word().into(),
+            entry.time.into(),
+            person.into(),
+            expires_at.into(),
+        ]);
+        self.write(vec![entry.insert(), insert]).await?;
+        Ok(())
+    }
+
+    /// Deletes a person's key by its id; false when the person has none of it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then it stays.
+    pub async fn delete_personal_key(
+        &self,
+        scope: Scope,
+        person: &str,
+        id: &str,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let about = |sql: &str| {
+            let mut query = Query::scoped(sql, scope);
+            query.values.extend([id.into(), person.into()]);
+            query
+        };
+        let audit = entry.insert_if(about(
+            "EXISTS (SELECT 1 FROM api_keys WHERE tenant = $1 AND environment = $2 AND id = $3
+                 AND person = $4)",
+        ));
+        let delete = about(
+            "DELETE FROM api_keys WHERE tenant = $1 AND environment = $2 AND id = $3
+             AND person = $4",
+        );
+        Ok(self.write(vec![audit, delete]).await?[1] > 0)
+    }
+
+    /// Notes that a key was used, unless that was noted after `stale`.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn use_api_key(
+        &self,
+        hash: &str,
+        now: Timestamp,
+        stale: Timestamp,
+    ) -> Result<(), StoreError> {
+        let used = Query::new(
+            "UPDATE api_keys SET last_used = $1
+             WHERE hash = $2 AND (last_used IS NULL OR last_used < $3)",
+            [now.into(), hash.into(), stale.into()],
+        );
+        self.write(vec![used]).await?;
+        Ok(())
+    }
+
     /// What the key with this hash lets in at `now`; `None` when there is none, it has expired, or its
     /// environment is gone. A person's key may do no more than the person.
     ///
@@ -124,7 +211,7 @@ impl Store {
         let query = Query::new(
             "SELECT p.id, p.name, CASE WHEN p.password IS NULL THEN 0 ELSE 1 END,
                  CASE WHEN p.subject IS NULL THEN 0 ELSE 1 END, p.created_at,
-                 k.tenant, k.environment, k.role, k.name, m.role, k.person
+                 k.tenant, k.environment, k.role, k.name, m.role, k.person, k.last_used
              FROM api_keys k
              JOIN environments e ON e.id = k.environment AND e.tenant = k.tenant
              LEFT JOIN memberships m ON m.tenant = k.tenant AND m.environment = k.environment
@@ -155,6 +242,7 @@ impl Store {
                 access: Access::Environment(scope, role),
                 name,
                 person: who,
+                last_used: row.take(11)?,
             }));
         }
         let query = Query::new(
@@ -168,6 +256,7 @@ impl Store {
                     access: Access::Operator,
                     name: row.take(0)?,
                     person: None,
+                    last_used: None,
                 })
             })
             .transpose()
@@ -178,11 +267,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn api_keys(&self, scope: Scope) -> Result<Vec<ApiKey>, StoreError> {
-        let sql = "SELECT id, name, created_at, role FROM api_keys
+        let sql = "SELECT id, name, created_at, person, expires_at, last_used, role FROM api_keys
             WHERE tenant = $1 AND environment = $2 ORDER BY created_at, id";
         let rows = self.rows(Query::scoped(sql, scope)).await?.into_iter();
         rows.map(|mut row| {
-            let role: String = row.take(3)?;
+            let role: String = row.take(6)?;
             key(&mut row, Role::of(&role).word())
         })
         .collect()
@@ -193,7 +282,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn operator_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        let sql = "SELECT id, name, created_at FROM operator_keys ORDER BY created_at, id";
+        let sql = "SELECT id, name, created_at, NULL, NULL, NULL FROM operator_keys ORDER BY created_at, id";
         let rows = self.rows(Query::new(sql, [])).await?.into_iter();
         rows.map(|mut row| key(&mut row, "operator")).collect()
     }
@@ -227,5 +316,8 @@ fn key(row: &mut Row, role: &'static str) -> Result<ApiKey, StoreError> {
         name: row.take(1)?,
         role,
         created_at: row.take(2)?,
+        person_id: row.take(3)?,
+        expires_at: row.take(4)?,
+        last_used: row.take(5)?,
     })
 }
