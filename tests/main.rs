@@ -40,6 +40,7 @@ mod sums;
 mod materialization;
 mod api;
 mod people;
+mod access;
 mod portal;
 mod templates;
 mod dev;

@@ -10,8 +10,8 @@ use crate::secret::{Secret, random_digits};
 use super::auth::{self, Claims, TOKEN_LIFETIME_SECONDS};
 use super::keys::{KeyChangeError, SigningKey};
 use super::store::{
-    Access, AuditEntry, Environment, Installation, Role, Scope, StoreError, Token, TokenAddress,
-    TokenRefusal,
+    Access, AuditEntry, Environment, Installation, PersonalKey, Role, Scope, StoreError, Token,
+    TokenAddress, TokenRefusal,
 };
 use super::{Central, OTLP_PREFIX};
 
@@ -162,10 +162,14 @@ impl Central {
     ) -> Result<Secret, StoreError> {
         let key = Secret::new(format!("{}{}", auth::API_KEY_PREFIX, random_digits()));
         let hash = auth::api_key_hash(key.expose());
-        let id = &hash[..KEY_ID_DIGITS];
-        self.store
-            .add_personal_key(scope, person, role, &hash, id, expires_at, entry)
-            .await?;
+        let noted = PersonalKey {
+            hash: &hash,
+            id: &hash[..KEY_ID_DIGITS],
+            person,
+            role,
+            expires_at,
+        };
+        self.store.add_personal_key(scope, &noted, entry).await?;
         Ok(key)
     }
 

@@ -62,6 +62,21 @@ pub struct ApiKeyAccess {
     pub last_used: Option<Timestamp>,
 }
 
+/// A person's key to be noted; the audit's entry has its name.
+#[derive(Clone, Copy, Debug)]
+pub struct PersonalKey<'a> {
+    /// What is kept of the key.
+    pub hash: &'a str,
+    /// Names it in lists.
+    pub id: &'a str,
+    /// Whose it is.
+    pub person: &'a str,
+    /// What it may do, as long as the person may.
+    pub role: Role,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+}
+
 /// A key, without the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ApiKey {
@@ -126,11 +141,7 @@ impl Store {
     pub async fn add_personal_key(
         &self,
         scope: Scope,
-        person: &str,
-        role: Role,
-        hash: &str,
-        id: &str,
-        expires_at: Timestamp,
+        key: &PersonalKey<'_>,
         entry: &AuditEntry,
     ) -> Result<(), StoreError> {
         let mut insert = Query::scoped(
@@ -140,13 +151,13 @@ impl Store {
             scope,
         );
         insert.values.extend([
-            hash.into(),
-            id.into(),
+            key.hash.into(),
+            key.id.into(),
             entry.object.as_str().into(),
-            role.word().into(),
+            key.role.word().into(),
             entry.time.into(),
-            person.into(),
-            expires_at.into(),
+            key.person.into(),
+            key.expires_at.into(),
         ]);
         self.write(vec![entry.insert(), insert]).await?;
         Ok(())
