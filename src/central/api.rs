@@ -214,6 +214,7 @@ async fn session(
         central,
         scope,
         sight,
+        ..
     }: Reader,
     Path(id): Path<String>,
 ) -> Answer<SessionDetail> {

@@ -1,7 +1,7 @@
 //! People: who they are, how they sign in, what they may do and see, and the log of what they did.
 //!
 //! ```text
-//! password | link | single sign-on -> session (a cookie) -> person + role in an environment -> Sight
+//! password | link -> session (a cookie) -> person + role in an environment -> Sight
 //! ```
 //! * Only a session or a person's API key says who somebody is. What they may do follows from their
 //!   membership in an environment, which is read anew for every request: a changed role is in force at once.

@@ -13,10 +13,13 @@ use serde_json::json;
 use crate::central::Central;
 use crate::central::accounts::{TokenDeletion, TokenDetail, check_name};
 use crate::central::people::Actor;
-use crate::central::store::{Access, ApiKey, AuditEntry, Environment, Integration, Role, Token};
+use crate::central::store::{
+    Access, ApiKey, AuditEntry, AuditFilter, Audited, Environment, Integration, Page, Role, Scope,
+    Token,
+};
 
 use super::caller::{Admin, Reader};
-use super::{Answer, Fields, List, Problem, missing, whole};
+use super::{Answer, Fields, List, Paging, Params, Problem, missing, whole};
 
 /// The routes.
 pub(super) fn router() -> Router<Arc<Central>> {
@@ -30,6 +33,7 @@ pub(super) fn router() -> Router<Arc<Central>> {
         .route("/tokens/{id}/revoke", post(revoke))
         .route("/api-keys", get(keys).post(create_key))
         .route("/api-keys/{id}", delete(delete_key))
+        .route("/audit", get(audit))
 }
 
 /// What is only shown once must not lie in a cache.
@@ -129,6 +133,15 @@ async fn token(
     token.map(Json).ok_or_else(|| missing("token", &id))
 }
 
+/// Refuses what is not there before the audit tells that it was changed.
+async fn ensure_token(central: &Central, scope: Scope, id: &str) -> Result<(), Problem> {
+    let tokens = central.store.tokens(scope).await?;
+    match tokens.iter().any(|token| token.id == id) {
+        true => Ok(()),
+        false => Err(missing("token", id)),
+    }
+}
+
 async fn rename(
     Admin {
         central,
@@ -139,6 +152,7 @@ async fn rename(
     Path(id): Path<String>,
     Fields(named): Fields<Named>,
 ) -> Result<StatusCode, Problem> {
+    ensure_token(&central, environment.scope, &id).await?;
     let name = named.checked()?;
     let entry = AuditEntry {
         became: name.clone(),
@@ -161,6 +175,7 @@ async fn revoke(
     }: Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    ensure_token(&central, environment.scope, &id).await?;
     let entry = central.entry(&actor, Some(&environment), "token.revoked", &*id);
     central.audit(entry).await?;
     match central.revoke_token(environment.scope, &id).await? {
@@ -178,6 +193,7 @@ async fn forget(
     }: Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    ensure_token(&central, environment.scope, &id).await?;
     let entry = central.entry(&actor, Some(&environment), "token.deleted", &*id);
     central.audit(entry).await?;
     match central.delete_token(environment.scope, &id).await? {
@@ -263,10 +279,35 @@ async fn delete_key(
     }: Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    let keys = central.store.api_keys(environment.scope).await?;
+    if !keys.iter().any(|key| key.id == id) {
+        return Err(missing("API key", &id));
+    }
     let entry = central.entry(&actor, Some(&environment), "api_key.deleted", &*id);
     central.audit(entry).await?;
     match central.store.delete_api_key(environment.scope, &id).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(missing("API key", &id)),
     }
+}
+
+/// What people did, the latest first; viewers are told what they did themselves.
+async fn audit(
+    Reader {
+        central,
+        scope,
+        role,
+        actor,
+        ..
+    }: Reader,
+    Params(filter): Params<AuditFilter>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<Audited>> {
+    let person = actor.person.unwrap_or_default();
+    let only = (role == Role::Viewer).then_some(&*person);
+    let page = central
+        .store
+        .audited(scope, only, &filter, paging.into())
+        .await?;
+    Ok(Json(page))
 }

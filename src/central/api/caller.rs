@@ -24,6 +24,8 @@ pub(super) struct Reader {
     pub(super) central: Arc<Central>,
     pub(super) scope: Scope,
     pub(super) sight: Sight,
+    pub(super) role: Role,
+    pub(super) actor: Actor,
 }
 
 /// Whoever may change an environment's accounts.
@@ -135,10 +137,12 @@ impl FromRequestParts<Arc<Central>> for Reader {
         parts: &mut Parts,
         central: &Arc<Central>,
     ) -> Result<Reader, Problem> {
-        let (scope, role, _) = scope(parts, central).await?;
+        let (scope, role, actor) = scope(parts, central).await?;
         Ok(Reader {
             central: Arc::clone(central),
             scope,
+            role,
+            actor,
             sight: match role {
                 Role::Owner => Sight::everything(scope),
                 Role::Viewer | Role::Admin => Sight::metadata(scope),

@@ -100,12 +100,10 @@ impl Central {
             id: crate::central::new_id(),
             name: FIRST_OWNER.to_owned(),
             password: None,
-            subject: None,
             roles: environments
                 .iter()
                 .map(|environment| (environment.scope, Role::Owner))
                 .collect(),
-            source: "local",
         };
         self.store.add_person(&new, &entries).await?;
         let made = self.store.person(FIRST_OWNER).await?;

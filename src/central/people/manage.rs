@@ -42,7 +42,7 @@ pub enum NewPassword {
     Given(Secret),
     /// One that is made here, and shown once.
     Made,
-    /// None: a link or single sign-on lets the person in.
+    /// None: links let the person in.
     None,
 }
 
@@ -74,7 +74,7 @@ impl Central {
                 return Err(PeopleError::Taken(name));
             }
             self.store
-                .set_member(environment.scope, &person.id, role, "local", &entry)
+                .set_member(environment.scope, &person.id, role, &entry)
                 .await?;
             return Ok(None);
         }
@@ -83,9 +83,7 @@ impl Central {
             id: crate::central::new_id(),
             name: name.clone(),
             password: hash,
-            subject: None,
             roles: vec![(environment.scope, role)],
-            source: "local",
         };
         match self.store.add_person(&new, &[entry]).await? {
             true => Ok(made),
@@ -108,7 +106,7 @@ impl Central {
         let entry = self.entry(actor, Some(environment), "role.changed", &*person.name);
         let changed = self
             .store
-            .set_member(environment.scope, &person.id, role, "local", &entry)
+            .set_member(environment.scope, &person.id, role, &entry)
             .await?;
         done(changed, person.name)
     }

@@ -122,6 +122,10 @@ pub(super) async fn revoke(
 ) -> Result<Redirect, Failure> {
     here.require(Role::Admin)?;
     let token = here.param("token");
+    let tokens = central.store.tokens(here.scope()).await?;
+    if !tokens.iter().any(|known| known.id == token) {
+        return Err(Failure::NotFound("token"));
+    }
     let entry = central.entry(
         &here.actor(),
         Some(&here.environment),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
 
-use super::people::person;
+use super::people::{PERSON, person};
 use super::query::{Query, Row};
 use super::{AuditEntry, Person, Scope, Store, StoreError};
 
@@ -220,26 +220,26 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<ApiKeyAccess>, StoreError> {
         let query = Query::new(
-            "SELECT p.id, p.name, CASE WHEN p.password IS NULL THEN 0 ELSE 1 END,
-                 CASE WHEN p.subject IS NULL THEN 0 ELSE 1 END, p.created_at,
-                 k.tenant, k.environment, k.role, k.name, m.role, k.person, k.last_used
+            format!(
+                "SELECT {PERSON}, k.tenant, k.environment, k.role, k.name, m.role, k.person, k.last_used
              FROM api_keys k
              JOIN environments e ON e.id = k.environment AND e.tenant = k.tenant
              LEFT JOIN memberships m ON m.tenant = k.tenant AND m.environment = k.environment
                  AND m.person = k.person
              LEFT JOIN people p ON p.id = m.person
              WHERE k.hash = $1 AND e.deleted_at IS NULL
-                 AND (k.expires_at IS NULL OR k.expires_at > $2)",
+                 AND (k.expires_at IS NULL OR k.expires_at > $2)"
+            ),
             [hash.into(), now.into()],
         );
         if let Some(mut row) = self.rows(query).await?.pop() {
             let scope = Scope {
-                tenant: row.take(5)?,
-                environment: row.take(6)?,
+                tenant: row.take(4)?,
+                environment: row.take(5)?,
             };
-            let (role, name): (String, String) = (row.take(7)?, row.take(8)?);
-            let person_role: Option<String> = row.take(9)?;
-            let of_person: Option<String> = row.take(10)?;
+            let (role, name): (String, String) = (row.take(6)?, row.take(7)?);
+            let person_role: Option<String> = row.take(8)?;
+            let of_person: Option<String> = row.take(9)?;
             let mut role = Role::of(&role);
             let mut who = None;
             if of_person.is_some() {
@@ -253,7 +253,7 @@ impl Store {
                 access: Access::Environment(scope, role),
                 name,
                 person: who,
-                last_used: row.take(11)?,
+                last_used: row.take(10)?,
             }));
         }
         let query = Query::new(

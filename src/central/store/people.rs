@@ -17,10 +17,8 @@ pub struct Person {
     pub id: String,
     /// The name to sign in with: an e-mail address, or a word.
     pub name: String,
-    /// Whether there is a password; without one, links and single sign-on let the person in.
+    /// Whether there is a password; without one, only links let the person in.
     pub has_password: bool,
-    /// Whether an identity provider vouches for the person.
-    pub single_sign_on: bool,
     /// When the account was made.
     pub created_at: Timestamp,
 }
@@ -33,8 +31,6 @@ pub struct Member {
     pub person: Person,
     /// What.
     pub role: Role,
-    /// Who decided it: `local`, or `oidc`.
-    pub source: String,
     /// When the person was last seen here, as far as it is remembered: until the session ends.
     pub last_seen: Option<Timestamp>,
     /// Browsers that are signed in.
@@ -48,8 +44,6 @@ pub struct Membership {
     pub environment: Environment,
     /// What the person is there.
     pub role: Role,
-    /// Who decided it.
-    pub source: String,
 }
 
 /// What became of a change to a member.
@@ -72,16 +66,13 @@ pub struct NewPerson {
     pub name: String,
     /// The hash of the password, if there is one.
     pub password: Option<String>,
-    /// Who the person is to an identity provider.
-    pub subject: Option<String>,
     /// What the person is where.
     pub roles: Vec<(Scope, Role)>,
-    /// Who decided that.
-    pub source: &'static str,
 }
 
-const PERSON: &str = "p.id, p.name, CASE WHEN p.password IS NULL THEN 0 ELSE 1 END,
-    CASE WHEN p.subject IS NULL THEN 0 ELSE 1 END, p.created_at";
+/// The columns that [`person`] reads.
+pub(super) const PERSON: &str =
+    "p.id, p.name, CASE WHEN p.password IS NULL THEN 0 ELSE 1 END, p.created_at";
 
 /// Holds for a member `m` who is not the only owner.
 const NOT_LAST_OWNER: &str = "(m.role <> 'owner' OR EXISTS (SELECT 1 FROM memberships o
@@ -89,12 +80,12 @@ const NOT_LAST_OWNER: &str = "(m.role <> 'owner' OR EXISTS (SELECT 1 FROM member
         AND o.person <> m.person))";
 
 impl Store {
-    /// Whether anybody can sign in by a password or by an identity provider.
+    /// Whether anybody can sign in by a password.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn has_people_with_a_way_in(&self) -> Result<bool, StoreError> {
-        let sql = "SELECT id FROM people WHERE password IS NOT NULL OR subject IS NOT NULL LIMIT 1";
+        let sql = "SELECT id FROM people WHERE password IS NOT NULL LIMIT 1";
         let rows = self.rows(Query::new(sql, []));
         Ok(!rows.await?.is_empty())
     }
@@ -107,18 +98,8 @@ impl Store {
         let sql = format!("SELECT {PERSON}, p.password FROM people p WHERE p.name = $1");
         let found = self.rows(Query::new(sql, [name.into()])).await?.pop();
         found
-            .map(|mut row| Ok((person(&mut row)?, row.take(5)?)))
+            .map(|mut row| Ok((person(&mut row)?, row.take(4)?)))
             .transpose()
-    }
-
-    /// The person for whom an identity provider vouches with this subject.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn person_of_subject(&self, subject: &str) -> Result<Option<Person>, StoreError> {
-        let sql = format!("SELECT {PERSON} FROM people p WHERE p.subject = $1");
-        let found = self.rows(Query::new(sql, [subject.into()])).await?.pop();
-        found.map(|mut row| person(&mut row)).transpose()
     }
 
     /// Makes an account; false when the name is taken.
@@ -132,27 +113,24 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let now = entries.first().map_or(Timestamp(0), |entry| entry.time);
         let add = Query::new(
-            "INSERT INTO people (id, name, password, subject, created_at)
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING",
+            "INSERT INTO people (id, name, password, created_at)
+             VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING",
             [
                 new.id.as_str().into(),
                 new.name.as_str().into(),
                 new.password.clone().into(),
-                new.subject.clone().into(),
                 now.into(),
             ],
         );
         let mut statements = vec![add];
         for (scope, role) in &new.roles {
             let mut join = Query::scoped(
-                "INSERT INTO memberships (tenant, environment, person, role, source, created_at)
+                "INSERT INTO memberships (tenant, environment, person, role, created_at)
                  SELECT CAST($1 AS bigint), CAST($2 AS bigint), p.id, ",
                 *scope,
             );
             join.push("CAST(")
                 .bind(role.word())
-                .push(" AS text), CAST(");
-            join.bind(new.source)
                 .push(" AS text), p.created_at FROM people p WHERE p.id = ");
             join.bind(new.id.as_str());
             statements.push(join);
@@ -172,7 +150,7 @@ impl Store {
     /// [`StoreError`]
     pub async fn memberships(&self, person: &str) -> Result<Vec<Membership>, StoreError> {
         let query = Query::new(
-            "SELECT t.id, e.id, t.slug, e.slug, t.public_id, e.public_id, m.role, m.source
+            "SELECT t.id, e.id, t.slug, e.slug, t.public_id, e.public_id, m.role
              FROM memberships m
              JOIN environments e ON e.tenant = m.tenant AND e.id = m.environment
              JOIN tenants t ON t.id = e.tenant
@@ -194,7 +172,6 @@ impl Store {
                     environment_id: row.take(5)?,
                 },
                 role: Role::of(&role),
-                source: row.take(7)?,
             })
         })
         .collect()
@@ -206,7 +183,7 @@ impl Store {
     /// [`StoreError`]
     pub async fn members(&self, scope: Scope) -> Result<Vec<Member>, StoreError> {
         let sql = format!(
-            "SELECT {PERSON}, m.role, m.source,
+            "SELECT {PERSON}, m.role,
                  (SELECT max(s.used_at) FROM sign_ins s WHERE s.person = p.id),
                  (SELECT count(*) FROM sign_ins s WHERE s.person = p.id)
              FROM memberships m JOIN people p ON p.id = m.person
@@ -214,13 +191,12 @@ impl Store {
         );
         let rows = self.rows(Query::scoped(sql, scope)).await?.into_iter();
         rows.map(|mut row| {
-            let role: String = row.take(5)?;
+            let role: String = row.take(4)?;
             Ok(Member {
                 person: person(&mut row)?,
                 role: Role::of(&role),
-                source: row.take(6)?,
-                last_seen: row.take(7)?,
-                sign_in_count: row.take(8)?,
+                last_seen: row.take(5)?,
+                sign_in_count: row.take(6)?,
             })
         })
         .collect()
@@ -235,7 +211,6 @@ impl Store {
         scope: Scope,
         person: &str,
         role: Role,
-        source: &str,
         entry: &AuditEntry,
     ) -> Result<MemberChange, StoreError> {
         let known = self.memberships(person).await?;
@@ -243,12 +218,12 @@ impl Store {
             return self.change_member(scope, person, Some(role), entry).await;
         }
         let mut add = Query::scoped(
-            "INSERT INTO memberships (tenant, environment, person, role, source, created_at)
+            "INSERT INTO memberships (tenant, environment, person, role, created_at)
              VALUES ($1, $2, ",
             scope,
         );
-        add.bind(person).push(", ").bind(role.word()).push(", ");
-        add.bind(source).push(", ").bind(entry.time);
+        add.bind(person).push(", ").bind(role.word());
+        add.push(", ").bind(entry.time);
         add.push(") ON CONFLICT DO NOTHING");
         let mut entry = entry.clone();
         entry.became = role.word().to_owned();
@@ -359,34 +334,6 @@ impl Store {
         Ok(())
     }
 
-    /// What a person chose, as JSON.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn preferences(&self, person: &str) -> Result<String, StoreError> {
-        let query = Query::new(
-            "SELECT preferences FROM people WHERE id = $1",
-            [person.into()],
-        );
-        match self.rows(query).await?.pop() {
-            Some(mut row) => row.take(0),
-            None => Ok("{}".to_owned()),
-        }
-    }
-
-    /// Keeps what a person chose.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn set_preferences(&self, person: &str, json: &str) -> Result<(), StoreError> {
-        let set = Query::new(
-            "UPDATE people SET preferences = $1 WHERE id = $2",
-            [json.into(), person.into()],
-        );
-        self.write(vec![set]).await?;
-        Ok(())
-    }
-
     /// Forgets people who are in no environment any more, with their sessions, links and keys.
     ///
     /// # Errors
@@ -419,7 +366,6 @@ pub(super) fn person(row: &mut Row) -> Result<Person, StoreError> {
         id: row.take(0)?,
         name: row.take(1)?,
         has_password: row.take::<i64>(2)? != 0,
-        single_sign_on: row.take::<i64>(3)? != 0,
-        created_at: row.take(4)?,
+        created_at: row.take(3)?,
     })
 }

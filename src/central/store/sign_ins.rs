@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::event::Timestamp;
 
-use super::people::person;
+use super::people::{PERSON, person};
 use super::query::Query;
 use super::{AuditEntry, Person, Store, StoreError};
 
@@ -70,9 +70,10 @@ impl Store {
     /// [`StoreError`]
     pub async fn sign_in(&self, secret: &str) -> Result<Option<SignIn>, StoreError> {
         let query = Query::new(
-            "SELECT p.id, p.name, CASE WHEN p.password IS NULL THEN 0 ELSE 1 END,
-                 CASE WHEN p.subject IS NULL THEN 0 ELSE 1 END, p.created_at, s.created_at, s.used_at
-             FROM sign_ins s JOIN people p ON p.id = s.person WHERE s.hash = $1",
+            format!(
+                "SELECT {PERSON}, s.created_at, s.used_at
+                 FROM sign_ins s JOIN people p ON p.id = s.person WHERE s.hash = $1"
+            ),
             [secret.into()],
         );
         let found = self.rows(query).await?.pop();
@@ -80,8 +81,8 @@ impl Store {
             .map(|mut row| {
                 Ok(SignIn {
                     person: person(&mut row)?,
-                    created_at: row.take(5)?,
-                    used_at: row.take(6)?,
+                    created_at: row.take(4)?,
+                    used_at: row.take(5)?,
                 })
             })
             .transpose()
@@ -196,10 +197,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Person>, StoreError> {
         let query = Query::new(
-            "SELECT p.id, p.name, CASE WHEN p.password IS NULL THEN 0 ELSE 1 END,
-                 CASE WHEN p.subject IS NULL THEN 0 ELSE 1 END, p.created_at
-             FROM sign_in_links l JOIN people p ON p.id = l.person
-             WHERE l.hash = $1 AND l.expires_at > $2",
+            format!(
+                "SELECT {PERSON} FROM sign_in_links l JOIN people p ON p.id = l.person
+                 WHERE l.hash = $1 AND l.expires_at > $2"
+            ),
             [secret.into(), now.into()],
         );
         let found = self.rows(query).await?.pop();

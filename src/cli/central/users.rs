@@ -39,7 +39,7 @@ pub(crate) struct Add {
     role: UserRole,
     #[command(flatten)]
     password: PasswordSource,
-    /// Make no password: a link or single sign-on lets the person in.
+    /// Make no password: a link lets the person in.
     #[arg(long, conflicts_with = "password_stdin")]
     no_password: bool,
     #[command(flatten)]

@@ -27,7 +27,6 @@ struct AccountPage {
     shell: Shell,
     tabs: Vec<Tab>,
     has_password: bool,
-    single_sign_on: bool,
     action: String,
     rows: Vec<SignInView>,
 }
@@ -59,7 +58,6 @@ pub(in crate::central::portal) async fn page(
         shell: here.shell(Section::Settings),
         tabs: tabs(&here, "account"),
         has_password: person.has_password,
-        single_sign_on: person.single_sign_on,
         action: here.base.settings("account/password"),
         rows: rows
             .iter()

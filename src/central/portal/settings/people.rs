@@ -79,7 +79,7 @@ pub(in crate::central::portal) async fn add(
     let person = central.member(&here.environment, &change.name).await?;
     let is_ours = ensure_ours(&here, &central, &person).await.is_ok();
     // Whoever had an account before knows the way in.
-    let link = match is_ours && !person.has_password && !person.single_sign_on {
+    let link = match is_ours && !person.has_password {
         true => Some(central.sign_in_link(&person.name, &here.actor()).await?),
         false => None,
     };
@@ -154,11 +154,9 @@ async fn draw_with(
         value: member.person.name.clone(),
         label: visible(&member.person.name),
         role: member.role.word(),
-        way_in: match (member.person.has_password, member.person.single_sign_on) {
-            (true, true) => "password, single sign-on",
-            (true, false) => "password",
-            (false, true) => "single sign-on",
-            (false, false) => "link",
+        way_in: match member.person.has_password {
+            true => "password",
+            false => "link",
         },
         seen: member.last_seen.map(Stamp::brief),
         roles: [Role::Viewer, Role::Admin, Role::Owner]

@@ -1,21 +1,18 @@
 -- People who sign in. A name is an e-mail address or a word, in lower case. Without a password, only a
--- link or single sign-on lets them in; `subject` is who they are to the identity provider.
+-- link lets them in.
 CREATE TABLE people (
     id          text COLLATE "C" PRIMARY KEY,
     name        text COLLATE "C" NOT NULL UNIQUE,
     password    text COLLATE "C",
-    subject     text COLLATE "C" UNIQUE,
-    preferences text COLLATE "C" NOT NULL DEFAULT '{}',
     created_at  bigint NOT NULL
 );
 
--- What a person is in an environment. `source` says who decided: a person, or the identity provider.
+-- What a person is in an environment.
 CREATE TABLE memberships (
     tenant      bigint NOT NULL,
     environment bigint NOT NULL,
     person      text COLLATE "C" NOT NULL REFERENCES people (id),
     role        text COLLATE "C" NOT NULL,
-    source      text COLLATE "C" NOT NULL,
     created_at  bigint NOT NULL,
     PRIMARY KEY (tenant, environment, person)
 );

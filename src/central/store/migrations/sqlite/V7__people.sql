@@ -1,21 +1,18 @@
 -- People who sign in. A name is an e-mail address or a word, in lower case. Without a password, only a
--- link or single sign-on lets them in; `subject` is who they are to the identity provider.
+-- link lets them in.
 CREATE TABLE people (
     id          TEXT PRIMARY KEY,
     name        TEXT NOT NULL UNIQUE,
     password    TEXT,
-    subject     TEXT UNIQUE,
-    preferences TEXT NOT NULL DEFAULT '{}',
     created_at  INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- What a person is in an environment. `source` says who decided: a person, or the identity provider.
+-- What a person is in an environment.
 CREATE TABLE memberships (
     tenant      INTEGER NOT NULL,
     environment INTEGER NOT NULL,
     person      TEXT NOT NULL REFERENCES people (id),
     role        TEXT NOT NULL,
-    source      TEXT NOT NULL,
     created_at  INTEGER NOT NULL,
     PRIMARY KEY (tenant, environment, person)
 ) WITHOUT ROWID;
