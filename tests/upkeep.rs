@@ -341,6 +341,8 @@ async fn a_database_restored_into_a_younger_server_goes_on_in_order() {
     client
         .batch_execute(
             "UPDATE events SET seq = seq + (1000000::bigint << 24);
+             UPDATE event_blocks SET seq = seq + (1000000::bigint << 24);
+             UPDATE event_text SET seq = seq + (1000000::bigint << 24);
              UPDATE store_state SET value = (value::bigint + (1000000::bigint << 24))::text
                  WHERE key = 'indexed';",
         )

@@ -14,7 +14,9 @@ mod terms;
 mod search;
 mod keys;
 mod dictionary;
-mod encoding;
+mod block;
+mod unpacked;
+mod repack;
 mod ingest;
 mod derived;
 mod sqlite;
@@ -50,9 +52,9 @@ pub use accounts::TokenState;
 pub use api_keys::{Access, ApiKey, Role};
 pub use arrivals::Arrivals;
 pub use audit::{Audit, Progress};
+pub use block::{BlockBuilder, BlockError, NewBlock};
 pub use cursor::PageRequest;
 pub use dictionary::{Compressor, Dictionary};
-pub use encoding::{EncodingError, EventEncoder};
 pub use entity_users::EntityUser;
 pub use export::Exported;
 pub use ingest::{Ingest, NewSignal, Stored};
@@ -181,9 +183,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]: send the same request again; what was stored is not stored twice.
     pub async fn ingest(&self, ingest: Ingest) -> Result<Stored, StoreError> {
+        let dictionaries = self.dictionaries.clone();
         match &self.database {
-            Database::Sqlite(sqlite) => sqlite.ingest(ingest).await,
-            Database::Postgres(postgres) => postgres.ingest(ingest).await,
+            Database::Sqlite(sqlite) => sqlite.ingest(ingest, dictionaries).await,
+            Database::Postgres(postgres) => postgres.ingest(ingest, dictionaries).await,
         }
     }
 
@@ -242,12 +245,6 @@ impl Store {
             "SELECT id, dictionary FROM dictionaries ORDER BY made_at, id",
             [],
         );
-        for mut row in self.rows(query).await? {
-            let (id, dictionary): (i64, Vec<u8>) = (row.take(0)?, row.take(1)?);
-            if let Ok(id) = u32::try_from(id) {
-                self.dictionaries.add(id, &dictionary);
-            }
-        }
-        Ok(())
+        self.dictionaries.add_rows(self.rows(query).await?)
     }
 }

@@ -57,7 +57,7 @@ impl Store {
         query.push(" AND e.seq > ").bind(position);
         query.push(" AND e.seq <= ").bind(reached);
         search.narrow(&mut query);
-        let events = self.stored_events(self.rows(query).await?).await?;
+        let events = self.stored_events(scope, self.rows(query).await?).await?;
         Ok(Arrivals {
             count: events.iter().filter(|event| search.matches(event)).count(),
             position: reached,

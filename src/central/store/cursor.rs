@@ -77,9 +77,7 @@ impl PageRequest {
 impl PageRequest {
     /// The place of an event in a list, for a page that begins or ends there.
     pub fn at_event(event: &super::Event) -> String {
-        let key = super::keys::uid_key(&event.id);
-        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        encode_cursor(&(event.time.0, hex))
+        encode_cursor(&(event.time.0, super::keys::uid_number(&event.id)))
     }
 }
 

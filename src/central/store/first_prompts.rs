@@ -30,7 +30,7 @@ impl Store {
         );
         query.bind(prompt).push(" ORDER BY f.time LIMIT 1)");
         let mut prompts = HashMap::new();
-        for event in self.stored_events(self.rows(query).await?).await? {
+        for event in self.stored_events(scope, self.rows(query).await?).await? {
             if let Some(session) = event.facts.session.clone() {
                 prompts.entry(session).or_insert_with(|| event.event());
             }

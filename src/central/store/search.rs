@@ -9,6 +9,8 @@ use super::event_row::{StoredEvent, activity_key};
 use super::keys::{agent_key, text_key, word_key};
 use super::query::{Query, Value};
 use super::terms::{Qualifier, Term};
+use super::text::Sought;
+use super::words::words_of;
 use super::{EventFilter, Scope, Store, StoreError};
 
 /// Sessions of a directory that are looked up at most: the latest.
@@ -337,6 +339,11 @@ impl Search {
             let keys = activities.into_iter().map(|it| activity_key(Some(it)));
             query.push(" AND e.activity IN ").bind_list(keys);
         }
+    }
+
+    /// Whether an event is one that is looked for; by words that the text index knows, when it is asked.
+    pub(super) fn finds(&self, event: &StoredEvent, sought: Option<&Sought>) -> bool {
+        self.matches(event) && sought.is_none_or(|sought| sought.fits(&words_of(event, self.scope)))
     }
 
     /// Whether an event that the database found by its keys is one that is looked for.
