@@ -91,7 +91,9 @@ async fn a_record_travels_from_a_client_to_the_page() {
     // A person reads it.
     let lent = dev.browser().await.lend().await;
     let portal = lent.url();
-    let agents = chromium::dump_dom(&portal).await;
+    let overview = chromium::dump_dom(&portal).await;
+    assert!(overview.contains("Missing or at risk"), "{overview}");
+    let agents = chromium::dump_dom(&format!("{portal}t/default/default/inventory/agents")).await;
     assert!(agents.contains("Cowork/grace"), "{agents}");
     let page = chromium::dump_dom(&format!("{portal}t/default/default/sessions/session-one")).await;
     assert!(

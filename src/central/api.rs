@@ -345,6 +345,11 @@ impl From<StoreError> for Problem {
                 title: "Content is hidden by your role",
                 detail: error.to_string(),
             },
+            StoreError::BadQuery(reason) => Problem {
+                status: StatusCode::BAD_REQUEST,
+                title: "The filter cannot be read",
+                detail: reason,
+            },
             StoreError::Unavailable(reason) => {
                 tracing::error!(reason, "a request for the API failed");
                 Problem {

@@ -31,10 +31,16 @@ mod shell;
 mod sign_in;
 mod settings;
 mod reveal;
+mod overview;
 mod integrations;
 mod agents;
+mod inventory;
+mod machines;
+mod table;
 mod entities;
 mod observability;
+mod export;
+mod live;
 mod session;
 mod event;
 mod turn_view;
@@ -42,6 +48,8 @@ mod facts;
 mod event_row;
 mod phrase;
 mod filters;
+mod histogram;
+mod preferences;
 mod address;
 mod text;
 mod assets;
@@ -50,7 +58,7 @@ mod assets;
 /// `ConnectInfo<SocketAddr>`; without it every page is refused.
 pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
     let environment = Router::new()
-        .route("/", get(environment))
+        .route("/", get(overview::show))
         .route("/inventory/agents", get(agents::list))
         .route("/inventory/agents/{agent}", get(agents::first_tab))
         .route(
@@ -63,7 +71,26 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
             get(entities::of_agent),
         )
         .route("/inventory/agents/{agent}/owner", get(agents::owner))
+        .route("/inventory/machines", get(machines::list))
+        .route("/inventory/machines/{machine}", get(machines::show))
+        .route("/inventory/owners", get(inventory::owners))
+        .route("/inventory/{kind}", get(inventory::entities))
+        .route("/inventory/{kind}/{name}", get(inventory::entity))
         .route("/observability", get(observability::list))
+        .route("/observability/export", post(export::environment))
+        .route("/observability/live", get(live::environment))
+        .route(
+            "/inventory/agents/{agent}/audit-logs/export",
+            post(export::agent_events),
+        )
+        .route(
+            "/inventory/agents/{agent}/audit-logs/live",
+            get(live::agent),
+        )
+        .route(
+            "/inventory/agents/{agent}/sessions/export",
+            post(export::agent_sessions),
+        )
         .route("/sessions/{session}", get(session::show))
         .route("/events/{event}", get(event::show))
         .route("/integrations", get(integrations::list))
@@ -106,6 +133,7 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .nest("/t/{tenant}/{environment}/", environment)
         .route("/sign-out", post(sign_in::leave))
         .route("/sign-out/everywhere", post(sign_in::leave_everywhere))
+        .route("/preferences", post(preferences::set))
         .layer(middleware::from_fn_with_state(
             Arc::clone(central),
             guard::signed_in,
@@ -120,6 +148,7 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .layer(DefaultBodyLimit::max(guard::MAX_FORM));
     inside
         .merge(door)
+        .layer(middleware::from_fn(preferences::of_request))
         .layer(middleware::from_fn(guard::own_changes_only))
         .layer(middleware::from_fn(headers::on_every_answer))
 }
@@ -136,15 +165,10 @@ async fn home(
 ) -> Result<Redirect, Failure> {
     let memberships = central.store.memberships(&session.person.id).await?;
     let first = memberships.first().ok_or(Failure::NoMembership)?;
-    Ok(Redirect::to(&Base::of(&first.environment).agents()))
+    Ok(Redirect::to(&Base::of(&first.environment).overview()))
 }
 
-/// Someone opens an environment: to its agents.
-async fn environment(here: Here) -> Redirect {
-    Redirect::to(&here.base.agents())
-}
-
-/// The same, from an address without its slash.
+/// Someone opens an environment by an address without its slash.
 async fn environment_without_slash(here: Here) -> Redirect {
-    environment(here).await
+    Redirect::to(&here.base.overview())
 }

@@ -11,6 +11,8 @@ mod rows;
 mod sight;
 mod cursor;
 mod query;
+mod terms;
+mod search;
 mod keys;
 mod dictionary;
 mod block;
@@ -29,7 +31,12 @@ mod retention;
 mod export;
 mod work;
 mod inventory;
+mod entity_users;
 mod sessions;
+mod session_search;
+mod first_prompts;
+mod survey;
+mod arrivals;
 mod machines;
 mod stats;
 mod accounts;
@@ -48,10 +55,12 @@ use tokio::sync::Mutex;
 
 pub use accounts::TokenState;
 pub use api_keys::{Access, ApiKey, ApiKeyAccess, PersonalKey, Role};
+pub use arrivals::Arrivals;
 pub use audit::{Audit, Progress};
 pub use block::{BlockBuilder, BlockError, NewBlock};
 pub use cursor::PageRequest;
 pub use dictionary::{Compressor, Dictionary};
+pub use entity_users::EntityUser;
 pub use export::Exported;
 pub use ingest::{Ingest, NewSignal, Stored};
 pub use machines::MAX_GAPS;
@@ -64,11 +73,14 @@ pub use rows::{
     Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
 };
+pub use session_search::SessionsFound;
 pub use sessions::MAX_SESSION_EVENTS;
 pub use sight::Sight;
 pub use sign_ins::{SignIn, SignInRow};
 pub use stats::{MetricTotal, Stats, StatsFilter};
+pub use survey::{Facet, FacetValue, MAX_COUNTED, Survey};
 pub use tenants::{Contents, Renamed, Tenant};
+pub use terms::{MAX_QUERY, Qualifier, QueryError, Term, parse_query, query_of};
 pub use token_use::{Counted, TokenAddress, TokenRefusal, TokenUse};
 
 use dictionary::Dictionaries;
@@ -88,6 +100,9 @@ pub enum StoreError {
     /// Text was to be searched that whoever asks may not see: a search would tell it letter by letter.
     #[error("the text of records is hidden by your role, so it cannot be searched either")]
     ContentHidden,
+    /// A filter cannot be read; the words say why and what to do.
+    #[error("{0}")]
+    BadQuery(String),
     /// The store cannot read or write right now.
     #[error("the store is not available: {0}")]
     Unavailable(String),

@@ -168,6 +168,17 @@ impl Content {
         }
     }
 
+    /// The code of an absence, or of a text that is cut; empty when the text is whole.
+    pub fn state(&self) -> &'static str {
+        match self {
+            Content::Text { .. } => "",
+            Content::TruncatedByClient { .. } => "truncated_by_client",
+            Content::NotExported { .. } => "not_exported",
+            Content::HiddenByRole => "hidden_by_role",
+            Content::Missing => "missing",
+        }
+    }
+
     /// Marks a text as cut when the client says that it was longer. A text from which
     /// secrets were taken has another length anyway, so there nothing can be said.
     fn cut_below(self, attributes: &Attributes, length_key: &str) -> Content {

@@ -100,7 +100,7 @@ impl Browser {
     }
 
     /// An address that shows the portal with this session to a browser that has no cookie, as long as the
-    /// result lives.
+    /// result lives. Forms get the session's token, too.
     pub(crate) async fn lend(&self) -> Lent {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.expect("a free port");
@@ -118,12 +118,24 @@ impl Browser {
 
     async fn pass_on(&self, request: Request) -> Response {
         let (parts, body) = request.into_parts();
-        let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
+        let body = axum::body::to_bytes(body, 64 << 20).await.expect("a body");
+        let is_form = parts.headers.get("content-type").is_some_and(|kind| {
+            kind.as_bytes()
+                .starts_with(b"application/x-www-form-urlencoded")
+        });
+        let mut body = body.to_vec();
+        if is_form && !body.windows(5).any(|part| part == b"csrf=") {
+            body.extend(format!("&csrf={}", self.form_token().await).bytes());
+        }
         let path = parts.uri.path_and_query().map_or("/", |it| it.as_str());
         let mut headers = parts.headers;
         headers.remove(HOST);
+        headers.remove("content-length");
         headers.remove("origin");
-        headers.insert(COOKIE, self.cookie.parse().expect("a cookie"));
+        let own = headers.get(COOKIE).and_then(|own| own.to_str().ok());
+        let cookies = [Some(self.cookie.as_str()), own].into_iter().flatten();
+        let cookies = cookies.collect::<Vec<_>>().join("; ");
+        headers.insert(COOKIE, cookies.parse().expect("cookies"));
         let answer = self
             .client
             .request(parts.method, format!("{}{path}", self.url))

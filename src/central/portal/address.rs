@@ -25,6 +25,20 @@ impl Base {
         ))
     }
 
+    pub(super) fn overview(&self) -> String {
+        format!("{}/", self.0)
+    }
+
+    /// A list of the inventory.
+    pub(super) fn inventory(&self, segment: &str) -> String {
+        format!("{}/inventory/{segment}", self.0)
+    }
+
+    /// One thing of such a list.
+    pub(super) fn entity(&self, segment: &str, name: &str) -> String {
+        format!("{}/inventory/{segment}/{}", self.0, encode(name))
+    }
+
     pub(super) fn agents(&self) -> String {
         format!("{}/inventory/agents", self.0)
     }

@@ -56,6 +56,9 @@ impl From<StoreError> for Failure {
                 Failure::BadRequest("The place in the list that this address names does not exist.")
             }
             StoreError::ContentHidden => Failure::NotAllowed("owner"),
+            StoreError::BadQuery(_) => {
+                Failure::BadRequest("A filter in this address cannot be read.")
+            }
             error => {
                 tracing::error!(%error, "the portal could not read the store");
                 Failure::Unavailable

@@ -10,13 +10,14 @@ use serde::Deserialize;
 
 use crate::central::Central;
 use crate::central::conversation::{Conversation, Item, Turn};
-use crate::central::store::{Machine, Session};
+use crate::central::store::{Machine, Qualifier, Session, Term};
 
 use super::address::with_query;
 use super::event_row::{Link, Stamp, Tag};
 use super::facts;
 use super::failure::Failure;
 use super::observability::read_query;
+use super::preferences::Preferences;
 use super::reveal::RevealForm;
 use super::shell::{Here, Section, Shell, draw};
 use super::text::{Snippet, Text, short_id, visible};
@@ -135,7 +136,13 @@ fn page(
         id: visible(&session.id),
         head: Head::new(here, session, machines),
         facts: facts::of(session, &conversation, machines),
-        events: with_query(&here.base.observability(), &[("session", &session.id)]),
+        events: with_query(
+            &here.base.observability(),
+            &[(
+                "q",
+                &Term::new(Qualifier::Session, session.id.as_str()).to_string(),
+            )],
+        ),
         index: (0..turns.len())
             .map(|index| IndexEntry::new(&turns[index], to_turn(index)))
             .collect(),
@@ -213,7 +220,7 @@ impl IndexEntry {
                 0 => Snippet::plain("Start"),
                 _ => Snippet::words(&turn.prompt),
             },
-            clock: turn.started_at.clock(),
+            clock: Preferences::current().clock(turn.started_at),
             tools: turn.tool_count(),
             denied: turn.denied_count() > 0,
             failed: turn.error_count() > 0,

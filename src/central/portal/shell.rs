@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, OriginalUri, RawPathParams};
 use axum::http::request::Parts;
 use axum::response::Html;
 
@@ -13,6 +13,7 @@ use crate::central::store::{Environment, Membership, Reveals, Role, Scope, Sight
 use super::address::Base;
 use super::assets;
 use super::failure::Failure;
+use super::preferences::Preferences;
 use super::text::visible;
 
 /// The environment that an address names, and the other names in it.
@@ -29,12 +30,21 @@ pub(super) struct Here {
     pub(super) from: From,
     reveals: Reveals,
     params: Vec<(String, String)>,
+    /// The address that was asked for: path and query.
+    target: String,
 }
 
 /// Which entry of the rail is lit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
+    Overview,
     Agents,
+    Machines,
+    Tools,
+    McpTools,
+    Models,
+    Directories,
+    Owners,
     Events,
     Sessions,
     Integrations,
@@ -47,6 +57,13 @@ pub(super) struct Shell {
     pub(super) tenant: String,
     pub(super) environment: String,
     pub(super) assets: String,
+    pub(super) zone: String,
+    pub(super) theme: &'static str,
+    /// The address of this page, to come back to.
+    pub(super) back: String,
+    pub(super) agents: String,
+    pub(super) events: String,
+    pub(super) sessions: String,
     pub(super) entries: Vec<Entry>,
     /// The person's name.
     pub(super) person: String,
@@ -118,6 +135,7 @@ impl Here {
             href,
             lit: own == section,
         };
+        let preferences = Preferences::current();
         Shell {
             tenant: self.environment.tenant.clone(),
             environment: self.environment.environment.clone(),
@@ -126,13 +144,68 @@ impl Here {
             role: self.role.word(),
             form_token: self.session.form_token.clone(),
             account: self.base.settings("account"),
+            zone: preferences.zone_name,
+            theme: preferences.theme,
+            back: self.target.clone(),
+            agents: self.base.agents(),
+            events: self.base.observability(),
+            sessions: self.base.sessions(),
             entries: vec![
+                entry(
+                    None,
+                    "Overview",
+                    "mark",
+                    self.base.overview(),
+                    Section::Overview,
+                ),
                 entry(
                     Some("Inventory"),
                     "Agents",
                     "agent",
                     self.base.agents(),
                     Section::Agents,
+                ),
+                entry(
+                    None,
+                    "Machines",
+                    "machine",
+                    self.base.inventory("machines"),
+                    Section::Machines,
+                ),
+                entry(
+                    None,
+                    "Tools",
+                    "tool",
+                    self.base.inventory("tools"),
+                    Section::Tools,
+                ),
+                entry(
+                    None,
+                    "MCP tools",
+                    "plug",
+                    self.base.inventory("mcp-tools"),
+                    Section::McpTools,
+                ),
+                entry(
+                    None,
+                    "Models",
+                    "cloud",
+                    self.base.inventory("models"),
+                    Section::Models,
+                ),
+                entry(
+                    None,
+                    "Directories",
+                    "folder",
+                    self.base.inventory("directories"),
+                    Section::Directories,
+                ),
+                entry(
+                    None,
+                    "Owners",
+                    "person",
+                    self.base.inventory("owners"),
+                    Section::Owners,
                 ),
                 entry(
                     Some("Observability"),
@@ -181,6 +254,9 @@ impl FromRequestParts<Arc<Central>> for Here {
         parts: &mut Parts,
         central: &Arc<Central>,
     ) -> Result<Here, Failure> {
+        let target = OriginalUri::from_request_parts(parts, central)
+            .await
+            .expect("every request has an address");
         let params = RawPathParams::from_request_parts(parts, central)
             .await
             .map_err(|_| Failure::NotFound("page"))?;
@@ -229,6 +305,11 @@ impl FromRequestParts<Arc<Central>> for Here {
             role,
             from,
             params,
+            target: target
+                .0
+                .path_and_query()
+                .map_or("/", |it| it.as_str())
+                .to_owned(),
         })
     }
 }

@@ -170,6 +170,14 @@ impl Snippet {
         })
     }
 
+    /// An absence in words of its own.
+    pub(super) fn absent(words: &str) -> Snippet {
+        Snippet {
+            absence: Some(words.to_owned()),
+            ..Snippet::none()
+        }
+    }
+
     /// Nothing to show, and nothing missing.
     pub(super) fn none() -> Snippet {
         Snippet {

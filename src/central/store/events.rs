@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::event::{Activity, Timestamp};
-
 use super::block::StoredBlock;
 use super::cursor::encode_cursor;
-use super::event_row::{Key, StoredEvent, activity_key};
-use super::keys::{agent_key, text_key, word_key};
+use super::event_row::{Key, StoredEvent};
+use super::keys::text_key;
 use super::query::{Query, Row};
+use super::search::Search;
 use super::sessions::MAX_SESSION_EVENTS;
 use super::text::Sought;
-use super::words::words_of;
 use super::{Event, EventFilter, Page, PageRequest, Scope, Sight, Store, StoreError};
 
 /// Events that one page of a text search reads at most; the page then says where to go on.
@@ -30,23 +28,80 @@ impl Store {
     /// Events, latest first. Heartbeats are left out unless the filter's type asks for them.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::ContentHidden`] when text is sought that may not be seen.
+    /// [`StoreError`]
     pub async fn events(
         &self,
         sight: &Sight,
         filter: &EventFilter,
         page: PageRequest,
     ) -> Result<Page<Event>, StoreError> {
-        if given(&filter.q).is_some() && !sight.shows_all(filter.session.as_deref()) {
-            return Err(StoreError::ContentHidden);
-        }
-        let Some(search) = self.search(sight.scope, filter).await? else {
+        let Some(search) = self.search(sight, filter).await? else {
             return Ok(Page {
                 items: Vec::new(),
                 next_cursor: None,
             });
         };
         let after = page.after::<Key>()?;
+        let (events, next) = self.matching(&search, after, page.limit()).await?;
+        Ok(Page {
+            items: events.iter().map(|event| event.event(sight)).collect(),
+            next_cursor: next.map(|key| encode_cursor(&key)),
+        })
+    }
+
+    /// The events just newer than a place in the list, latest first, and whether there are newer ones yet.
+    /// Where a text is sought they are found without the text index, within the same bound.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn newer_events(
+        &self,
+        sight: &Sight,
+        filter: &EventFilter,
+        page: PageRequest,
+    ) -> Result<(Vec<Event>, bool), StoreError> {
+        let (Some(search), Some(mut before)) =
+            (self.search(sight, filter).await?, page.after::<Key>()?)
+        else {
+            return Ok((Vec::new(), false));
+        };
+        let mut found: Vec<StoredEvent> = Vec::new();
+        let mut scanned = 0;
+        while found.len() <= page.limit() && scanned < SCAN_BUDGET {
+            let mut query = self.event_query(sight.scope);
+            search.narrow(&mut query);
+            query.push(" AND e.time >= ").bind(before.0);
+            query.push(" AND (e.time, e.uid) > (").bind(before.0);
+            query.push(", ").bind(before.1).push(")");
+            query
+                .push(" ORDER BY e.time, e.uid LIMIT ")
+                .bind(CHUNK as i64);
+            let rows = self.rows(query).await?;
+            let is_last = rows.len() < CHUNK;
+            scanned += rows.len();
+            for event in self.stored_events(sight.scope, rows).await? {
+                before = event.key;
+                if search.matches(&event) {
+                    found.push(event);
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        let has_newer = found.len() > page.limit();
+        found.truncate(page.limit());
+        let events = found.iter().rev().map(|event| event.event(sight));
+        Ok((events.collect(), has_newer))
+    }
+
+    /// The latest events that match, at most `limit`, and the place to go on after.
+    pub(super) async fn matching(
+        &self,
+        search: &Search,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<(Vec<StoredEvent>, Option<Key>), StoreError> {
         let sources = match search.sought() {
             None => vec![Source::List],
             // First how far the index is: what is added to it from here on is found twice, not never.
@@ -59,15 +114,12 @@ impl Store {
         let mut stopped: Option<Key> = None;
         for source in &sources {
             let (events, stopped_at) = match source {
-                Source::Index(sought) => {
-                    self.collect_indexed(sought, &search, after, page.limit())
-                        .await?
-                }
+                Source::Index(sought) => self.collect_indexed(sought, search, after, limit).await?,
                 Source::Tail(seq, sought) => {
-                    self.collect_tail(*seq, sought, &search, after, page.limit())
+                    self.collect_tail(*seq, sought, search, after, limit)
                         .await?
                 }
-                Source::List => self.collect(None, &search, after, page.limit()).await?,
+                Source::List => self.collect(None, search, after, limit).await?,
             };
             found.extend(events.into_iter().map(|event| (event.key, event)));
             stopped = stopped.max(stopped_at);
@@ -77,18 +129,12 @@ impl Store {
             .into_iter()
             .rev()
             .filter(|(key, _)| stopped.as_ref().is_none_or(|at| key >= at));
-        let page_of: Vec<(Key, StoredEvent)> = latest.by_ref().take(page.limit()).collect();
+        let page_of: Vec<(Key, StoredEvent)> = latest.by_ref().take(limit).collect();
         let next = match latest.next() {
             Some(_) => page_of.last().map(|(key, _)| *key),
             None => stopped,
         };
-        Ok(Page {
-            items: page_of
-                .iter()
-                .map(|(_, event)| event.event(sight))
-                .collect(),
-            next_cursor: next.map(|key| encode_cursor(&key)),
-        })
+        Ok((page_of.into_iter().map(|(_, event)| event).collect(), next))
     }
 
     /// The latest events that match, one more than `limit` at most; and the event at which the looking
@@ -103,9 +149,9 @@ impl Store {
     ) -> Result<(Vec<StoredEvent>, Option<Key>), StoreError> {
         let mut events = Vec::new();
         let mut scanned = 0;
-        let chunk = match search.needle {
-            None => limit + 1,
-            Some(_) => CHUNK,
+        let chunk = match search.is_decided_by_keys() {
+            true => limit + 1,
+            false => CHUNK,
         };
         loop {
             let after_seq = unindexed.map(|(seq, _)| seq);
@@ -235,32 +281,6 @@ impl Store {
         Ok(earliest.map(|event| event.event(sight)))
     }
 
-    /// What a filter looks for; `None` when nothing can match.
-    async fn search(
-        &self,
-        scope: Scope,
-        filter: &EventFilter,
-    ) -> Result<Option<Search>, StoreError> {
-        let agents = match given(&filter.agent) {
-            None => None,
-            Some(agent) => Some(self.agent_ids(scope, &agent).await?),
-        };
-        if agents.as_ref().is_some_and(Vec::is_empty) {
-            return Ok(None);
-        }
-        Ok(Some(Search {
-            scope,
-            agents,
-            session: given(&filter.session),
-            kind: given(&filter.kind),
-            tool: given(&filter.tool),
-            model: given(&filter.model),
-            needle: given(&filter.q).map(|text| text.to_lowercase()),
-            from: filter.from,
-            to: filter.to,
-        }))
-    }
-
     /// The `seq`s of the events of a scope.
     pub(super) fn event_query(&self, scope: Scope) -> Query {
         let sql = "SELECT e.seq FROM events e WHERE e.tenant = $1 AND e.environment = $2";
@@ -278,48 +298,7 @@ impl Store {
         if let Some(seq) = after_seq {
             query.push(" AND e.seq > ").bind(seq);
         }
-        if let Some(session) = &search.session {
-            query.push(" AND e.session = ").bind(text_key(session));
-        }
-        match search.agents.as_deref() {
-            None => {}
-            Some([agent]) => {
-                query.push(" AND e.agent = ").bind(agent_key(agent));
-            }
-            Some(agents) => {
-                query.push(" AND e.agent IN ");
-                query.bind_list(agents.iter().map(|agent| agent_key(agent)));
-            }
-        }
-        match search
-            .kind
-            .as_deref()
-            .map(|kind| (kind, Activity::from_slug(kind)))
-        {
-            None => query
-                .push(" AND e.activity <> ")
-                .bind(activity_key(Some(Activity::Machine))),
-            Some((_, Some(activity))) => query
-                .push(" AND e.activity = ")
-                .bind(activity_key(Some(activity))),
-            Some((name, None)) => query
-                .push(" AND e.activity = ")
-                .bind(activity_key(Some(Activity::of_event(name))))
-                .push(" AND e.name = ")
-                .bind(word_key(name)),
-        };
-        if let Some(tool) = &search.tool {
-            query.push(" AND e.tool = ").bind(tool.as_str());
-        }
-        if let Some(model) = &search.model {
-            query.push(" AND e.model = ").bind(word_key(model));
-        }
-        if let Some(from) = search.from {
-            query.push(" AND e.time >= ").bind(from);
-        }
-        if let Some(to) = search.to {
-            query.push(" AND e.time < ").bind(to);
-        }
+        search.narrow(&mut query);
         if let Some((time, uid)) = after {
             // The first term alone lets PostgreSQL leave out the months that lie after it.
             query.push(" AND e.time <= ").bind(*time);
@@ -382,60 +361,6 @@ enum Source {
     Tail(i64, Sought),
     /// The text index.
     Index(Sought),
-}
-
-/// What a list of events looks for.
-pub(super) struct Search {
-    pub(super) scope: Scope,
-    pub(super) agents: Option<Vec<String>>,
-    pub(super) session: Option<String>,
-    pub(super) kind: Option<String>,
-    pub(super) tool: Option<String>,
-    model: Option<String>,
-    pub(super) needle: Option<String>,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
-}
-
-impl Search {
-    /// The first and the last time that is looked for.
-    fn times(&self) -> (i64, i64) {
-        let from = self.from.map_or(i64::MIN, |from| from.0);
-        (from, self.to.map_or(i64::MAX, |to| to.0.saturating_sub(1)))
-    }
-
-    /// Whether an event is one that is looked for; by words that the text index knows, when it is asked.
-    pub(super) fn finds(&self, event: &StoredEvent, sought: Option<&Sought>) -> bool {
-        self.matches(event) && sought.is_none_or(|sought| sought.fits(&words_of(event, self.scope)))
-    }
-
-    /// Whether an event that the database found by its keys is one that is looked for.
-    fn matches(&self, event: &StoredEvent) -> bool {
-        fn is(wanted: &Option<String>, found: Option<&str>) -> bool {
-            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
-        }
-        let facts = &event.facts;
-        let is_kind = match self.kind.as_deref() {
-            None => facts.activity != Activity::Machine,
-            Some(kind) => Activity::from_slug(kind) == Some(facts.activity) || facts.name == kind,
-        };
-        let (from, to) = self.times();
-        let agents = self.agents.as_deref();
-        is_kind
-            && (from..=to).contains(&event.time.0)
-            && agents
-                .is_none_or(|agents| event.agent.as_ref().is_some_and(|it| agents.contains(it)))
-            && is(
-                &self.tool,
-                facts.tool.as_ref().map(|tool| tool.name.as_str()),
-            )
-            && is(&self.session, facts.session.as_deref())
-            && is(&self.model, facts.model.as_deref())
-            && self
-                .needle
-                .as_deref()
-                .is_none_or(|needle| event.mentions(needle))
-    }
 }
 
 /// A filter's text, when it is not blank: a form sends empty fields.

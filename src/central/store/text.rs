@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 
 use super::block::BlockEvent;
 use super::event_row::{StoredEvent, activity_key};
-use super::events::Search;
 use super::keys::uid_number;
 use super::query::Query;
 use super::repack::unite;
+use super::search::Search;
 use super::words::{
     activity_mark, add_words, agent_mark, id_sought, scope_mark, session_mark, tool_mark, uid_mark,
     words_sought,
@@ -224,18 +224,16 @@ impl Store {
 impl Search {
     /// What the index is asked for; `None` when there is no word in what is looked for.
     pub(super) fn sought(&self) -> Option<Sought> {
-        let needle = self.needle.as_deref()?;
-        let (words, beginning) = words_sought(needle);
+        let text = self.needles.join(" ");
+        let (words, beginning) = words_sought(&text);
         if words.is_empty() && beginning.is_none() {
             return None;
         }
         let mut marks = vec![scope_mark(self.scope)];
-        marks.extend(self.session.as_deref().map(session_mark));
-        marks.extend(self.tool.as_deref().map(tool_mark));
-        if let Some([agent]) = self.agents.as_deref() {
-            marks.push(agent_mark(agent));
-        }
-        if let Some(kind) = self.kind.as_deref() {
+        marks.extend(self.sessions.single().map(session_mark));
+        marks.extend(self.tools.single().map(tool_mark));
+        marks.extend(self.agents.single().map(agent_mark));
+        if let Some(kind) = self.kinds.single() {
             let of_event = || Activity::of_event(kind);
             let activity = Activity::from_slug(kind).unwrap_or_else(of_event);
             marks.push(activity_mark(activity_key(Some(activity))));
@@ -244,7 +242,7 @@ impl Search {
             marks,
             words: words.into_iter().collect(),
             beginning,
-            id: id_sought(needle),
+            id: id_sought(&text),
         })
     }
 }
