@@ -251,7 +251,12 @@ fn addresses() -> Vec<(Method, String)> {
             let handlers = &route[..until];
             let base = match place {
                 0 if path.starts_with("/t/") || !handlers.contains("::") => continue,
-                0 if ["/sign", "/assets"].iter().any(|it| path.starts_with(it)) => continue,
+                0 if ["/sign", "/assets", "/preferences"]
+                    .iter()
+                    .any(|it| path.starts_with(it)) =>
+                {
+                    continue;
+                }
                 0 if path == "/" => continue,
                 0 => "/t/TENANT/default",
                 _ => "/api/v1",
