@@ -8,6 +8,7 @@
 //! is known to be written and that the same call may be made again.
 
 mod rows;
+mod sight;
 mod cursor;
 mod query;
 mod terms;
@@ -42,6 +43,10 @@ mod accounts;
 mod api_keys;
 mod tenants;
 mod token_use;
+mod people;
+mod sign_ins;
+mod portal_audit;
+mod reveals;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +54,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 pub use accounts::TokenState;
-pub use api_keys::{Access, ApiKey, Role};
+pub use api_keys::{Access, ApiKey, ApiKeyAccess, PersonalKey, Role};
 pub use arrivals::Arrivals;
 pub use audit::{Audit, Progress};
 pub use block::{BlockBuilder, BlockError, NewBlock};
@@ -59,14 +64,19 @@ pub use entity_users::EntityUser;
 pub use export::Exported;
 pub use ingest::{Ingest, NewSignal, Stored};
 pub use machines::MAX_GAPS;
+pub use people::{Member, MemberChange, Membership, NewPerson, Person};
+pub use portal_audit::{AuditEntry, AuditFilter, Audited};
 pub use postgres::{Connection as PostgresConnection, UrlError as PostgresUrlError};
 pub use retention::{Expired, Retention, oldest_kept};
+pub use reveals::{Opened, Reveals};
 pub use rows::{
     Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
 };
 pub use session_search::SessionsFound;
 pub use sessions::MAX_SESSION_EVENTS;
+pub use sight::Sight;
+pub use sign_ins::{SignIn, SignInRow};
 pub use stats::{MetricTotal, Stats, StatsFilter};
 pub use survey::{Facet, FacetValue, MAX_COUNTED, Survey};
 pub use tenants::{Contents, Renamed, Tenant};
@@ -87,6 +97,9 @@ pub enum StoreError {
     /// The cursor was not made by this list.
     #[error("the cursor is not one that this list gave out; begin without one")]
     BadCursor,
+    /// Text was to be searched that whoever asks may not see: a search would tell it letter by letter.
+    #[error("the text of records is hidden by your role, so it cannot be searched either")]
+    ContentHidden,
     /// A filter cannot be read; the words say why and what to do.
     #[error("{0}")]
     BadQuery(String),

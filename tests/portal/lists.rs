@@ -1,5 +1,6 @@
 //! Lists: what a query finds, how it is counted and told apart, and what an export holds.
 
+use fieldpost::central::store::Sight;
 use sha2::{Digest, Sha256};
 
 use crate::support::fieldpost::{Kind, on_both_databases};
@@ -30,7 +31,9 @@ fn rows(page: &Answer) -> usize {
 
 async fn a_query_narrows_events_and_their_sessions(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (central, address) = filled_on(kind, directory.path()).await;
+    let (central, browser) = filled_on(kind, directory.path()).await;
+    let lent = browser.lend().await;
+    let address = lent.address();
     let page = async |query: &str| get(&address, &list(query)).await;
 
     let unknown = page("q=toll%3ABash").await;
@@ -127,7 +130,9 @@ async fn export(address: &str, pairs: &str) -> Answer {
 
 async fn an_export_holds_what_the_page_shows(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (central, address) = filled_on(kind, directory.path()).await;
+    let (central, browser) = filled_on(kind, directory.path()).await;
+    let lent = browser.lend().await;
+    let address = lent.address();
     let bearer = central.install().await.authorization_header;
     let mut hostile = claude_session("eve@example.com", "hostile", 1);
     let formula = "=HYPERLINK(\"http://evil.example\",\"<script>\u{202e}\")";
@@ -178,14 +183,15 @@ async fn what_arrives_is_counted_once(kind: Kind) {
     let (central, _) = filled_on(kind, directory.path()).await;
     let store = &central.central.store;
     let scope = store.environments().await.unwrap()[0].scope;
+    let sight = Sight::everything(scope);
     let filter = Default::default();
-    let stored = store.survey(scope, &filter).await.unwrap().count;
+    let stored = store.survey(&sight, &filter).await.unwrap().count;
     // On PostgreSQL, what another transaction may still precede is counted a little later.
     let (mut position, mut counted) = (0, 0);
     let mut count_to = async |wanted: usize| {
         let begun = std::time::Instant::now();
         while counted < wanted && begun.elapsed() < crate::support::PATIENCE {
-            let arrivals = store.arrivals(scope, &filter, position).await.unwrap();
+            let arrivals = store.arrivals(&sight, &filter, position).await.unwrap();
             (position, counted) = (arrivals.position, counted + arrivals.count);
             tokio::task::yield_now().await;
         }
@@ -202,14 +208,16 @@ async fn what_arrives_is_counted_once(kind: Kind) {
     )
     .await;
     let position = count_to(stored + 1).await;
-    let nothing = store.arrivals(scope, &filter, position).await.unwrap();
+    let nothing = store.arrivals(&sight, &filter, position).await.unwrap();
     assert_eq!(nothing.count, 0);
     central.stop().await;
 }
 
 async fn a_page_leads_to_older_rows_and_back(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (central, address) = filled_on(kind, directory.path()).await;
+    let (central, browser) = filled_on(kind, directory.path()).await;
+    let lent = browser.lend().await;
+    let address = lent.address();
     let links =
         |page: &Answer, rel: &str| values(&page.body, &format!("rel=\"{rel}\" href=\"")).pop();
     let opened = |page: &Answer| -> Vec<String> {
@@ -233,7 +241,9 @@ async fn a_page_leads_to_older_rows_and_back(kind: Kind) {
 #[tokio::test(flavor = "multi_thread")]
 async fn preferences_are_kept_in_cookies() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (central, address) = filled_on(Kind::Sqlite, directory.path()).await;
+    let (central, browser) = filled_on(Kind::Sqlite, directory.path()).await;
+    let lent = browser.lend().await;
+    let address = lent.address();
     let headers = [
         ("Host", address.as_str()),
         ("Sec-Fetch-Site", "same-origin"),

@@ -10,7 +10,9 @@ use super::{ENVIRONMENT, filled, get, values};
 #[tokio::test(flavor = "multi_thread")]
 async fn main_pages_are_drawn_in_both_widths() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (central, address) = filled(directory.path()).await;
+    let (central, browser) = filled(directory.path()).await;
+    let lent = browser.lend().await;
+    let address = lent.address();
     let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/portal");
     std::fs::create_dir_all(&pictures).expect("a folder for pictures");
     let list = format!("{ENVIRONMENT}/observability");
@@ -48,7 +50,9 @@ async fn main_pages_are_drawn_in_both_widths() {
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_are_few_and_small() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (central, address) = filled(directory.path()).await;
+    let (central, browser) = filled(directory.path()).await;
+    let lent = browser.lend().await;
+    let address = lent.address();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/central/portal/assets");
     let mut bytes = 0;
     for file in std::fs::read_dir(folder).expect("the assets") {

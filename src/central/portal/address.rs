@@ -71,6 +71,23 @@ impl Base {
         format!("{}/integrations/claude-cowork/install", self.0)
     }
 
+    pub(super) fn reveals(&self) -> String {
+        format!("{}/reveals", self.0)
+    }
+
+    /// `address`, if it is one of this environment's.
+    pub(super) fn own<'a>(&self, address: &'a str) -> Option<&'a str> {
+        let below = address.strip_prefix(&self.0)?;
+        let is_plain = below
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+        (below.starts_with('/') && is_plain).then_some(address)
+    }
+
+    pub(super) fn settings(&self, page: &str) -> String {
+        format!("{}/settings/{page}", self.0)
+    }
+
     pub(super) fn revoke(&self, token_id: &str) -> String {
         format!(
             "{}/integrations/claude-cowork/tokens/{}/revoke",

@@ -11,7 +11,7 @@ struct Asset {
     content: &'static str,
 }
 
-const ASSETS: [Asset; 8] = [
+const ASSETS: [Asset; 9] = [
     Asset {
         name: "portal.css",
         media_type: "text/css; charset=utf-8",
@@ -26,6 +26,11 @@ const ASSETS: [Asset; 8] = [
         name: "leave.js",
         media_type: "text/javascript; charset=utf-8",
         content: include_str!("assets/leave.js"),
+    },
+    Asset {
+        name: "enter.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/enter.js"),
     },
     Asset {
         name: "keys.js",

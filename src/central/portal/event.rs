@@ -123,7 +123,7 @@ pub(super) async fn show(
 ) -> Result<Html<String>, Failure> {
     let event = central
         .store
-        .event(here.scope(), here.param("event"))
+        .event(&here.sight(), here.param("event"))
         .await?;
     let event = event.ok_or(Failure::NotFound("record"))?;
     draw(&EventPage {
@@ -151,7 +151,7 @@ impl Panel {
         filters: &Filters,
         path: &str,
     ) -> Result<Option<Panel>, StoreError> {
-        let event = central.store.event(here.scope(), &filters.event).await?;
+        let event = central.store.event(&here.sight(), &filters.event).await?;
         let Some(event) = event else { return Ok(None) };
         let known = TABS.iter().find(|(slug, _)| *slug == filters.tab);
         let (tab, _) = known.copied().unwrap_or(TABS[0]);
@@ -159,7 +159,7 @@ impl Panel {
         let context = match session {
             None => Vec::new(),
             Some(session) => {
-                let events = central.store.session_events(here.scope(), session).await?;
+                let events = central.store.session_events(&here.sight(), session).await?;
                 let place = events
                     .iter()
                     .position(|other| other.id == event.id)

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::central::Central;
 use crate::central::conversation::decision_of;
-use crate::central::store::{Agent, Event, EventFilter, PageRequest, Scope, Session, StoreError};
+use crate::central::store::{Agent, Event, EventFilter, PageRequest, Session, Sight, StoreError};
 use crate::event::Timestamp;
 use crate::event::content::Content;
 
@@ -99,7 +99,7 @@ pub(super) async fn environment(
     State(central): State<Arc<Central>>,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Result<Response, Failure> {
-    export(&here, central, pairs, None, false)
+    export(&here, central, pairs, None, false).await
 }
 
 /// Someone takes an agent's audit log with them.
@@ -109,7 +109,7 @@ pub(super) async fn agent_events(
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Result<Response, Failure> {
     let agent = find(&here, &central).await?;
-    export(&here, central, pairs, Some(&agent), false)
+    export(&here, central, pairs, Some(&agent), false).await
 }
 
 /// Someone takes an agent's sessions with them.
@@ -119,10 +119,10 @@ pub(super) async fn agent_sessions(
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Result<Response, Failure> {
     let agent = find(&here, &central).await?;
-    export(&here, central, pairs, Some(&agent), true)
+    export(&here, central, pairs, Some(&agent), true).await
 }
 
-fn export(
+async fn export(
     here: &Here,
     central: Arc<Central>,
     mut pairs: Vec<(String, String)>,
@@ -142,7 +142,7 @@ fn export(
             ));
         }
     };
-    pairs.retain(|(key, _)| key != "format");
+    pairs.retain(|(key, _)| key != "format" && key != "csrf");
     let filters = Filters::read(pairs)?;
     if filters.problem.is_some() {
         return Err(Failure::BadRequest(
@@ -150,10 +150,27 @@ fn export(
         ));
     }
     let lists_sessions = sessions_only || filters.wants_sessions();
+    let list = agent.map_or_else(
+        || here.base.observability(),
+        |agent| here.base.agent(&agent.id, "audit-logs"),
+    );
+    let what = if lists_sessions {
+        "export.sessions"
+    } else {
+        "export.events"
+    };
+    let entry = central.entry(
+        &here.actor(),
+        Some(&here.environment),
+        what,
+        filters.address(&list),
+    );
+    central.audit(entry).await?;
+    let sight = here.sight_of_list(&filters.first_page().address(&list));
     let (sender, body) = Channel::<Bytes, io::Error>::new(CHUNKS_ON_THE_WAY);
     let writer = Writer {
         central,
-        scope: here.scope(),
+        sight,
         filter: asked(&filters, agent, Timestamp::now()),
         query: filters.address(""),
         format,
@@ -186,7 +203,7 @@ fn export(
 /// Writes one file, piece by piece.
 struct Writer {
     central: Arc<Central>,
-    scope: Scope,
+    sight: Sight,
     filter: EventFilter,
     query: String,
     format: Format,
@@ -229,7 +246,7 @@ impl Writer {
             let page = self
                 .central
                 .store
-                .events(self.scope, &self.filter, page)
+                .events(&self.sight, &self.filter, page)
                 .await?;
             let preferences = self.preferences.clone();
             self.rows(&page.items, |event| event_cells(event, &preferences))
@@ -249,7 +266,7 @@ impl Writer {
             let found = self
                 .central
                 .store
-                .find_sessions(self.scope, &self.filter, page)
+                .find_sessions(&self.sight, &self.filter, page)
                 .await?;
             let preferences = self.preferences.clone();
             self.rows(&found.page.items, |session| {

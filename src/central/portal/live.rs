@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http_body_util::channel::{Channel, Sender};
 
 use crate::central::Central;
-use crate::central::store::{Agent, EventFilter, Scope};
+use crate::central::store::{Agent, EventFilter, Sight};
 use crate::event::Timestamp;
 
 use super::agents::find;
@@ -76,7 +76,7 @@ fn watch(
     let (sender, body) = Channel::<Bytes, Infallible>::new(1);
     tokio::spawn(count(
         central,
-        here.scope(),
+        here.sight(),
         filter,
         position,
         counted,
@@ -97,14 +97,14 @@ fn place(id: &str) -> Option<(i64, usize)> {
 /// Sends how many records arrived, whenever some did, until nobody reads or it has been long enough.
 async fn count(
     central: Arc<Central>,
-    scope: Scope,
+    sight: Sight,
     filter: EventFilter,
     mut position: i64,
     mut counted: usize,
     mut sender: Sender<Bytes, Infallible>,
 ) {
     for _ in 0..LOOKS {
-        let message = match central.store.arrivals(scope, &filter, position).await {
+        let message = match central.store.arrivals(&sight, &filter, position).await {
             Ok(arrivals) => {
                 let is_news = arrivals.count > 0;
                 position = arrivals.position;

@@ -9,7 +9,7 @@ use axum::response::Html;
 
 use crate::central::Central;
 use crate::central::store::{
-    Agent, Event, EventFilter, MAX_COUNTED, PageRequest, Qualifier, StoreError, Survey, Term,
+    Agent, Event, EventFilter, MAX_COUNTED, PageRequest, Qualifier, Sight, StoreError, Survey, Term,
 };
 use crate::event::Timestamp;
 
@@ -20,6 +20,7 @@ use super::failure::Failure;
 use super::filters::{Chip, Choice, Filters, title_of};
 use super::histogram::Histogram;
 use super::preferences::Preferences;
+use super::reveal::RevealForm;
 use super::shell::{Here, Section, Shell, draw};
 use super::text::{Text, visible};
 use super::words;
@@ -67,6 +68,8 @@ pub(super) struct Listing {
     /// What narrows the list most, when nothing matches.
     pub(super) loosen: Vec<Chip>,
     pub(super) install: String,
+    /// Opens the content of this list, where it is hidden and may be opened.
+    pub(super) reveal: Option<RevealForm>,
 }
 
 /// Values that the list can be narrowed by.
@@ -220,6 +223,10 @@ impl Listing {
             live: None,
             loosen: Vec::new(),
             install: here.base.install(),
+            reveal: match shows_sessions {
+                true => None,
+                false => RevealForm::of_list(here, &filters.first_page().address(&action)),
+            },
             action,
             filters,
         };
@@ -228,10 +235,20 @@ impl Listing {
         }
         let now = Timestamp::now();
         let filter = asked(&listing.filters, wanted.agent, now);
-        if shows_sessions {
-            listing.read_sessions(here, central, &filter).await?;
-        } else {
-            listing.read_events(here, central, &filter, now).await?;
+        let read = match shows_sessions {
+            true => listing.read_sessions(here, central, &filter).await,
+            false => listing.read_events(here, central, &filter, now).await,
+        };
+        match read {
+            Err(StoreError::ContentHidden) => {
+                listing.problem = Some(
+                    "The text of records is hidden by your role, so it cannot be searched either: \
+                     remove the text."
+                        .to_owned(),
+                );
+                return Ok(listing);
+            }
+            read => read?,
         }
         if listing.is_empty() {
             listing.loosen = listing.filters.chips(&listing.action);
@@ -248,7 +265,7 @@ impl Listing {
     ) -> Result<(), StoreError> {
         let store = &central.store;
         let events = self.page_of_events(here, central, filter).await?;
-        let survey = store.survey(here.scope(), filter).await?;
+        let survey = store.survey(&self.sight(here), filter).await?;
         self.count = count_words(survey.count, survey.is_exact, "event", "events");
         self.histogram = match self.of_one_agent && !survey.is_exact {
             // The roll-ups of an agent are by agent alone: the latest events tell.
@@ -293,7 +310,7 @@ impl Listing {
         if filters.goes_newer && !filters.cursor.is_empty() {
             let (events, has_newer) = central
                 .store
-                .newer_events(here.scope(), filter, self.page())
+                .newer_events(&self.sight(here), filter, self.page())
                 .await?;
             let ends = events.first().zip(events.last());
             if let Some((first, last)) = ends {
@@ -305,7 +322,7 @@ impl Listing {
         }
         let page = central
             .store
-            .events(here.scope(), filter, self.page())
+            .events(&self.sight(here), filter, self.page())
             .await?;
         self.newer = page
             .items
@@ -326,7 +343,7 @@ impl Listing {
     ) -> Result<(), StoreError> {
         let store = &central.store;
         let found = store
-            .find_sessions(here.scope(), filter, self.page())
+            .find_sessions(&self.sight(here), filter, self.page())
             .await?;
         let ids: Vec<String> = found
             .page
@@ -334,7 +351,7 @@ impl Listing {
             .iter()
             .map(|session| session.id.clone())
             .collect();
-        let prompts = store.first_prompts(here.scope(), &ids).await?;
+        let prompts = store.first_prompts(&self.sight(here), &ids).await?;
         let counted = usize::try_from(found.count).unwrap_or(0);
         let is_exact = counted <= MAX_COUNTED;
         self.count = count_words(counted.min(MAX_COUNTED), is_exact, "session", "sessions");
@@ -373,6 +390,11 @@ impl Listing {
             self.remarks
                 .push(format!("{} arrived late{of}", words::count(late as i64)));
         }
+    }
+
+    /// What may be seen of the rows: more than elsewhere, when this list was opened.
+    fn sight(&self, here: &Here) -> Sight {
+        here.sight_of_list(&self.filters.first_page().address(&self.action))
     }
 
     fn page(&self) -> PageRequest {

@@ -211,7 +211,7 @@ async fn figures(
     let page = PageRequest::new(None, Some(1));
     let sessions = central
         .store
-        .find_sessions(here.scope(), &day, page)
+        .find_sessions(&here.sight(), &day, page)
         .await?;
     let events = here.base.observability();
     let list = |pairs: &[(&str, &str)]| {

@@ -18,6 +18,7 @@ use super::facts;
 use super::failure::Failure;
 use super::observability::read_query;
 use super::preferences::Preferences;
+use super::reveal::RevealForm;
 use super::shell::{Here, Section, Shell, draw};
 use super::text::{Snippet, Text, short_id, visible};
 use super::turn_view::{Line, TurnView};
@@ -36,6 +37,7 @@ struct SessionPage {
     turns: Vec<TurnView>,
     earlier: Option<String>,
     later: Option<String>,
+    reveal: Option<RevealForm>,
 }
 
 struct Head {
@@ -95,7 +97,7 @@ pub(super) async fn show(
     let id = here.param("session");
     let session = central.store.session(here.scope(), id).await?;
     let session = session.ok_or(Failure::NotFound("session"))?;
-    let events = central.store.session_events(here.scope(), id).await?;
+    let events = central.store.session_events(&here.sight(), id).await?;
     let machines = central.store.machines(here.scope()).await?;
     draw(&page(
         &here,
@@ -148,6 +150,7 @@ fn page(
             .iter()
             .map(|turn| TurnView::new(&here.base, turn, &conversation.completeness))
             .collect(),
+        reveal: RevealForm::of_session(here, &session.id),
         earlier: first.checked_sub(1).map(to_turn),
         later: Some(first + PAGE_TURNS)
             .filter(|next| *next < turns.len())

@@ -226,6 +226,7 @@ fn absence(content: &Content) -> Option<String> {
         Content::NotExported { switch } => {
             Some(format!("Not exported by the client ({switch} is off)"))
         }
+        Content::HiddenByRole => Some("Hidden by your role".to_owned()),
         Content::Missing => Some("No record brought this text".to_owned()),
         Content::Text { .. } | Content::TruncatedByClient { .. } => None,
     }

@@ -1,7 +1,7 @@
 //! What arrived since a page was drawn, in the order of arrival: late records count like any other.
 
 use super::query::Query;
-use super::{Database, EventFilter, Scope, Store, StoreError, postgres};
+use super::{Database, EventFilter, Sight, Store, StoreError, postgres};
 
 /// Arrivals that one look reads at most.
 const MAX_ARRIVALS: i64 = 1_000;
@@ -35,7 +35,7 @@ impl Store {
     /// [`StoreError`]
     pub async fn arrivals(
         &self,
-        scope: Scope,
+        sight: &Sight,
         filter: &EventFilter,
         position: i64,
     ) -> Result<Arrivals, StoreError> {
@@ -47,17 +47,19 @@ impl Store {
             return Ok(Arrivals { count: 0, position });
         };
         let reached: i64 = last.take(0)?;
-        let Some(search) = self.search(scope, filter).await? else {
+        let Some(search) = self.search(sight, filter).await? else {
             return Ok(Arrivals {
                 count: 0,
                 position: reached,
             });
         };
-        let mut query = self.event_query(scope);
+        let mut query = self.event_query(sight.scope);
         query.push(" AND e.seq > ").bind(position);
         query.push(" AND e.seq <= ").bind(reached);
         search.narrow(&mut query);
-        let events = self.stored_events(scope, self.rows(query).await?).await?;
+        let events = self
+            .stored_events(sight.scope, self.rows(query).await?)
+            .await?;
         Ok(Arrivals {
             count: events.iter().filter(|event| search.matches(event)).count(),
             position: reached,

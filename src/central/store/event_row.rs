@@ -1,13 +1,16 @@
 //! An event's row: the narrow keys that lists are filtered by, and the record, from which everything else
 //! is read.
 
+use serde_json::Value;
+
 use crate::central::materialize::NewEvent;
 use crate::event::{Activity, Facts, Timestamp, ToolKind, ToolName};
 use crate::otlp::json::{plain, plain_attributes};
 
 use super::block::{BlockEvent, WholeRecord};
 use super::keys::{agent_id, agent_key, text_key, uid_number, word_key};
-use super::{EntityKind, Event, StoreError};
+use super::sight::hide;
+use super::{EntityKind, Event, Sight, StoreError};
 
 /// Where a page of events ended: event time, then identity.
 pub(super) type Key = (i64, i64);
@@ -93,13 +96,11 @@ impl StoredEvent {
 
     /// Whether a lower-case text occurs in the event's name, body or attributes.
     pub(super) fn mentions(&self, needle: &str) -> bool {
-        fn within(value: &serde_json::Value, needle: &str) -> bool {
+        fn within(value: &Value, needle: &str) -> bool {
             match value {
-                serde_json::Value::String(text) => text.to_lowercase().contains(needle),
-                serde_json::Value::Array(items) => items.iter().any(|item| within(item, needle)),
-                serde_json::Value::Object(fields) => {
-                    fields.values().any(|field| within(field, needle))
-                }
+                Value::String(text) => text.to_lowercase().contains(needle),
+                Value::Array(items) => items.iter().any(|item| within(item, needle)),
+                Value::Object(fields) => fields.values().any(|field| within(field, needle)),
                 other => other.to_string().contains(needle),
             }
         }
@@ -110,9 +111,14 @@ impl StoredEvent {
         self.facts.name.to_lowercase().contains(needle) || values.any(|value| within(value, needle))
     }
 
-    /// The event with everything that was in its record.
-    pub(super) fn event(&self) -> Event {
+    /// The event with what of its record may be seen.
+    pub(super) fn event(&self, sight: &Sight) -> Event {
         let facts = &self.facts;
+        let mut body = self.whole.record.body.as_ref().map_or(Value::Null, plain);
+        let mut attributes = plain_attributes(&self.whole.record.attributes);
+        if !sight.shows(facts.session.as_deref()) {
+            hide(&facts.name, &mut body, &mut attributes);
+        }
         let scope = self.whole.scope.clone().unwrap_or_default();
         Event {
             id: facts.uid.clone(),
@@ -142,13 +148,8 @@ impl StoredEvent {
             redaction_count: facts.redactions,
             machine_id: facts.machine.as_ref().map(|machine| machine.id.clone()),
             machine_seq: facts.machine.as_ref().and_then(|machine| machine.seq),
-            body: self
-                .whole
-                .record
-                .body
-                .as_ref()
-                .map_or(serde_json::Value::Null, plain),
-            attributes: plain_attributes(&self.whole.record.attributes),
+            body,
+            attributes,
             resource: plain_attributes(&self.whole.resource.attributes),
             scope_name: scope.name,
             scope_version: scope.version,

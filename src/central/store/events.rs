@@ -10,7 +10,7 @@ use super::query::{Query, Row};
 use super::search::Search;
 use super::sessions::MAX_SESSION_EVENTS;
 use super::text::Sought;
-use super::{Event, EventFilter, Page, PageRequest, Scope, Store, StoreError};
+use super::{Event, EventFilter, Page, PageRequest, Scope, Sight, Store, StoreError};
 
 /// Events that one page of a text search reads at most; the page then says where to go on.
 const SCAN_BUDGET: usize = 20_000;
@@ -31,11 +31,11 @@ impl Store {
     /// [`StoreError`]
     pub async fn events(
         &self,
-        scope: Scope,
+        sight: &Sight,
         filter: &EventFilter,
         page: PageRequest,
     ) -> Result<Page<Event>, StoreError> {
-        let Some(search) = self.search(scope, filter).await? else {
+        let Some(search) = self.search(sight, filter).await? else {
             return Ok(Page {
                 items: Vec::new(),
                 next_cursor: None,
@@ -44,7 +44,7 @@ impl Store {
         let after = page.after::<Key>()?;
         let (events, next) = self.matching(&search, after, page.limit()).await?;
         Ok(Page {
-            items: events.iter().map(StoredEvent::event).collect(),
+            items: events.iter().map(|event| event.event(sight)).collect(),
             next_cursor: next.map(|key| encode_cursor(&key)),
         })
     }
@@ -56,19 +56,19 @@ impl Store {
     /// [`StoreError`]
     pub async fn newer_events(
         &self,
-        scope: Scope,
+        sight: &Sight,
         filter: &EventFilter,
         page: PageRequest,
     ) -> Result<(Vec<Event>, bool), StoreError> {
         let (Some(search), Some(mut before)) =
-            (self.search(scope, filter).await?, page.after::<Key>()?)
+            (self.search(sight, filter).await?, page.after::<Key>()?)
         else {
             return Ok((Vec::new(), false));
         };
         let mut found: Vec<StoredEvent> = Vec::new();
         let mut scanned = 0;
         while found.len() <= page.limit() && scanned < SCAN_BUDGET {
-            let mut query = self.event_query(scope);
+            let mut query = self.event_query(sight.scope);
             search.narrow(&mut query);
             query.push(" AND e.time >= ").bind(before.0);
             query.push(" AND (e.time, e.uid) > (").bind(before.0);
@@ -79,7 +79,7 @@ impl Store {
             let rows = self.rows(query).await?;
             let is_last = rows.len() < CHUNK;
             scanned += rows.len();
-            for event in self.stored_events(scope, rows).await? {
+            for event in self.stored_events(sight.scope, rows).await? {
                 before = event.key;
                 if search.matches(&event) {
                     found.push(event);
@@ -91,7 +91,7 @@ impl Store {
         }
         let has_newer = found.len() > page.limit();
         found.truncate(page.limit());
-        let events = found.iter().rev().map(StoredEvent::event);
+        let events = found.iter().rev().map(|event| event.event(sight));
         Ok((events.collect(), has_newer))
     }
 
@@ -250,16 +250,18 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn session_events(&self, scope: Scope, id: &str) -> Result<Vec<Event>, StoreError> {
-        let mut query = self.event_query(scope);
+    pub async fn session_events(&self, sight: &Sight, id: &str) -> Result<Vec<Event>, StoreError> {
+        let mut query = self.event_query(sight.scope);
         query.push(" AND e.session = ").bind(text_key(id));
         query.push(" ORDER BY e.time, e.uid LIMIT ");
         query.bind(MAX_SESSION_EVENTS as i64);
-        let stored = self.stored_events(scope, self.rows(query).await?).await?;
+        let stored = self
+            .stored_events(sight.scope, self.rows(query).await?)
+            .await?;
         let mut events: Vec<Event> = stored
             .into_iter()
             .filter(|event| event.facts.session.as_deref() == Some(id))
-            .map(|event| event.event())
+            .map(|event| event.event(sight))
             .collect();
         events.sort_by_key(|event| (event.time, event.sequence.unwrap_or(-1)));
         Ok(events)
@@ -269,14 +271,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn event(&self, scope: Scope, id: &str) -> Result<Option<Event>, StoreError> {
-        let seqs = self.find_uid(scope, id).await?;
-        let blocks = self.blocks_of(scope, seqs).await?;
+    pub async fn event(&self, sight: &Sight, id: &str) -> Result<Option<Event>, StoreError> {
+        let seqs = self.find_uid(sight.scope, id).await?;
+        let blocks = self.blocks_of(sight.scope, seqs).await?;
         let found = self.read_events(blocks, None).await?.into_values();
         let earliest = found
             .filter(|event| event.facts.uid == id)
             .min_by(|a, b| a.key.cmp(&b.key));
-        Ok(earliest.map(|event| event.event()))
+        Ok(earliest.map(|event| event.event(sight)))
     }
 
     /// The `seq`s of the events of a scope.

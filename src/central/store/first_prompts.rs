@@ -6,7 +6,7 @@ use crate::event::Activity;
 
 use super::event_row::activity_key;
 use super::keys::text_key;
-use super::{Event, Scope, Store, StoreError};
+use super::{Event, Sight, Store, StoreError};
 
 impl Store {
     /// The record of the first prompt of each of these sessions, by session. Sessions without one are
@@ -16,11 +16,11 @@ impl Store {
     /// [`StoreError`]
     pub async fn first_prompts(
         &self,
-        scope: Scope,
+        sight: &Sight,
         sessions: &[String],
     ) -> Result<HashMap<String, Event>, StoreError> {
         let prompt = activity_key(Some(Activity::UserMessage));
-        let mut query = self.event_query(scope);
+        let mut query = self.event_query(sight.scope);
         query.push(" AND e.session IN ");
         query.bind_list(sessions.iter().map(|id| text_key(id)));
         query.push(" AND e.activity = ").bind(prompt);
@@ -30,9 +30,12 @@ impl Store {
         );
         query.bind(prompt).push(" ORDER BY f.time LIMIT 1)");
         let mut prompts = HashMap::new();
-        for event in self.stored_events(scope, self.rows(query).await?).await? {
+        for event in self
+            .stored_events(sight.scope, self.rows(query).await?)
+            .await?
+        {
             if let Some(session) = event.facts.session.clone() {
-                prompts.entry(session).or_insert_with(|| event.event());
+                prompts.entry(session).or_insert_with(|| event.event(sight));
             }
         }
         Ok(prompts)

@@ -11,7 +11,7 @@ use super::query::{Query, Value};
 use super::terms::{Qualifier, Term};
 use super::text::Sought;
 use super::words::words_of;
-use super::{EventFilter, Scope, Store, StoreError};
+use super::{EventFilter, Scope, Sight, Store, StoreError};
 
 /// Sessions of a directory that are looked up at most: the latest.
 const MAX_DIRECTORY_SESSIONS: i64 = 5_000;
@@ -85,18 +85,24 @@ impl Wanted {
 }
 
 impl Store {
-    /// What a filter looks for; `None` when nothing can match.
+    /// What a filter looks for; `None` when nothing can match, and [`StoreError::ContentHidden`] when it
+    /// looks for text that may not be seen.
     pub(super) async fn search(
         &self,
-        scope: Scope,
+        sight: &Sight,
         filter: &EventFilter,
     ) -> Result<Option<Search>, StoreError> {
+        let scope = sight.scope;
         let terms = filter
             .terms()
             .map_err(|error| StoreError::BadQuery(error.to_string()))?;
         let of = |qualifier| Wanted::of(&terms, Some(qualifier));
         let lower = |values: Vec<String>| values.iter().map(|text| text.to_lowercase()).collect();
         let text = Wanted::of(&terms, None);
+        let seeks_text = text.only.is_some() || !text.without.is_empty();
+        if seeks_text && !sight.shows_all(of(Qualifier::Session).single()) {
+            return Err(StoreError::ContentHidden);
+        }
         let has = of(Qualifier::Has);
         let agents = self
             .resolve(scope, of(Qualifier::Agent), Names::Agents)

@@ -11,7 +11,7 @@ use super::keys::text_key;
 use super::query::Query;
 use super::search::{Names, Search};
 use super::terms::{Qualifier, Term, query_of};
-use super::{EntityKind, EventFilter, Page, PageRequest, Scope, Session, Store, StoreError};
+use super::{EntityKind, EventFilter, Page, PageRequest, Scope, Session, Sight, Store, StoreError};
 
 /// Events that are read at most to find their sessions.
 const MAX_READ: usize = 5_000;
@@ -39,10 +39,11 @@ impl Store {
     /// [`StoreError`]
     pub async fn find_sessions(
         &self,
-        scope: Scope,
+        sight: &Sight,
         filter: &EventFilter,
         page: PageRequest,
     ) -> Result<SessionsFound, StoreError> {
+        let scope = sight.scope;
         let terms = filter
             .terms()
             .map_err(|error| StoreError::BadQuery(error.to_string()))?;
@@ -63,7 +64,7 @@ impl Store {
             condition.push(" AND s.started_at < ").bind(to);
         }
         let is_partial = self
-            .narrow_by_events(scope, filter, &terms, &mut condition)
+            .narrow_by_events(sight, filter, &terms, &mut condition)
             .await?;
         let mut counting = Query {
             sql: format!(
@@ -165,7 +166,7 @@ impl Store {
     /// What only their events carry. Says whether not all events could be looked through.
     async fn narrow_by_events(
         &self,
-        scope: Scope,
+        sight: &Sight,
         filter: &EventFilter,
         terms: &[Term],
         query: &mut Query,
@@ -183,7 +184,7 @@ impl Store {
                     )
             });
             let (ids, partial) = self
-                .sessions_with(scope, filter, &of_one_event.collect::<Vec<_>>())
+                .sessions_with(sight, filter, &of_one_event.collect::<Vec<_>>())
                 .await?;
             query.push(" AND s.id IN ").bind_list(ids);
             is_partial |= partial;
@@ -193,7 +194,7 @@ impl Store {
                 is_excluded: false,
                 ..term.clone()
             };
-            let (ids, partial) = self.sessions_with(scope, filter, &[term]).await?;
+            let (ids, partial) = self.sessions_with(sight, filter, &[term]).await?;
             query.push(" AND s.id NOT IN ").bind_list_or(ids, "''");
             is_partial |= partial;
         }
@@ -203,7 +204,7 @@ impl Store {
     /// Sessions with an event that meets all terms, and whether not all events were looked through.
     async fn sessions_with(
         &self,
-        scope: Scope,
+        sight: &Sight,
         filter: &EventFilter,
         terms: &[Term],
     ) -> Result<(Vec<String>, bool), StoreError> {
@@ -213,7 +214,7 @@ impl Store {
             to: filter.to,
             ..EventFilter::default()
         };
-        let Some(search) = self.search(scope, &filter).await? else {
+        let Some(search) = self.search(sight, &filter).await? else {
             return Ok((Vec::new(), false));
         };
         if search.is_decided_by_keys() {

@@ -13,7 +13,7 @@ use super::keys::{agent_id, word_key};
 use super::query::Query;
 use super::search::{Search, decision_of};
 use super::terms::Qualifier;
-use super::{EntityKind, EventFilter, Scope, Store, StoreError};
+use super::{EntityKind, EventFilter, Scope, Sight, Store, StoreError};
 
 /// Events that are counted at most.
 pub const MAX_COUNTED: usize = 10_000;
@@ -69,8 +69,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn survey(&self, scope: Scope, filter: &EventFilter) -> Result<Survey, StoreError> {
-        let Some(search) = self.search(scope, filter).await? else {
+    pub async fn survey(&self, sight: &Sight, filter: &EventFilter) -> Result<Survey, StoreError> {
+        let scope = sight.scope;
+        let Some(search) = self.search(sight, filter).await? else {
             return Ok(Survey {
                 is_exact: true,
                 ..Survey::default()
