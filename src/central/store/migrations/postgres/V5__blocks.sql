@@ -71,7 +71,7 @@ CREATE INDEX events_by_activity ON events (tenant, environment, activity, time)
 CREATE INDEX events_by_tool ON events (tenant, environment, tool, time) WHERE tool IS NOT NULL;
 -- By what has no order of its own, or the order in which rows lie: a few bytes for a range of pages.
 CREATE INDEX events_by_seq ON events USING brin (seq) WITH (pages_per_range = 32, autosummarize = on);
-CREATE INDEX events_by_uid ON events USING brin (uid int8_bloom_ops)
+CREATE INDEX events_by_uid ON events USING brin (uid int8_bloom_ops (n_distinct_per_range = 3000))
     WITH (pages_per_range = 32, autosummarize = on);
 CREATE TABLE events_other PARTITION OF events DEFAULT;
 INSERT INTO events (time, seq, uid, agent, session, tenant, environment, name, model, activity, is_mcp, tool)
