@@ -25,6 +25,7 @@ mod postgres;
 mod event_row;
 mod events;
 mod words;
+mod bloom;
 mod text;
 mod audit;
 mod retention;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::block::StoredBlock;
+use super::block::{BlockEvent, MAX_EVENTS, StoredBlock};
 use super::cursor::encode_cursor;
 use super::event_row::{Key, StoredEvent};
 use super::keys::text_key;
@@ -193,13 +193,15 @@ impl Store {
                 .collect(Some((seq, sought)), search, after, limit)
                 .await;
         }
-        let events = self.read_events(blocks, None).await?.into_iter();
-        let fitting = events.filter(|(place, event)| {
-            *place > seq
-                && after.is_none_or(|after| event.key < after)
-                && search.finds(event, Some(sought))
+        let words = sought.clone();
+        let events = self
+            .read_events(blocks, move |event| event.seq > seq && words.may_fit(event))
+            .await?
+            .into_values();
+        let fitting = events.filter(|event| {
+            after.is_none_or(|after| event.key < after) && search.finds(event, Some(sought))
         });
-        Ok((fitting.map(|(_, event)| event).collect(), None))
+        Ok((fitting.collect(), None))
     }
 
     /// The same of events in blocks that the text index finds.
@@ -227,8 +229,11 @@ impl Store {
             let stopped = (last.bound, i64::MAX);
             let seqs = found.iter().map(|found| found.seq).collect();
             let blocks = self.blocks_of(search.scope, seqs).await?;
-            let read = self.read_events(blocks, None).await?;
-            scanned += read.len();
+            scanned += blocks.len() * MAX_EVENTS;
+            let words = sought.clone();
+            let read = self
+                .read_events(blocks, move |event| words.may_fit(event))
+                .await?;
             let fitting = read.into_values().filter(|event| {
                 after.is_none_or(|after| event.key < after) && search.finds(event, Some(sought))
             });
@@ -274,7 +279,7 @@ impl Store {
     pub async fn event(&self, sight: &Sight, id: &str) -> Result<Option<Event>, StoreError> {
         let seqs = self.find_uid(sight.scope, id).await?;
         let blocks = self.blocks_of(sight.scope, seqs).await?;
-        let found = self.read_events(blocks, None).await?.into_values();
+        let found = self.read_events(blocks, |_| true).await?.into_values();
         let earliest = found
             .filter(|event| event.facts.uid == id)
             .min_by(|a, b| a.key.cmp(&b.key));
@@ -322,17 +327,19 @@ impl Store {
             return Ok(Vec::new());
         }
         let blocks = self.blocks_of(scope, seqs.clone()).await?;
-        let wanted = seqs.iter().copied().collect();
-        let mut events = self.read_events(blocks, Some(wanted)).await?;
+        let wanted: BTreeSet<i64> = seqs.iter().copied().collect();
+        let mut events = self
+            .read_events(blocks, move |event| wanted.contains(&event.seq))
+            .await?;
         // One that is missing was deleted in between.
         Ok(seqs.iter().filter_map(|seq| events.remove(seq)).collect())
     }
 
-    /// Reads events of blocks by their `seq`s, or all, off the threads that serve connections.
+    /// Reads those events of blocks that are wanted, by their `seq`s, off the threads that serve connections.
     async fn read_events(
         &self,
         blocks: Vec<StoredBlock>,
-        wanted: Option<BTreeSet<i64>>,
+        is_wanted: impl Fn(&BlockEvent<'_>) -> bool + Send + 'static,
     ) -> Result<HashMap<i64, StoredEvent>, StoreError> {
         let dictionaries = self.dictionaries.clone();
         let reading = tokio::task::spawn_blocking(move || {
@@ -340,7 +347,7 @@ impl Store {
             for block in blocks {
                 let inflated = block.inflate(&dictionaries)?;
                 for event in inflated.events()? {
-                    if wanted.as_ref().is_none_or(|seqs| seqs.contains(&event.seq)) {
+                    if is_wanted(&event) {
                         events.insert(event.seq, StoredEvent::read(&event)?);
                     }
                 }

@@ -300,18 +300,20 @@ impl Search {
         }
     }
 
+    /// Activities stand in the statement as numbers: PostgreSQL has an index of rare ones, and cannot know of
+    /// a parameter whether it is one.
     fn narrow_kinds(&self, query: &mut Query) {
         let machine = activity_key(Some(Activity::Machine));
+        let excluded = self.kinds.without.iter();
+        let activities = excluded.filter_map(|kind| Activity::from_slug(kind));
+        without_any(
+            query,
+            "e.activity",
+            activities.map(|it| activity_key(Some(it))),
+        );
+        self.narrow_to_decisions(query);
         let Some(kinds) = &self.kinds.only else {
-            query.push(" AND e.activity <> ").bind(machine);
-            let excluded = self.kinds.without.iter();
-            let activities = excluded.filter_map(|kind| Activity::from_slug(kind));
-            without_any(
-                query,
-                "e.activity",
-                activities.map(|it| activity_key(Some(it))),
-            );
-            self.narrow_to_decisions(query);
+            query.push(" AND e.activity <> ").push(&machine.to_string());
             return;
         };
         query.push(" AND (");
@@ -321,11 +323,11 @@ impl Search {
                 Some(activity) => {
                     query
                         .push("e.activity = ")
-                        .bind(activity_key(Some(activity)));
+                        .push(&activity_key(Some(activity)).to_string());
                 }
                 None => {
                     let activity = activity_key(Some(Activity::of_event(kind)));
-                    query.push("(e.activity = ").bind(activity);
+                    query.push("(e.activity = ").push(&activity.to_string());
                     query.push(" AND e.name = ").bind(word_key(kind)).push(")");
                 }
             }

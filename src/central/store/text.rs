@@ -7,15 +7,18 @@
 
 use std::collections::BTreeSet;
 
+use memchr::memmem;
+
 use super::block::BlockEvent;
+use super::bloom;
 use super::event_row::{StoredEvent, activity_key};
 use super::keys::uid_number;
 use super::query::Query;
 use super::repack::unite;
 use super::search::Search;
 use super::words::{
-    activity_mark, add_words, agent_mark, id_sought, scope_mark, session_mark, tool_mark, uid_mark,
-    words_sought,
+    activity_mark, add_words, agent_mark, id_sought, is_id_mark, scope_mark, session_mark,
+    tool_mark, uid_mark, words_sought,
 };
 use super::{Database, Dialect, Scope, Store, StoreError};
 
@@ -33,6 +36,8 @@ pub(super) struct Document {
     pub(super) last_time: i64,
     /// Words and marks of its events, with spaces between.
     pub(super) words: String,
+    /// In PostgreSQL a filter of the ids, which are not among the words there.
+    pub(super) ids: Vec<u8>,
 }
 
 /// A block that the index found: one event of it may be what is sought, or several together.
@@ -66,6 +71,18 @@ pub(super) struct Syntax {
 }
 
 impl Sought {
+    /// Whether an event may have the words, judged without reading it: those of plain letters stand in it as
+    /// they are, in whichever case.
+    pub(super) fn may_fit(&self, event: &BlockEvent<'_>) -> bool {
+        let mut words = self.words.iter().chain(&self.beginning);
+        let text = [event.record, event.content].map(<[u8]>::to_ascii_lowercase);
+        let has = |word: &String| {
+            text.iter()
+                .any(|part| memmem::find(part, word.as_bytes()).is_some())
+        };
+        self.id.is_some() || words.all(|word| !word.is_ascii() || has(word))
+    }
+
     /// Whether an event of these words and marks is one that the index would find by what it says.
     pub(super) fn fits(&self, words: &BTreeSet<String>) -> bool {
         let goes_on = |beginning: &String| {
@@ -262,7 +279,9 @@ pub(super) fn document(
             words.insert(uid_mark(&event.facts.uid));
         }
     }
-    let words: Vec<String> = words.into_iter().collect();
+    let (ids, words): (Vec<String>, Vec<String>) = words
+        .into_iter()
+        .partition(|word| dialect == Dialect::Postgres && is_id_mark(word));
     let times = events.iter().map(|event| event.time);
     Ok(Document {
         scope,
@@ -270,6 +289,7 @@ pub(super) fn document(
         first_time: times.clone().min().unwrap_or_default(),
         last_time: times.max().unwrap_or_default(),
         words: words.join(" "),
+        ids: bloom::filter(&ids),
     })
 }
 

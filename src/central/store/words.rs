@@ -111,6 +111,11 @@ fn id_mark(text: &str) -> String {
     short_mark(ID, &text.to_lowercase())
 }
 
+/// Whether a word is the mark of an id.
+pub(super) fn is_id_mark(word: &str) -> bool {
+    word.starts_with(ID)
+}
+
 /// Whether a text is an id: long, one word but for hyphens and underscores, with digits in it.
 fn is_id(text: &str) -> bool {
     text.len() >= MIN_ID

@@ -158,7 +158,7 @@ async fn change_words(
     };
     let update = transaction
         .prepare_cached(
-            "UPDATE event_text SET first_time = $4, last_time = $5, words = $6
+            "UPDATE event_text SET first_time = $4, last_time = $5, words = $6, ids = $7
              WHERE tenant = $1::bigint AND environment = $2::bigint AND seq = $3",
         )
         .await?;
@@ -172,6 +172,7 @@ async fn change_words(
                 &document.first_time,
                 &document.last_time,
                 &document.words,
+                &document.ids,
             ],
         )
         .await?;

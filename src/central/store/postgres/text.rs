@@ -1,6 +1,7 @@
 //! The text index: a table beside the blocks. Their words are kept as one text, of which an index has the
 //! words: that takes half of what a column of words takes.
 
+use crate::central::store::bloom;
 use crate::central::store::query::Query;
 use crate::central::store::repack::BlockChange;
 use crate::central::store::text::{Document, Found, Sought, Syntax};
@@ -58,20 +59,33 @@ impl Postgres {
         after: Option<(i64, i64)>,
         limit: usize,
     ) -> Result<Vec<Found>, StoreError> {
-        let expression = sought.expression(&Syntax {
+        let with_words = Sought {
+            id: None,
+            ..sought.clone()
+        };
+        let expression = with_words.expression(&Syntax {
             quote: '\'',
             and: " & ",
             or: " | ",
             goes_on: ":*",
         });
-        let found = "SELECT last_time, seq FROM event_text WHERE tenant = $1 AND environment = $2
-            AND array_to_tsvector(string_to_array(words, ' ')) @@ ";
-        let mut query = Query::scoped(found, scope);
+        let of_scope = "SELECT last_time, seq, first_time FROM event_text
+            WHERE tenant = $1 AND environment = $2";
+        let mut query = Query::scoped(format!("SELECT last_time, seq FROM ({of_scope}"), scope);
         query
-            .push("CAST(CAST(")
+            .push(" AND array_to_tsvector(string_to_array(words, ' ')) @@ CAST(CAST(")
             .bind(expression)
             .push(" AS text) AS tsquery)");
-        query.push(" AND last_time >= ").bind(times.0);
+        if let Some(id) = &sought.id {
+            query.push(&format!(" UNION {of_scope}"));
+            for hash in bloom::hashes(id) {
+                query
+                    .push(" AND get_bit(ids, CAST(")
+                    .bind(hash.cast_signed());
+                query.push(" AS bigint) % nullif(8 * length(ids), 0)) = 1");
+            }
+        }
+        query.push(") found WHERE last_time >= ").bind(times.0);
         query.push(" AND first_time <= ").bind(times.1);
         if let Some((time, seq)) = after {
             query.push(" AND (last_time, seq) < (").bind(time);
@@ -100,12 +114,13 @@ async fn add(
 ) -> Result<(), StoreError> {
     let statement = transaction
         .prepare_cached(
-            "INSERT INTO event_text (tenant, environment, seq, first_time, last_time, words)
+            "INSERT INTO event_text (tenant, environment, seq, first_time, last_time, words, ids)
              SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-                 $6::text[])",
+                 $6::text[], $7::bytea[])",
         )
         .await?;
     let ints = |get: &dyn Fn(&Document) -> i64| -> Vec<i64> { documents.iter().map(get).collect() };
+    let ids: Vec<&[u8]> = documents.iter().map(|it| it.ids.as_slice()).collect();
     let words: Vec<&str> = documents.iter().map(|it| it.words.as_str()).collect();
     transaction
         .execute(
@@ -117,6 +132,7 @@ async fn add(
                 &ints(&|it| it.first_time),
                 &ints(&|it| it.last_time),
                 &words,
+                &ids,
             ],
         )
         .await?;

@@ -62,13 +62,16 @@ CREATE TABLE events (
 ) PARTITION BY RANGE (time);
 -- A retry carries the same time, so it falls on the same key, at the right edge of the index.
 CREATE UNIQUE INDEX events_identity ON events (tenant, environment, time, uid);
-CREATE INDEX events_by_agent ON events (tenant, environment, agent, time) WHERE agent IS NOT NULL;
-CREATE INDEX events_by_session ON events (tenant, environment, session, time) WHERE session IS NOT NULL;
-CREATE INDEX events_by_activity ON events (tenant, environment, activity, time);
+-- Keys of agents and sessions are of one environment, but for chance: what leads them would tell nothing more.
+CREATE INDEX events_by_agent ON events (agent, time) WHERE agent IS NOT NULL;
+CREATE INDEX events_by_session ON events (session, time) WHERE session IS NOT NULL;
+-- Of what is rare: prompts, responses, tools, decisions and requests (event_row.rs) are found soon by time.
+CREATE INDEX events_by_activity ON events (tenant, environment, activity, time)
+    WHERE activity NOT IN (2, 3, 4, 5, 6);
 CREATE INDEX events_by_tool ON events (tenant, environment, tool, time) WHERE tool IS NOT NULL;
 -- By what has no order of its own, or the order in which rows lie: a few bytes for a range of pages.
 CREATE INDEX events_by_seq ON events USING brin (seq) WITH (pages_per_range = 32, autosummarize = on);
-CREATE INDEX events_by_uid ON events USING brin (uid int8_bloom_ops)
+CREATE INDEX events_by_uid ON events USING brin (uid int8_bloom_ops (n_distinct_per_range = 3000))
     WITH (pages_per_range = 32, autosummarize = on);
 CREATE TABLE events_other PARTITION OF events DEFAULT;
 INSERT INTO events (time, seq, uid, agent, session, tenant, environment, name, model, activity, is_mcp, tool)
@@ -85,6 +88,8 @@ CREATE TABLE event_text (
     first_time  bigint NOT NULL,
     last_time   bigint NOT NULL,
     words       text NOT NULL,
+    -- A Bloom filter of ids, which hardly two blocks have in common: as words they would be most of the index.
+    ids         bytea NOT NULL,
     PRIMARY KEY (tenant, environment, seq)
 );
 CREATE INDEX event_text_by_time ON event_text (tenant, environment, last_time, seq);

@@ -48,10 +48,12 @@ FROM unpacked_events ORDER BY seq;
 
 -- A retry carries the same time, so it falls on the same key, at the right edge of the index.
 CREATE UNIQUE INDEX events_identity ON events (tenant, environment, time, uid);
-CREATE INDEX events_by_agent ON events (tenant, environment, agent, time) WHERE agent IS NOT NULL;
-CREATE INDEX events_by_session ON events (tenant, environment, session, time) WHERE session IS NOT NULL;
-CREATE INDEX events_by_activity ON events (tenant, environment, activity, time);
-CREATE INDEX events_by_tool ON events (tenant, environment, tool, time) WHERE tool IS NOT NULL;
+-- With uid, by which lists are ordered, too: else SQLite would go through all events in their order.
+CREATE INDEX events_by_agent ON events (tenant, environment, agent, time, uid) WHERE agent IS NOT NULL;
+CREATE INDEX events_by_session ON events (tenant, environment, session, time, uid)
+    WHERE session IS NOT NULL;
+CREATE INDEX events_by_activity ON events (tenant, environment, activity, time, uid);
+CREATE INDEX events_by_tool ON events (tenant, environment, tool, time, uid) WHERE tool IS NOT NULL;
 
 -- No number is given twice, not even that of an event that is gone.
 CREATE TABLE latest_seq (seq INTEGER NOT NULL);
