@@ -98,6 +98,7 @@ impl Inside {
         let status = Status {
             well: true,
             problems: Vec::new(),
+            schema: status::SCHEMA,
             now: Timestamp::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             edge_id: self.edge_id.clone(),
@@ -150,6 +151,7 @@ impl Inside {
             in_flight,
             counters,
             token,
+            clock_offset,
         } = self.link.status();
         let mut upstream = Upstream {
             endpoint,
@@ -162,6 +164,7 @@ impl Inside {
             in_flight: in_flight as u64,
             has_token,
             token_expires: token.expires.map(Timestamp::from),
+            clock_offset_seconds: clock_offset,
             extras: self.extras,
             batches: counters.batches,
             records: counters.records,

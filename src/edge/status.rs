@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Timestamp;
+use crate::event::{CLOCK_TOLERANCE, Timestamp};
 use crate::words;
 
 /// A token that expires within this time is a problem, in seconds.
@@ -15,9 +15,15 @@ const EXPIRES_SOON: i64 = 7 * 86_400;
 
 const SECOND: i64 = 1_000_000_000;
 
+/// The form of [`Status`] as JSON: a larger number where a key has gone or means something else.
+pub const SCHEMA: u32 = 1;
+
 /// How an edge is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
+    /// [`SCHEMA`]; 0 from an edge older than it.
+    #[serde(default)]
+    pub schema: u32,
     /// Nothing is wrong.
     pub well: bool,
     /// What is wrong and since when, in plain words; the worst comes first.
@@ -84,6 +90,8 @@ pub struct Upstream {
     pub has_token: bool,
     /// When the token expires, if it says so.
     pub token_expires: Option<Timestamp>,
+    /// Seconds by which this machine's clock is ahead of the upstream's, by its latest answer.
+    pub clock_offset_seconds: Option<i64>,
     /// Heartbeats and numbers are sent along, for an upstream that is fieldpost.
     pub extras: bool,
     /// Batches settled since the process started.
@@ -178,6 +186,7 @@ impl Status {
             queue,
             self.upstream_problem(),
             self.token_problem(),
+            self.clock_problem(),
             self.loss_problem(),
             self.parked_problem(),
             self.configuration_problem(),
@@ -265,6 +274,15 @@ impl Status {
             )),
             _ => None,
         }
+    }
+
+    fn clock_problem(&self) -> Option<String> {
+        let offset = self.upstream.clock_offset_seconds?;
+        (offset.unsigned_abs() > CLOCK_TOLERANCE.as_secs()).then(|| {
+            let word = if offset > 0 { "ahead of" } else { "behind" };
+            let off = words::span(offset.saturating_abs().saturating_mul(SECOND));
+            format!("this machine's clock is {off} {word} the upstream's; synchronize it")
+        })
     }
 
     /// What was refused was told to its sender, and what was parked is still there.

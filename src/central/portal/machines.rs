@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Html;
 
 use crate::central::Central;
-use crate::central::store::{Machine, Qualifier, SeqRange, Term};
+use crate::central::store::{Machine, MachineState, Qualifier, SeqRange, Term};
 use crate::event::Timestamp;
 
 use super::address::with_query;
@@ -24,8 +24,8 @@ pub(super) async fn list(
     here: Here,
     State(central): State<Arc<Central>>,
 ) -> Result<Html<String>, Failure> {
-    let machines = central.store.machines(here.scope()).await?;
     let now = Timestamp::now();
+    let machines = central.store.machines(here.scope(), now).await?;
     draw(&TablePage {
         shell: here.shell(Section::Machines),
         title: "Machines".to_owned(),
@@ -67,9 +67,9 @@ pub(super) async fn show(
     here: Here,
     State(central): State<Arc<Central>>,
 ) -> Result<Html<String>, Failure> {
-    let machines = central.store.machines(here.scope()).await?;
+    let now = Timestamp::now();
     let id = here.param("machine");
-    let machine = machines.into_iter().find(|machine| machine.id == id);
+    let machine = central.store.machine(here.scope(), id, now).await?;
     let machine = machine.ok_or(Failure::NotFound("machine"))?;
     let term = Term::new(Qualifier::Machine, id).to_string();
     let events = here.base.observability();
@@ -115,7 +115,16 @@ pub(super) async fn show(
             ),
             fact("First seen", Cell::Stamp(Stamp::brief(machine.first_seen))),
             fact("Last seen", Cell::Stamp(Stamp::brief(machine.last_seen))),
+            fact("State", Cell::Tags(vec![state(&machine, now)])),
             fact("Waiting there", Cell::Words(waiting(&machine))),
+            fact("Parked there", parked(&machine)),
+            fact("Clock", clock(&machine)),
+            fact(
+                "Token expires",
+                machine
+                    .token_expires_at
+                    .map_or(Cell::Nothing, |at| Cell::Stamp(Stamp::brief(at))),
+            ),
         ],
         remarks: vec![verdict(&machine)],
         actions: vec![
@@ -140,18 +149,17 @@ pub(super) async fn show(
     })
 }
 
-/// Whether a machine has reported within its time.
-pub(super) fn state(machine: &Machine, now: Timestamp) -> Tag {
-    const MINUTE: i64 = 60 * 1_000_000_000;
-    let Some(at) = machine.last_heartbeat else {
-        return Tag::new("unknown", "", "no heartbeat yet");
+/// Whether a machine reports as it should, and since when it has not.
+fn state(machine: &Machine, now: Timestamp) -> Tag {
+    let (icon, tone) = match machine.state {
+        MachineState::Reporting => ("check", "ok"),
+        MachineState::Late | MachineState::Retired => ("clock", ""),
+        MachineState::Silent => ("clock", "warn"),
     };
-    let ago = words::ago(at, now);
-    match now.0.saturating_sub(at.0) / MINUTE {
-        ..3 => Tag::new("check", "ok", format!("reporting, {ago}")),
-        3..1_440 => Tag::new("clock", "", format!("late, {ago}")),
-        _ => Tag::new("clock", "warn", format!("silent, {ago}")),
-    }
+    let ago = machine
+        .last_heartbeat
+        .map_or("no heartbeat yet".to_owned(), |at| words::ago(at, now));
+    Tag::new(icon, tone, format!("{}, {ago}", machine.state.word()))
 }
 
 /// "12 345 appended, 12 340 stored, 5 dropped at the size limit, 0 unexplained".
@@ -220,6 +228,25 @@ fn waiting(machine: &Machine) -> String {
         (Some(records), _) => words::count(records),
         _ => "not known".to_owned(),
     }
+}
+
+fn parked(machine: &Machine) -> Cell {
+    machine
+        .parked_records
+        .map_or(Cell::Nothing, |parked| Cell::Words(words::count(parked)))
+}
+
+/// How far the machine's clock is off, by this service's.
+fn clock(machine: &Machine) -> Cell {
+    let Some(seconds) = machine.clock_offset_seconds else {
+        return Cell::Nothing;
+    };
+    if !machine.clock_is_off {
+        return Cell::Tags(vec![Tag::new("check", "ok", "right")]);
+    }
+    let way = if seconds < 0 { "behind" } else { "ahead" };
+    let span = words::span(seconds.abs().saturating_mul(1_000_000_000));
+    Cell::Tags(vec![Tag::new("clock", "warn", format!("{span} {way}"))])
 }
 
 fn name_or_nothing(name: Option<&str>) -> Cell {

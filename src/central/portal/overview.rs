@@ -9,7 +9,7 @@ use axum::response::Html;
 use crate::central::Central;
 use crate::central::materialize::{Span, Subject};
 use crate::central::store::{
-    EventFilter, Machine, PageRequest, Stats, StatsFilter, StoreError, Token,
+    EventFilter, Machine, MachineState, PageRequest, Stats, StatsFilter, StoreError, Token,
 };
 use crate::event::Timestamp;
 
@@ -120,7 +120,7 @@ async fn missing(
     now: Timestamp,
 ) -> Result<Vec<Concern>, StoreError> {
     let mut concerns = Vec::new();
-    for machine in central.store.machines(here.scope()).await? {
+    for machine in central.store.machines(here.scope(), now).await? {
         concerns.extend(of_machine(here, &machine, now));
     }
     for token in central.store.tokens(here.scope()).await? {
@@ -158,15 +158,14 @@ fn of_machine(here: &Here, machine: &Machine, now: Timestamp) -> Vec<Concern> {
             format!("{host}: {dropped} records did not come, with a reason"),
         ));
     }
-    let is_silent = machine.last_heartbeat.is_some_and(|at| now.0 - at.0 > DAY);
-    if is_silent {
-        let ago = machine
-            .last_heartbeat
-            .map_or(String::new(), |at| words::ago(at, now));
-        concerns.push(concern(
-            "warn",
-            format!("{host}: silent, last heartbeat {ago}"),
-        ));
+    if machine.state == MachineState::Silent {
+        let since = machine.last_heartbeat.map_or(String::new(), |at| {
+            format!(", last heartbeat {}", words::ago(at, now))
+        });
+        concerns.push(concern("warn", format!("{host}: silent{since}")));
+    }
+    if machine.clock_is_off {
+        concerns.push(concern("warn", format!("{host}: its clock is off")));
     }
     concerns
 }
