@@ -6,7 +6,7 @@ use super::checksum::decode;
 /// How many bytes make a run. Some tokens begin with a few equal ones.
 const RUN: usize = 10;
 
-/// Whether a token is none: the alphabet stands in it, or runs make up half of it, as it is written or decoded.
+/// Whether a token is none: the alphabet stands in it, or runs make up a good part of it, as it is written or decoded.
 pub(super) fn is_filler(token: &[u8]) -> bool {
     const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
     if token.windows(ALPHABET.len()).any(|w| w == ALPHABET) || is_mostly_runs(token) {
@@ -19,7 +19,7 @@ pub(super) fn is_filler(token: &[u8]) -> bool {
         .is_some_and(|bytes| is_mostly_runs(&bytes))
 }
 
-/// Whether runs in which each byte repeats the one before, or each is the next one, make up half of it.
+/// Whether runs in which each byte repeats the one before, or each is the next one, make up two fifths of it.
 fn is_mostly_runs(token: &[u8]) -> bool {
     let signs = token.iter().filter(|b| b"-_.".contains(b)).count();
     let mut in_runs = 0;
@@ -38,7 +38,7 @@ fn is_mostly_runs(token: &[u8]) -> bool {
             start = end - 1;
         }
     }
-    in_runs > 0 && in_runs * 2 >= token.len() - signs
+    in_runs > 0 && in_runs * 5 >= (token.len() - signs) * 2
 }
 
 #[cfg(test)]

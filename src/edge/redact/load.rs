@@ -1,6 +1,6 @@
 //! Puts the rules together: those that fieldpost brings along, and those of the configuration's own files.
 //!
-//! A file of rules has the format of `rules.toml` and `policy.toml` in one: `[[rule]]`, `[[attribute]]`, and more words
+//! A file of rules has the format of `rules.toml` and `policy.toml` in one: `[[rule]]`, `[[attribute]]`, `[[found]]`, and more words
 //! for the lists of `[keys]` and `[providers]`. A later rule takes the place of an earlier one with its id. What cannot work is refused,
 //! with its file, its line and the reason, and everything else stands. A file that cannot be read, or that is not TOML,
 //! is an error as a whole: nobody knows which rules are missing.
@@ -18,8 +18,11 @@ use toml::{
 };
 
 use super::{
+    config::{self, RedactConfig},
     engine::Engine,
-    policy::{Entry, Policy},
+    pii::PiiKind,
+    policy::{Entry, FoundEntry, Policy},
+    profile::Profile,
     providers::Providers,
     rules::{BUILTIN, Rule, RuleError, RuleText},
     values::KeyWords,
@@ -71,42 +74,54 @@ impl From<RuleError> for Refusal {
 pub(super) struct Loaded {
     pub(super) engine: Engine,
     pub(super) policy: Policy,
+    /// Kinds of personal data that the profile searches for.
+    pub(super) pii: Vec<PiiKind>,
     pub(super) refusals: Vec<Refusal>,
 }
 
-/// Reads the built-in rules and those of `files`, without those that `disabled` names. Rules of files are compiled here;
-/// built-in ones when they are first needed, since a test saw to it that they can be.
+/// Reads the built-in rules and those of the configured files, without those that are off. Rules of files are compiled
+/// here; built-in ones when they are first needed, since a test saw to it that they can be.
 ///
 /// # Errors
 /// A file that cannot be read as a whole.
-pub(super) fn load(files: &[PathBuf], disabled: &[String]) -> Result<Loaded, RuleError> {
+pub(super) fn load(config: &RedactConfig) -> Result<Loaded, RuleError> {
     let mut builtin = File::parse(None, BUILTIN)?;
-    let mut policy = Policy::builtin()?;
+    let mut policy = Policy::builtin()?.with_identity(config.identity);
+    let profile = match config.profile {
+        config::Profile::Standard => Profile::default(),
+        config::Profile::Strict => Profile::strict()?,
+    };
+    policy.put_policy_before(profile.policy);
+    let enabled: Vec<&String> = config.enable.iter().chain(&profile.enable).collect();
     let (base, mut refusals) = (builtin.rules()?, Vec::new());
     let mut own: Vec<Rule> = Vec::new();
     let mut words = builtin.words;
-    for path in files {
+    let mut found = Vec::new();
+    for path in &config.rules {
         let text = std::fs::read_to_string(path).map_err(|source| RuleError::Unreadable {
             path: path.clone(),
             source,
         })?;
         let mut file = File::parse(Some(path), &text)?;
         let (rules, attributes) = file.take(&mut refusals);
+        found.extend(file.take_found(&mut refusals));
         own.retain(|earlier| rules.iter().all(|rule| rule.id != earlier.id));
         own.extend(rules);
         policy.put_before(attributes);
         file.add_words(&mut words, &mut refusals);
     }
-    for id in disabled {
-        if !base.iter().chain(&own).any(|rule| rule.id == *id) {
-            refusals.push(Refusal {
-                file: None,
-                line: None,
-                rule: Some(id.clone()),
-                reason: format!(
-                    "redact.disable: there is no rule {id}; fieldpost edge redact --rules lists them"
-                ),
-            });
+    for (key, ids) in [("enable", &config.enable), ("disable", &config.disable)] {
+        for id in ids {
+            if !base.iter().chain(&own).any(|rule| rule.id == *id) {
+                refusals.push(Refusal {
+                    file: None,
+                    line: None,
+                    rule: Some(id.clone()),
+                    reason: format!(
+                        "redact.{key}: there is no rule {id}; fieldpost edge redact --rules lists them"
+                    ),
+                });
+            }
         }
     }
     let engine = loop {
@@ -114,7 +129,8 @@ pub(super) fn load(files: &[PathBuf], disabled: &[String]) -> Result<Loaded, Rul
             .iter()
             .filter(|rule| own.iter().all(|other| other.id != rule.id))
             .chain(&own)
-            .filter(|rule| !disabled.contains(&rule.id))
+            .filter(|rule| !rule.off || enabled.contains(&&rule.id))
+            .filter(|rule| !config.disable.contains(&rule.id))
             .cloned()
             .collect();
         let [keys, providers] = words.each_ref().map(|words| words.table.clone());
@@ -137,9 +153,22 @@ pub(super) fn load(files: &[PathBuf], disabled: &[String]) -> Result<Loaded, Rul
         own.retain(|rule| failed.iter().all(|bad| bad.rule.as_ref() != Some(&rule.id)));
         refusals.extend(failed);
     };
+    for (place, entry) in found {
+        match entry.check(&engine.kinds) {
+            Ok(()) => policy.add_found(entry),
+            Err(reason) => refusals.push(Refusal {
+                file: Some(place.file.to_path_buf()),
+                line: Some(place.line),
+                rule: None,
+                reason: format!("found: {reason}"),
+            }),
+        }
+    }
+    policy.finish();
     Ok(Loaded {
         engine,
         policy,
+        pii: profile.pii,
         refusals,
     })
 }
@@ -159,6 +188,7 @@ struct File<'t> {
     words: [Words; 2],
     rules: Vec<Spanned<DeValue<'t>>>,
     attributes: Vec<Spanned<DeValue<'t>>>,
+    found: Vec<Spanned<DeValue<'t>>>,
     strange: Vec<(usize, String)>,
 }
 
@@ -183,6 +213,7 @@ impl<'t> File<'t> {
             }),
             rules: Vec::new(),
             attributes: Vec::new(),
+            found: Vec::new(),
             strange: Vec::new(),
         };
         for (key, value) in table.into_inner() {
@@ -190,6 +221,7 @@ impl<'t> File<'t> {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("rule", DeValue::Array(_)) => file.rules = array(value),
                 ("attribute", DeValue::Array(_)) => file.attributes = array(value),
+                ("found", DeValue::Array(_)) => file.found = array(value),
                 (name, DeValue::Table(_)) if Words::SECTIONS.contains(&name) => {
                     let mut table: toml::Table =
                         read(value).map_err(|error| broken(line, error.message().to_owned()))?;
@@ -200,7 +232,7 @@ impl<'t> File<'t> {
                 }
                 (name, _) => file.strange.push((
                     line,
-                    format!("{name}: a file of rules has [[rule]], [[attribute]], [keys] and [providers] only"),
+                    format!("{name}: a file of rules has [[rule]], [[attribute]], [[found]], [keys] and [providers] only"),
                 )),
             }
         }
@@ -260,6 +292,22 @@ impl<'t> File<'t> {
             }
         }
         (rules, entries)
+    }
+
+    /// What this file says of types that are found, if it can be read; whether such types are known shows later.
+    fn take_found(&mut self, refusals: &mut Vec<Refusal>) -> Vec<(Place, FoundEntry)> {
+        let mut entries = Vec::new();
+        for value in std::mem::take(&mut self.found) {
+            let line = line_of(self.text, value.span().start);
+            match read::<FoundEntry>(value).map_err(|error| self.with_line(line, &error)) {
+                Ok(entry) => {
+                    let place = self.path.clone().map(|file| Place { file, line });
+                    entries.extend(place.map(|place| (place, entry)));
+                }
+                Err((line, reason)) => self.refuse(refusals, line, None, reason),
+            }
+        }
+        entries
     }
 
     /// Adds the words of this file to the lists that there are.

@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use super::{
     engine::{Engine, PROVIDER_TYPE, kind_of},
-    manifest, pairs, pem,
+    manifest, opaque, pairs, pem,
     providers::Name,
     spans::{PLACEHOLDER, Rank, Span, placeholder_at, whole_characters},
 };
@@ -22,6 +22,8 @@ const TRY_WORK: usize = 32;
 /// What to look at where a keyword stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Try {
+    /// A run of base64 in which only tokens of known formats count.
+    Opaque,
     /// A rule whose token begins here.
     Token(usize),
     /// A rule on the value of the key that this is part of.
@@ -51,6 +53,8 @@ pub(super) struct Search<'e, 't> {
     after_pem: usize,
     /// Manifests up to here are cut already.
     after_manifest: usize,
+    /// The run of base64 read last.
+    opaque: Range<usize>,
     work: usize,
 }
 
@@ -70,6 +74,7 @@ impl<'e, 't> Search<'e, 't> {
             pair: None,
             after_pem: 0,
             after_manifest: 0,
+            opaque: 0..0,
             work: WORK_BASE + text.len().saturating_mul(WORK_PER_BYTE),
         }
     }
@@ -87,7 +92,15 @@ impl<'e, 't> Search<'e, 't> {
         let text = self.text.as_bytes();
         let weight = hit.len();
         let engine = self.engine;
+        let in_blob = self.opaque.contains(&hit.start);
         match what {
+            Try::Opaque if hit.end > self.opaque.end => {
+                if let Some(blob) = opaque::blob_after(text, hit.end) {
+                    self.opaque = blob;
+                }
+            }
+            Try::Opaque => {}
+            Try::Value(_) | Try::Key | Try::Provider(_) | Try::Manifest if in_blob => {}
             Try::Token(index) => {
                 let rule = &engine.rules[index];
                 if !rule.may_begin(text, hit.start) {
@@ -162,6 +175,9 @@ impl<'e, 't> Search<'e, 't> {
                 let Some(pair) = read.pair.clone() else {
                     return Ok(());
                 };
+                if self.opaque.start == pair.value.start {
+                    return Ok(());
+                }
                 self.spend(pair.value.len())?;
                 if let Some(found) = engine.keys.grade(self.text, &pair) {
                     self.spans.push(Span {

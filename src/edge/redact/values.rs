@@ -40,6 +40,8 @@ struct Lists {
     placeholder: Vec<String>,
     /// Values that begin so are identifiers or ciphertext.
     identifier: Vec<String>,
+    /// A long run of base64 after one of these is a picture or a signature.
+    opaque: Vec<String>,
 }
 
 /// The words of keys, ready to be asked for.
@@ -55,6 +57,7 @@ pub(super) struct KeyWords {
     /// All of them in one automaton, made when first used.
     placeholders: OnceLock<AhoCorasick>,
     identifier: Vec<String>,
+    opaque: Vec<String>,
 }
 
 /// The lists of words, each a bit.
@@ -97,6 +100,7 @@ impl From<Lists> for KeyWords {
             placeholder: lists.placeholder,
             placeholders: OnceLock::new(),
             identifier: lists.identifier,
+            opaque: lists.opaque,
         }
     }
 }
@@ -141,6 +145,11 @@ impl KeyWords {
     /// Words that begin the search for a pair.
     pub(super) fn keywords(&self) -> impl Iterator<Item = &str> {
         self.keywords.iter().map(String::as_str)
+    }
+
+    /// Words before runs of base64 that are no secrets.
+    pub(super) fn opaque(&self) -> impl Iterator<Item = &str> {
+        self.opaque.iter().map(String::as_str)
     }
 
     /// Grades a pair of `text`.
