@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use aho_corasick::AhoCorasick;
 use serde::Deserialize;
 
+use super::filler::is_filler;
 use super::forms::{is_code, is_mixed, is_path, is_pattern, is_slug, is_uuid, is_version};
 use super::natural::{is_natural, naturalness};
 use super::pairs::{self, Pair, Separator};
@@ -186,7 +187,9 @@ impl KeyWords {
             (Promise::Secret, _) => is_token(value, pair.quoted, Strictness::Secret),
             (Promise::Hint, _) => is_token(value, pair.quoted, Strictness::Hint),
         };
-        (may_be && !self.stands_for_another(value, pair.quoted)).then_some(
+        // Some passwords are runs; no token is.
+        let filler = || promise != Promise::Password && is_filler(value.as_bytes());
+        (may_be && !self.stands_for_another(value, pair.quoted) && !filler()).then_some(
             if promise == Promise::Password {
                 Found::Password
             } else {
