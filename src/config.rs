@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
 /// Everything that is wrong with a configuration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct Mistakes {
+    file: Option<PathBuf>,
+    list: Vec<Mistake>,
+}
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,29 +25,45 @@ pub struct Mistake {
 }
 
 impl Mistakes {
-    /// A single mistake without a line.
-    pub fn one(message: impl Into<String>) -> Mistakes {
-        Mistakes(vec![Mistake {
-            line: None,
-            message: message.into(),
-        }])
+    /// The same, each told with the name of its file. Where there is no such file, that is the first
+    /// mistake, and `advice` what to do about it.
+    #[must_use]
+    pub fn in_file(mut self, file: &Path, advice: &str) -> Mistakes {
+        if self.file.is_none() && !file.exists() {
+            let message = format!("there is no such file; {advice}");
+            self.list.insert(0, Mistake::whole(message));
+        }
+        self.file = Some(file.to_owned());
+        self
     }
 
     /// All of them, in the order of their lines.
     pub fn list(&self) -> &[Mistake] {
-        &self.0
+        &self.list
+    }
+}
+
+impl Mistake {
+    /// A mistake without a line.
+    fn whole(message: String) -> Mistake {
+        Mistake {
+            line: None,
+            message,
+        }
     }
 }
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.0.iter().enumerate() {
+        for (index, Mistake { line, message }) in self.list.iter().enumerate() {
             if index > 0 {
                 writeln!(formatter)?;
             }
-            match mistake.line {
-                Some(line) => write!(formatter, "line {line}: {}", mistake.message)?,
-                None => write!(formatter, "{}", mistake.message)?,
+            match (self.file.as_ref().map(|file| file.display()), line) {
+                (Some(file), Some(line)) => write!(formatter, "{file}:{line}: {message}")?,
+                (Some(file), None) => write!(formatter, "{file}: {message}")?,
+                (None, Some(line)) => write!(formatter, "line {line}: {message}")?,
+                (None, None) => write!(formatter, "{message}")?,
             }
         }
         Ok(())
@@ -281,7 +300,10 @@ impl<'a> Reader<'a> {
         }
         self.mistakes
             .sort_by_key(|mistake| mistake.line.unwrap_or(usize::MAX));
-        Err(Mistakes(self.mistakes))
+        Err(Mistakes {
+            file: None,
+            list: self.mistakes,
+        })
     }
 }
 
@@ -303,10 +325,10 @@ pub fn read_file(path: &Path, required: bool) -> Result<String, Mistakes> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {
             Ok(String::new())
         }
-        Err(error) => Err(Mistakes::one(format!(
-            "cannot read {}: {error}",
-            path.display()
-        ))),
+        Err(error) => Err(Mistakes {
+            file: Some(path.to_owned()),
+            list: vec![Mistake::whole(format!("cannot be read: {error}"))],
+        }),
         Ok(text) => Ok(text),
     }
 }

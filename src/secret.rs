@@ -99,6 +99,36 @@ pub fn write_file(path: &Path, contents: &str) -> io::Result<()> {
     std::fs::rename(&beside, path)
 }
 
+/// Writes `contents` to a file that only its owner can read, unless it is there. Processes that start at
+/// once agree on what the first of them wrote.
+///
+/// # Errors
+/// When it cannot be written, or its folder not be locked.
+pub fn make_file(path: &Path, contents: impl FnOnce() -> io::Result<String>) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let _alone = alone(path)?;
+    match path.exists() {
+        true => Ok(()),
+        false => write_file(path, &contents()?),
+    }
+}
+
+/// Keeps other processes from changing the secrets in the folder of `path`, until the answer is dropped.
+///
+/// # Errors
+/// When the folder cannot be opened or locked.
+pub fn alone(path: &Path) -> io::Result<std::fs::File> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let folder = std::fs::File::open(folder)?;
+    folder.lock()?;
+    Ok(folder)
+}
+
 /// Makes a directory that only its owner can enter, with its parents; one that is there is left as it
 /// is, for whoever made it may have had other plans.
 ///
@@ -130,9 +160,7 @@ pub fn random_digits() -> String {
 /// # Errors
 /// When the file cannot be read or written, or does not hold 64 hexadecimal digits.
 pub fn key_file(path: &Path) -> io::Result<[u8; 32]> {
-    if !path.exists() {
-        write_file(path, &random_digits())?;
-    }
+    make_file(path, || Ok(random_digits()))?;
     let secret = read_file(path).map_err(io::Error::other)?;
     parse_key(secret.expose()).ok_or_else(|| {
         io::Error::other(format!(

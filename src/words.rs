@@ -26,6 +26,12 @@ pub fn plural(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
+/// `1 live token`, `3 live tokens`: those that are neither revoked nor expired.
+pub fn live_tokens(number: i64) -> String {
+    let many = if number == 1 { "" } else { "s" };
+    format!("{} live token{many}", count(number))
+}
+
 /// `940`, `21.4 k`, `3.20 M`.
 pub fn tokens(number: i64) -> String {
     match number {

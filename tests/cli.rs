@@ -69,6 +69,53 @@ async fn check_config_tells_every_mistake_with_its_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_error_names_the_configuration_file() {
+    let default = "/etc/fieldpost/edge.toml";
+    assert!(
+        !std::path::Path::new(default).exists(),
+        "an edge is installed here"
+    );
+    for command in ["run", "check-config"] {
+        let ran = run(&["edge", command], &[]).await;
+        assert_eq!(ran.code, Some(1));
+        let said = ran.stdout + &ran.stderr;
+        let missing =
+            format!("{default}: there is no such file; `fieldpost edge install` writes it");
+        assert!(said.contains(&missing), "{command}: {said}");
+        let endpoint = format!("{default}: upstream.endpoint is missing");
+        assert!(said.contains(&endpoint), "{command}: {said}");
+    }
+
+    // So does what is found wrong only when the configuration is used.
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let here = folder.path().display().to_string();
+    std::fs::write(folder.path().join("file"), "").expect("writable");
+    let file = format!("{here}/edge.toml");
+    for (listen, upstream, queue, told) in [
+        ("192.0.2.1:4318", "", "queue", "192.0.2.1:4318"),
+        (
+            "127.0.0.1:0",
+            "ca_file = \"/nowhere/ca.pem\"",
+            "queue",
+            "/nowhere/ca.pem",
+        ),
+        ("127.0.0.1:0", "", "file/queue", "file/queue"),
+    ] {
+        let text = format!(
+            "[listen]\naddresses = [\"{listen}\"]\n[queue]\ndirectory = \"{here}/{queue}\"\n\
+             [upstream]\nendpoint = \"http://127.0.0.1:9/v1/logs\"\n{upstream}\n"
+        );
+        std::fs::write(&file, text).expect("writable");
+        let ran = run(&["edge", "run", "--config", &file], &[]).await;
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        let names = ran
+            .stderr
+            .contains(&format!("the edge cannot run with {file}: "));
+        assert!(names && ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_say_what_to_do() {
     let ran = run(&["edge", "run", "--config", "/nowhere/edge.toml"], &[]).await;
     assert_eq!(ran.code, Some(1));
@@ -166,4 +213,98 @@ async fn tenants_tokens_and_keys_are_managed_from_the_shell() {
     )
     .await;
     assert!(nowhere.stderr.contains("tenant list"), "{}", nowhere.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_start_at_once_agree_on_the_keys() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data = directory.path().display().to_string();
+    let environment = [("FIELDPOST_DATA_DIRECTORY", data.as_str())];
+    let list = || run(&["central", "key", "list", "--json"], &environment);
+    let (one, two, three, four) = tokio::join!(list(), list(), list(), list());
+    for ran in [&one, &two, &three, &four] {
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        // The time at which the one key was made tells it from another of the same name.
+        assert_eq!(ran.stdout, one.stdout);
+    }
+    let rotate = || run(&["central", "key", "rotate"], &environment);
+    let (one, two, three, four) = tokio::join!(rotate(), rotate(), rotate(), rotate());
+    for ran in [&one, &two, &three, &four] {
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    }
+    let keys: Value = serde_json::from_str(&list().await.stdout).expect("JSON");
+    assert_eq!(keys.as_array().map(Vec::len), Some(5), "{keys}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_of_the_readme_for_the_service_works() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data = directory.path().join("data").display().to_string();
+    let environment = [("FIELDPOST_DATA_DIRECTORY", data.as_str())];
+    let central = async |line: &str| {
+        let arguments: Vec<&str> = ["central"].into_iter().chain(line.split(' ')).collect();
+        run(&arguments, &environment).await
+    };
+    let done = async |line: &str| {
+        let ran = central(line).await;
+        assert_eq!(ran.code, Some(0), "{line}: {}", ran.stderr);
+        ran.stdout
+    };
+    let place = "--tenant acme --environment laptops";
+
+    done("migrate").await;
+    done(&format!("tenant add {place}")).await;
+    let header = done(&format!("token install --json {place}")).await;
+    let header: Value = serde_json::from_str(&header).expect("JSON");
+    assert_eq!(header["protocol"], "http/json");
+    let tokens = done(&format!("token list --json {place}")).await;
+    let tokens: Value = serde_json::from_str(&tokens).expect("JSON");
+    let token = tokens[0]["id"].as_str().expect("an id");
+    done(&format!("token show {token} {place}")).await;
+    done(&format!("token rename {token} Berlin {place}")).await;
+    let live = central(&format!("token delete {token} {place}")).await;
+    assert_eq!(live.code, Some(1), "a token that works is not forgotten");
+    done(&format!("integration list {place}")).await;
+    let refused = central(&format!("integration uninstall {place}")).await;
+    assert!(
+        refused.stderr.contains("1 live token") && refused.stderr.contains("--yes"),
+        "{}",
+        refused.stderr
+    );
+    let revoked = done(&format!("integration uninstall --yes {place}")).await;
+    assert_eq!(revoked, "revoked 1 live token\n");
+    done(&format!("token delete {token} {place}")).await;
+
+    done("key rotate").await;
+    done("key retire k1").await;
+    assert!(!done("key list").await.contains("k1"));
+    done(&format!("api-key --name dashboards --role viewer {place}")).await;
+    let keys = done(&format!("api-key list --json {place}")).await;
+    let keys: Value = serde_json::from_str(&keys).expect("JSON");
+    let key = keys[0]["id"].as_str().expect("an id");
+    done(&format!("api-key delete {key} {place}")).await;
+
+    done(&format!("retention set --keep 365d --content 90d {place}")).await;
+    done("retention run").await;
+    done("rebuild").await;
+    done("verify").await;
+    let copy = directory.path().join("copy").display().to_string();
+    done(&format!("backup {copy}")).await;
+    let copied = run(
+        &["central", "tenant", "list"],
+        &[("FIELDPOST_DATA_DIRECTORY", copy.as_str())],
+    )
+    .await;
+    assert_eq!(copied.stdout, "default/default\nacme/laptops\n");
+    assert_eq!(done(&format!("export {place}")).await, "");
+
+    done("tenant rename acme apex").await;
+    let place = "--tenant apex --environment laptops";
+    done(&format!("environment rename {place} desks")).await;
+    let place = "--tenant apex --environment desks";
+    let refused = central(&format!("environment delete {place}")).await;
+    assert_eq!(refused.code, Some(1), "nothing is deleted unasked");
+    done(&format!("environment delete --yes {place}")).await;
+    done("tenant delete apex --yes").await;
+    assert_eq!(done("tenant list").await, "default/default\n");
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fieldpost::event::Timestamp;
 use fieldpost::otlp::{ExportLogsServiceRequest, Request};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
@@ -26,6 +27,7 @@ on_both_databases! {
     events_of_unknown_kinds_are_kept_whole,
     a_prompt_that_the_client_withheld_is_no_text,
     cowork_names_its_events_with_a_prefix_of_its_own,
+    a_machine_says_how_it_is_and_is_put_aside_and_comes_back,
 }
 
 /// A service with an API, and a way in.
@@ -464,6 +466,81 @@ async fn cowork_names_its_events_with_a_prefix_of_its_own(kind: Kind) {
     assert_eq!(stage.api.list("events").await[0]["name"], "user_prompt");
 }
 
+async fn a_machine_says_how_it_is_and_is_put_aside_and_comes_back(kind: Kind) {
+    let number = |number: i64| AnyValue {
+        value: Some(Value::IntValue(number)),
+    };
+    let now = u64::try_from(Timestamp::now().0).expect("it is not 1970");
+    let heartbeat = |seq: i64, time: u64| LogRecord {
+        time_unix_nano: time,
+        ..record(
+            0,
+            "fieldpost.heartbeat",
+            &[
+                ("fieldpost.edge.id", text("machine-a")),
+                ("fieldpost.edge.seq", number(seq)),
+                ("queue.records", number(7)),
+                ("queue.last_seq", number(seq + 7)),
+                ("parked.records", number(2)),
+                ("clock.offset_seconds", number(-400)),
+                ("token.expires_at", number(1_800_000_000)),
+                ("redacted.github-pat", number(3)),
+                ("redacted.<script>", number(1)),
+            ],
+        )
+    };
+    // The clock is 400 seconds behind: by a right one, the heartbeat was just now.
+    let late = now - 400_000_000_000;
+    let stage = Stage::with_records(kind, vec![heartbeat(1, late - 60), heartbeat(3, late)]).await;
+    let machine = stage.api.get("machines/machine-a").await;
+    assert_eq!(machine["state"], "reporting", "{machine}");
+    assert_eq!(machine["last_seq"], 10);
+    assert_eq!(
+        (&machine["stored"], &machine["missing"]),
+        (&2.into(), &1.into())
+    );
+    assert_eq!(machine["queue_records"], 7);
+    assert_eq!(machine["parked_records"], 2);
+    assert_eq!(machine["clock_offset_seconds"], -400);
+    assert_eq!(machine["clock_is_off"], true);
+    assert_eq!(machine["token_expires_at"], "2027-01-15T08:00:00Z");
+    let redactions = serde_json::json!({"github-pat": 3});
+    assert_eq!(machine["redactions"], redactions, "names are names");
+
+    let metrics = client()
+        .get(format!("{}/metrics", stage.central.url))
+        .send()
+        .await
+        .expect("the service answers");
+    let metrics = metrics.text().await.expect("text");
+    for line in [
+        "machines{tenant=\"default\",environment=\"default\",state=\"reporting\"} 1",
+        "machine_records_unexplained{tenant=\"default\",environment=\"default\"} 1",
+        "machine_records_appended{tenant=\"default\",environment=\"default\"} 10",
+        "machines_with_clock_off{tenant=\"default\",environment=\"default\"} 1",
+    ] {
+        assert!(
+            metrics.contains(&format!("fieldpost_central_{line}")),
+            "{line} is not in {metrics}"
+        );
+    }
+
+    let change = async |what: &str| {
+        let answer = stage.api.post(&format!("machines/machine-a/{what}")).await;
+        assert_eq!(answer.status(), 204, "{what}");
+    };
+    change("retire").await;
+    let state = async || stage.api.get("machines/machine-a").await["state"].clone();
+    assert_eq!(state().await, "retired");
+    change("restore").await;
+    assert_eq!(state().await, "reporting");
+    change("retire").await;
+    stage
+        .post(logs(vec![heartbeat(4, late + 60_000_000_000)]))
+        .await;
+    assert_eq!(state().await, "reporting", "it comes back by itself");
+}
+
 /// Records of every captured request, with machine numbers as an edge would give them.
 fn all_records() -> Vec<LogRecord> {
     let captures = wire::all()
@@ -512,6 +589,8 @@ fn all_records() -> Vec<LogRecord> {
                 Value::StringValue("fieldpost.heartbeat".to_owned()),
             );
             add("queue.lost.size", Value::IntValue(number));
+            add("queue.last_seq", Value::IntValue(many));
+            add("redacted.github-pat", Value::IntValue(number + 1));
             add(
                 "queue.lost.size.ranges",
                 Value::ArrayValue(ArrayValue {

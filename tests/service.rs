@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::eventually;
-use crate::support::fieldpost::{TestCentral, client, folder};
+use crate::support::fieldpost::{TestCentral, client, command, folder, free_port};
 use crate::support::records::{claude_session, request};
 use crate::support::tls::Authority;
 
@@ -99,17 +99,32 @@ async fn a_changed_certificate_is_shown_at_once_and_a_bad_one_never() {
     first.write_identity("localhost", &here("first"));
     second.write_identity("localhost", &here("second"));
     swap("first");
-    let config = Config {
-        tls: Some(files.clone()),
-        ..Config::default()
-    };
-    let central = TestCentral::start_with(&here("data"), config).await;
-    let url = central.url.replace("127.0.0.1", "localhost");
+    let port = free_port();
+    let config = directory.path().join("central.toml");
+    let text = format!(
+        "[data]\ndirectory = {:?}\n[listen]\naddress = \"127.0.0.1:{port}\"\n[tls]\ncertificate = {:?}\nkey = {:?}\n",
+        here("data"),
+        files.certificate,
+        files.key
+    );
+    std::fs::write(&config, text).expect("the directory is writable");
+    // As a process, for it is to say that it passed something over.
+    let said = directory.path().join("said");
+    let _central = command()
+        .args(["central", "run", "--config"])
+        .arg(&config)
+        .stderr(std::fs::File::create(&said).expect("the directory is writable"))
+        .spawn()
+        .expect("the binary starts");
+    let url = format!("https://localhost:{port}");
     let of = |authority: &Authority, name: &str| {
         trusting(authority, &here(name)).build().expect("a client")
     };
     let (by_first, by_second) = (of(&first, "a"), of(&second, "b"));
-    assert!(version(&by_first, &url).await.is_ok());
+    eventually("the first certificate", async || {
+        version(&by_first, &url).await.ok()
+    })
+    .await;
 
     swap("second");
     eventually("the second certificate", async || {
@@ -127,8 +142,14 @@ async fn a_changed_certificate_is_shown_at_once_and_a_bad_one_never() {
     std::fs::copy(&certificate, &files.certificate).expect("it is writable");
     let error = loaded(&files).expect_err("another's key").to_string();
     assert!(error.contains("do not belong together"), "{error}");
-    // Looked at, and passed over: the service has looked again after this long.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    eventually("its being passed over", async || {
+        let said = std::fs::read_to_string(&said).expect("text");
+        let refusal = |line: &&str| line.contains("the old certificate stays in force");
+        let last = said.lines().rfind(refusal);
+        last.filter(|line| line.contains("do not belong together"))
+            .map(drop)
+    })
+    .await;
     assert!(version(&by_second, &url).await.is_ok());
 
     // Renamed over, one after the other.
@@ -145,7 +166,6 @@ async fn a_changed_certificate_is_shown_at_once_and_a_bad_one_never() {
     std::fs::set_permissions(&files.key, open).expect("its mode is ours");
     let error = loaded(&files).expect_err("an open key").to_string();
     assert!(error.contains("chmod o-rwx"), "{error}");
-    central.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -279,7 +279,7 @@ async fn keys_rotate_and_tokens_are_revoked_by_another_process_while_this_one_se
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        said.contains("1 live tokens") && said.contains("--yes"),
+        said.contains("1 live token,") && said.contains("--yes"),
         "{said}"
     );
     eventually("the retired key to be forgotten", async || {

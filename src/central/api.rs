@@ -3,6 +3,7 @@
 mod caller;
 mod accounts;
 mod operator;
+mod machines;
 mod stats;
 
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use serde_json::json;
 use super::Central;
 use super::conversation::{Conversation, Turn};
 use super::store::{
-    Agent, Entity, EntityKind, Event, EventFilter, Identity, Machine, Owner, Page, PageRequest,
-    Session, SessionFilter, StoreError,
+    Agent, Entity, EntityKind, Event, EventFilter, Identity, Owner, Page, PageRequest, Session,
+    SessionFilter, StoreError,
 };
 use super::tenancy::TenancyError;
 
@@ -43,7 +44,7 @@ pub(super) fn router() -> Router<Arc<Central>> {
         .route("/sessions/{id}", get(session))
         .route("/events", get(events))
         .route("/events/{id}", get(event))
-        .route("/machines", get(machines))
+        .merge(machines::router())
         .merge(accounts::router())
         .merge(operator::router())
         .merge(stats::router())
@@ -239,10 +240,6 @@ async fn event(Reader { central, scope }: Reader, Path(id): Path<String>) -> Ans
             .await?
             .ok_or_else(|| missing("event", &id))?,
     ))
-}
-
-async fn machines(Reader { central, scope }: Reader) -> Answer<List<Machine>> {
-    Ok(whole(central.store.machines(scope).await?))
 }
 
 /// The query's parameters; a wrong one is a problem that names it.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Timestamp;
 use crate::reload::Swap;
 use crate::secret::{self, Secret, random_digits};
+use crate::words;
 
 /// Shortest secret that is taken, in bytes: as long as what HS256 makes of it (RFC 7518, section 3.2).
 const MIN_SECRET: usize = 32;
@@ -83,7 +84,7 @@ pub enum KeyChangeError {
     #[error("new tokens are signed by {0}; rotate first: fieldpost central key rotate")]
     Current(String),
     /// Nobody agreed yet that tokens stop working.
-    #[error("{live} live tokens are signed by {id}; they stop working when it is retired")]
+    #[error("{id} has signed {}, which stop working when it is retired", words::live_tokens(*live))]
     InUse {
         /// The key.
         id: String,
@@ -113,15 +114,9 @@ impl TokenKeys {
     /// # Errors
     /// When they cannot be read, made or used.
     pub fn open(source: KeySource) -> anyhow::Result<TokenKeys> {
-        if let KeySource::File(path) = &source
-            && !path.exists()
-        {
-            let file = KeyFile {
-                current: String::new(),
-                keys: BTreeMap::new(),
-                made: BTreeMap::new(),
-            };
-            write(path, &file.rotated())?;
+        if let KeySource::File(path) = &source {
+            secret::make_file(path, || KeyFile::empty().rotated().json())
+                .with_context(|| cannot_write(path))?;
         }
         let ring = read(&source)?;
         Ok(TokenKeys {
@@ -204,11 +199,16 @@ impl TokenKeys {
         change: impl FnOnce(KeyFile) -> Result<KeyFile, KeyChangeError>,
     ) -> Result<String, KeyChangeError> {
         let path = self.file().ok_or(KeyChangeError::NotAFile)?;
+        // A key that another process makes meanwhile must not be forgotten.
+        let _alone = secret::alone(path).map_err(|error| KeyChangeError::File(error.into()))?;
         // What stands there now, not what was read at the start.
         let file = parse(&text(&self.source).map_err(KeyChangeError::File)?)
             .map_err(KeyChangeError::File)?;
         let file = change(file)?;
-        write(path, &file).map_err(KeyChangeError::File)?;
+        file.json()
+            .and_then(|json| secret::write_file(path, &json))
+            .with_context(|| cannot_write(path))
+            .map_err(KeyChangeError::File)?;
         self.reread().map_err(KeyChangeError::File)?;
         Ok(file.current)
     }
@@ -238,6 +238,14 @@ impl Ring {
 }
 
 impl KeyFile {
+    fn empty() -> KeyFile {
+        KeyFile {
+            current: String::new(),
+            keys: BTreeMap::new(),
+            made: BTreeMap::new(),
+        }
+    }
+
     /// The same with one more key, which signs.
     fn rotated(mut self) -> KeyFile {
         let numbers = self.keys.keys();
@@ -248,6 +256,14 @@ impl KeyFile {
         self.current = id;
         self
     }
+
+    fn json(&self) -> std::io::Result<String> {
+        Ok(serde_json::to_string_pretty(self)?)
+    }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write the signing keys to {}", path.display())
 }
 
 fn text(source: &KeySource) -> anyhow::Result<Secret> {
@@ -305,10 +321,4 @@ fn read(source: &KeySource) -> anyhow::Result<Ring> {
         made,
         digest: blake3::hash(text.expose().as_bytes()),
     })
-}
-
-fn write(path: &Path, file: &KeyFile) -> anyhow::Result<()> {
-    let json = serde_json::to_string_pretty(file)?;
-    secret::write_file(path, &json)
-        .with_context(|| format!("cannot write the signing keys to {}", path.display()))
 }

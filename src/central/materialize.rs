@@ -7,6 +7,7 @@
 
 mod merge;
 mod metrics;
+mod reports;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ use super::store::EntityKind;
 
 pub use merge::{Counts, Latest, Runs, Seen};
 pub use metrics::{MetricKey, MetricSum};
+pub use reports::{ReportDelta, day};
 
 /// One event, ready to be stored.
 #[derive(Clone, Debug)]
@@ -225,6 +227,9 @@ pub struct Deltas {
     pub metrics: BTreeMap<MetricKey, MetricSum>,
     /// By token; the only ones that do not come from what is stored.
     pub tokens: BTreeMap<String, TokenUse>,
+    /// By machine: what it says of itself. Written behind the others, which older versions wrote alone.
+    #[serde(skip)]
+    pub reports: BTreeMap<String, ReportDelta>,
 }
 
 impl Deltas {
@@ -275,6 +280,7 @@ impl Deltas {
             merge_maps(into, counts, |sum, counts| sum.merge(&counts));
         }
         merge_maps(&mut self.metrics, other.metrics, MetricSum::merge);
+        merge_maps(&mut self.reports, other.reports, ReportDelta::merge);
         merge_maps(&mut self.tokens, other.tokens, |token, other| {
             token.seen.merge(other.seen);
             token.requests += other.requests;
@@ -358,6 +364,8 @@ impl Deltas {
         let Some(heartbeat) = &machine.heartbeat else {
             return;
         };
+        let report = entry(&mut self.reports, &machine.id, ReportDelta::default);
+        report.add(event.time, &heartbeat.report);
         let told = (event.time.0, heartbeat.queue_records, heartbeat.queue_bytes);
         delta.heartbeat = delta.heartbeat.max(Some(told));
         for (reason, first, last) in &heartbeat.lost {

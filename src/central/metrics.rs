@@ -5,12 +5,14 @@ use crate::event::Timestamp;
 use crate::metrics::Page;
 
 use super::Central;
+use super::store::{Environment, Machine, MachineState, StoreError};
 
 /// Everything that is known, as a page.
 pub(super) async fn text(central: &Central) -> String {
     let mut page = Page::default();
     process(&mut page, central);
     store(&mut page, central).await;
+    machines(&mut page, central).await;
     ingest(&mut page, central);
     page.text()
 }
@@ -32,6 +34,94 @@ async fn store(page: &mut Page, central: &Central) {
         "1 when the store can write; /readyz says why not.",
     )
     .value(u64::from(is_ready));
+}
+
+/// What is missing of each environment's machines, as the store has it.
+async fn machines(page: &mut Page, central: &Central) {
+    let fleets = match fleets(central).await {
+        Ok(fleets) => fleets,
+        // `fieldpost_central_ready` tells that the store does not answer.
+        Err(error) => return tracing::warn!(%error, "the machines could not be counted"),
+    };
+    let mut count = page.gauge(
+        "fieldpost_central_machines",
+        "Machines, by whether they report: see the portal's page of machines.",
+    );
+    for (environment, machines) in &fleets {
+        for state in MachineState::ALL {
+            let here = machines.iter().filter(|machine| machine.state == state);
+            let labels = [
+                ("tenant", environment.tenant.as_str()),
+                ("environment", environment.environment.as_str()),
+                ("state", state.word()),
+            ];
+            count.sample(&labels, here.count());
+        }
+    }
+    let mut off = page.gauge(
+        "fieldpost_central_machines_with_clock_off",
+        "Machines whose clock is off by more than five minutes.",
+    );
+    for (environment, machines) in &fleets {
+        let here = machines.iter().filter(|machine| machine.clock_is_off);
+        off.sample(&place(environment), here.count());
+    }
+    let counts: [(&str, &str, fn(&Machine) -> i64); 6] = [
+        (
+            "fieldpost_central_machine_records_appended",
+            "Records that edges are known to have numbered.",
+            |machine| machine.last_seq,
+        ),
+        (
+            "fieldpost_central_machine_records_stored",
+            "Of these, the ones that are here.",
+            |machine| machine.stored,
+        ),
+        (
+            "fieldpost_central_machine_records_waiting",
+            "Records that waited on the machines at their latest heartbeats.",
+            |machine| machine.queue_records.unwrap_or(0),
+        ),
+        (
+            "fieldpost_central_machine_records_dropped",
+            "Records that edges say will not come, for whatever reason.",
+            |machine| machine.dropped.iter().map(|lost| lost.records).sum(),
+        ),
+        (
+            "fieldpost_central_machine_records_unexplained",
+            "Records that are missing without a reason.",
+            |machine| machine.missing,
+        ),
+        (
+            "fieldpost_central_machine_records_parked",
+            "Records that were refused for good and that edges keep.",
+            |machine| machine.parked_records,
+        ),
+    ];
+    for (name, help, of) in counts {
+        let mut sum = page.gauge(name, help);
+        for (environment, machines) in &fleets {
+            let records: i64 = machines.iter().map(of).sum();
+            sum.sample(&place(environment), records);
+        }
+    }
+}
+
+async fn fleets(central: &Central) -> Result<Vec<(Environment, Vec<Machine>)>, StoreError> {
+    let now = Timestamp::now();
+    let mut fleets = Vec::new();
+    for environment in central.store.environments().await? {
+        let machines = central.store.machines(environment.scope, now).await?;
+        fleets.push((environment, machines));
+    }
+    Ok(fleets)
+}
+
+fn place(environment: &Environment) -> [(&str, &str); 2] {
+    [
+        ("tenant", &environment.tenant),
+        ("environment", &environment.environment),
+    ]
 }
 
 fn ingest(page: &mut Page, central: &Central) {

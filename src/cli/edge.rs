@@ -91,12 +91,14 @@ pub(super) fn run(command: Command) -> anyhow::Result<bool> {
                 path: file.path(),
                 read: Box::new(move || file.load()),
             };
+            let path = source.path.clone();
             let handed = supervisor::listeners()?;
             super::serve(async |shutdown| {
                 let listeners = fieldpost::edge::listen(&config, handed).await?;
                 let (source, gauges) = (Some(source), Gauges::default());
                 fieldpost::edge::run_reloading(config, source, gauges, listeners, shutdown).await
-            })?;
+            })
+            .with_context(|| format!("the edge cannot run with {}", path.display()))?;
             Ok(true)
         }
         Command::CheckConfig(arguments) => check_config(&arguments).map(|()| true),
@@ -116,7 +118,15 @@ impl ConfigFile {
     }
 
     fn load(&self) -> Result<Config, Mistakes> {
-        Config::parse(&self.read()?, &super::variable)
+        Config::parse(&self.read()?, &super::variable).map_err(|mistakes| self.told_of(mistakes))
+    }
+
+    fn told_of(&self, mistakes: Mistakes) -> Mistakes {
+        mistakes.in_file(
+            &self.path(),
+            "`fieldpost edge install` writes it, --config names another, and variables such as \
+             FIELDPOST_UPSTREAM_ENDPOINT stand in for its keys",
+        )
     }
 
     fn read(&self) -> Result<String, Mistakes> {
@@ -136,7 +146,7 @@ impl ConfigFile {
         };
         let mut all = match Config::parse(&text, &super::variable) {
             Ok(_) => Vec::new(),
-            Err(mistakes) => here(mistakes),
+            Err(mistakes) => here(self.told_of(mistakes)),
         };
         if let Ok(config) = RedactConfig::parse(&text, &super::variable) {
             let refusals = config.mistakes_in_rules().into_iter();

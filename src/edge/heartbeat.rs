@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{
@@ -14,13 +14,15 @@ use opentelemetry_proto::tonic::common::v1::{
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
-use crate::event::{HEARTBEAT, LOST, REDACTED, Timestamp, attribute};
+use crate::event::{
+    CLOCK_OFFSET, HEARTBEAT, LOST, PARKED_RECORDS, REDACTED, TOKEN_EXPIRES, Timestamp, attribute,
+};
 use crate::otlp::{Request, Signal};
 use crate::shutdown::Shutdown;
 
 use super::inside::Inside;
 use super::pipeline::Pipeline;
-use super::queue::{Losses, Queue, Reason};
+use super::queue::{Losses, Reason};
 use super::redact::Hits;
 
 /// Time between two heartbeats.
@@ -40,8 +42,10 @@ pub(super) async fn run(pipeline: Arc<Pipeline>, inside: Arc<Inside>, mut shutdo
             () = shutdown.requested() => return,
         }
         let losses = queue.losses(MAX_RANGES);
-        let (now, redactions) = (Timestamp::now(), pipeline.redactions());
-        let record = Request::Logs(heartbeat(queue, &losses, &redactions, now));
+        let mut attributes = state(&inside).await;
+        attributes.extend(lost(&losses));
+        attributes.extend(by_rule(&pipeline.redactions()));
+        let record = Request::Logs(heartbeat(attributes, Timestamp::now()));
         let appended = queue.append(pipeline.process(record)).await;
         inside
             .intake
@@ -53,21 +57,30 @@ pub(super) async fn run(pipeline: Arc<Pipeline>, inside: Arc<Inside>, mut shutdo
     }
 }
 
-fn heartbeat(
-    queue: &Queue,
-    losses: &Losses,
-    redactions: &Hits,
-    now: Timestamp,
-) -> ExportLogsServiceRequest {
-    let depth = queue.depth();
-    let nanos = u64::try_from(now.0).unwrap_or(0);
-    let whole = |number: u64| Value::IntValue(i64::try_from(number).unwrap_or(i64::MAX));
+/// What waits, what was refused, and what is known of the way upstream.
+async fn state(inside: &Inside) -> Vec<KeyValue> {
+    let (depth, link) = (inside.queue.depth(), inside.link.status());
+    let parked = inside.queue.parked_totals().await;
+    let (_, parked) = parked.unwrap_or_default();
     let mut attributes = vec![
-        attribute("event.name", Value::StringValue(HEARTBEAT.to_owned())),
         attribute("queue.records", whole(depth.records)),
         attribute("queue.bytes", whole(depth.bytes)),
-        attribute("queue.last_seq", whole(queue.last_seq())),
+        attribute("queue.last_seq", whole(inside.queue.last_seq())),
+        attribute(PARKED_RECORDS, whole(parked)),
     ];
+    if let Some(seconds) = link.clock_offset {
+        attributes.push(attribute(CLOCK_OFFSET, Value::IntValue(seconds)));
+    }
+    let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+    if let Some(expires) = link.token.expires.and_then(since_epoch) {
+        attributes.push(attribute(TOKEN_EXPIRES, whole(expires.as_secs())));
+    }
+    attributes
+}
+
+/// What was lost, by reason.
+fn lost(losses: &Losses) -> Vec<KeyValue> {
+    let mut attributes = Vec::new();
     for reason in Reason::ALL {
         let key = format!("{LOST}{}", reason.word());
         let of_reason = losses.ranges.iter().filter(|(of, _)| *of == reason);
@@ -85,7 +98,15 @@ fn heartbeat(
             attributes.push(attribute(&key, whole(*records)));
         }
     }
-    attributes.extend(by_rule(redactions));
+    attributes
+}
+
+fn heartbeat(mut attributes: Vec<KeyValue>, now: Timestamp) -> ExportLogsServiceRequest {
+    let nanos = u64::try_from(now.0).unwrap_or(0);
+    attributes.insert(
+        0,
+        attribute("event.name", Value::StringValue(HEARTBEAT.to_owned())),
+    );
     let record = LogRecord {
         time_unix_nano: nanos,
         observed_time_unix_nano: nanos,
@@ -127,6 +148,10 @@ fn by_rule(redactions: &Hits) -> Vec<KeyValue> {
         attribute(&format!("{REDACTED}{rule}"), Value::IntValue(count))
     });
     counts.collect()
+}
+
+fn whole(number: u64) -> Value {
+    Value::IntValue(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 fn text(text: &str) -> AnyValue {

@@ -150,6 +150,7 @@ impl Inside {
             in_flight,
             counters,
             token,
+            clock_offset,
         } = self.link.status();
         let mut upstream = Upstream {
             endpoint,
@@ -162,6 +163,7 @@ impl Inside {
             in_flight: in_flight as u64,
             has_token,
             token_expires: token.expires.map(Timestamp::from),
+            clock_offset_seconds: clock_offset,
             extras: self.extras,
             batches: counters.batches,
             records: counters.records,

@@ -29,6 +29,8 @@ pub struct Status {
     pub counters: Counters,
     /// The token as it was last read.
     pub token: TokenFacts,
+    /// Seconds by which this machine's clock is ahead of the upstream's, by its latest answer.
+    pub clock_offset: Option<i64>,
 }
 
 /// What is known of the token, which is not the token.
@@ -107,9 +109,11 @@ impl Link {
         self.write().in_flight += 1;
     }
 
-    /// A request with a body of so many bytes is answered, or given up.
-    pub(super) fn answered(&self, bytes: usize) {
+    /// A request with a body of so many bytes is answered, or given up. An answer says what time it is
+    /// there, and so how far this machine's clock is ahead, in seconds.
+    pub(super) fn answered(&self, bytes: usize, clock_offset: Option<i64>) {
         let mut status = self.write();
+        status.clock_offset = clock_offset.or(status.clock_offset);
         status.in_flight = status.in_flight.saturating_sub(1);
         status.counters.bytes += bytes as u64;
     }
@@ -226,7 +230,7 @@ mod tests {
         link.sent();
         link.sent();
         assert_eq!(reader.status().in_flight, 2);
-        link.answered(150);
+        link.answered(150, Some(-7));
         link.delivered(7, at(5));
         link.count(|counters| counters.split += 1);
         let status = reader.status();

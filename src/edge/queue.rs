@@ -72,20 +72,16 @@
 //! * *the committer panics*: all who wait and all later appends get [`StorageError::Stopped`].
 
 use std::{
-    fs::File,
-    io,
-    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
-    thread,
     time::{Duration, SystemTime},
 };
 
 use tokio::{
-    sync::{Mutex as AsyncMutex, Semaphore, oneshot},
+    sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, oneshot},
     task, time,
 };
 
@@ -98,6 +94,7 @@ pub use ledger::{Losses, Reason};
 pub use limits::{Limits, WhenFull};
 pub use parked::{Parked, ParkedList, ParkedSummary};
 
+mod lifetime;
 mod limits;
 mod ledger;
 mod prepare;
@@ -117,10 +114,9 @@ mod directory;
 mod shared;
 mod error;
 
-use backlog::Backlog;
-use committer::{Append, Command, Writer};
-use keeper::{Errand, Keeper, State};
-use ledger::Ledger;
+use committer::{Append, Command};
+use keeper::Errand;
+use lifetime::Running;
 use parked::ParkedStore;
 use prepare::Compressors;
 use reader::Reader;
@@ -153,12 +149,6 @@ struct Inner {
     wanting: AtomicU64,
 }
 
-struct Running {
-    committer: thread::JoinHandle<()>,
-    keeper: thread::JoinHandle<()>,
-    lock: Arc<File>,
-}
-
 /// What waits in the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Depth {
@@ -173,79 +163,6 @@ pub struct Depth {
 }
 
 impl Queue {
-    /// Opens the queue in `directory`, making it if need be. Blocks on the disk.
-    pub fn open(directory: &Path, limits: Limits) -> Result<Queue, OpenError> {
-        match Queue::try_open(directory, limits.clone()) {
-            Err(error) if error.is_full_disk() && directory::drop_ballast(directory) => {
-                tracing::warn!(path = %directory.display(), "the queue's disk is full");
-                Queue::try_open(directory, limits)
-            }
-            settled => settled.inspect(|_| directory::take_ballast(directory)),
-        }
-    }
-
-    fn try_open(directory: &Path, limits: Limits) -> Result<Queue, OpenError> {
-        let lock = Arc::new(directory::claim(directory)?);
-        let failed = |error| OpenError::storage(directory, error);
-        let ledger = Ledger::open(directory.join("ledger"))
-            .map_err(|error| OpenError::io(&directory.join("ledger"), error))?;
-        let mut recovered = recovery::recover(directory).map_err(failed)?;
-        let (state, saved) = State::open(directory.join("state.db")).map_err(failed)?;
-        let mut cursor = recovery::find_gaps(directory, &mut recovered, saved, |numbers| {
-            ledger.add(Reason::Damaged, &[numbers], 0);
-        });
-        ledger.add(Reason::Refused, &recovered.cut_short.numbers, 0);
-        for numbers in recovered.given_up {
-            ledger.give_up(Reason::Damaged, numbers);
-        }
-        // A number in the ledger is used, even when no record has it. All up to here are accounted for.
-        let last_seq = recovered.last_seq.max(ledger.last_seq());
-        let segments = &mut recovered.segments;
-        recovery::account_up_to(directory, segments, &mut cursor, last_seq);
-        let next_entry = recovered.next_entry.max(cursor.next).max(1);
-        let backlog = Backlog::new(recovered.segments, cursor, recovered.damaged)
-            .with_torn(recovered.cut_short.torn);
-        let shared = Shared::new(directory.to_owned(), limits, ledger, backlog, last_seq);
-        let shared = Arc::new(shared);
-        let reader = Arc::new(Mutex::new(Reader::new(Arc::clone(&shared))));
-
-        let (errands, queued) = mpsc::channel();
-        let keeper = Keeper {
-            shared: Arc::clone(&shared),
-            reader: Arc::clone(&reader),
-            state,
-        };
-        let keeper = spawn("queue-keeper", &lock, move || keeper.run(queued));
-        let (commands, queued) = mpsc::channel();
-        let mut writer = Writer::new(
-            Arc::clone(&shared),
-            Arc::clone(&reader),
-            errands.clone(),
-            next_entry,
-            last_seq,
-        );
-        let committer = spawn("queue-committer", &lock, move || {
-            committer::serve(queued, |turn| writer.take_turn(turn));
-        });
-        let failed = |error| OpenError::io(directory, error);
-        let (keeper, committer) = (keeper.map_err(failed)?, committer.map_err(failed)?);
-        Ok(Queue(Arc::new(Inner {
-            shared,
-            reader,
-            parked: Arc::new(ParkedStore::new(directory.join("parked.db"))),
-            compressors: Arc::default(),
-            commands,
-            errands,
-            waiting: Arc::new(Semaphore::new(WAITING_MAX_BYTES)),
-            running: AsyncMutex::new(Some(Running {
-                committer,
-                keeper,
-                lock,
-            })),
-            wanting: AtomicU64::new(0),
-        })))
-    }
-
     /// Numbers the records and stores them, and says the number of the first. They are durable when
     /// this returns `Ok`. When the caller goes away while waiting, they are stored or not; their
     /// numbers may then be missing.
@@ -267,6 +184,30 @@ impl Queue {
             inner.wanting.store(bound, Ordering::Relaxed);
             return Err(AppendError::Full);
         }
+        match self.store(records, bytes, permit).await {
+            Err(AppendError::Storage(StorageError::Stopped)) if inner.shared.is_closing() => {
+                Err(AppendError::Closed)
+            }
+            Err(AppendError::Full) => {
+                inner.wanting.store(bound, Ordering::Relaxed);
+                Err(AppendError::Full)
+            }
+            Ok(first_seq) => {
+                inner.wanting.store(0, Ordering::Relaxed);
+                Ok(first_seq)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Numbers, encodes and compresses the records, hands them to the committer, and waits for its word.
+    async fn store(
+        &self,
+        records: Redacted,
+        bytes: usize,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<u64, AppendError> {
+        let inner = &self.0;
         let (done, stored) = oneshot::channel();
         // From the numbering to the hand-over nothing waits, so that a caller who goes away
         // leaves no hole in the numbers.
@@ -286,34 +227,17 @@ impl Queue {
                 commands
                     .send(Command::Append(append))
                     .map_err(|_| StorageError::Stopped)?;
-                Ok(first_seq)
+                Ok::<_, StorageError>(first_seq)
             }
         };
-        let submitted: Result<u64, StorageError> = if bytes <= INLINE_MAX_BYTES {
-            submit()
+        let first_seq = if bytes <= INLINE_MAX_BYTES {
+            submit()?
         } else {
-            task::spawn_blocking(submit)
-                .await
-                .map_err(|_| StorageError::Stopped)?
+            let submitted = task::spawn_blocking(submit).await;
+            submitted.map_err(|_| StorageError::Stopped)??
         };
-        let result = match submitted {
-            Ok(first_seq) => {
-                let stored = stored.await.unwrap_or(Err(StorageError::Stopped.into()));
-                stored.map(|()| first_seq)
-            }
-            Err(error) => Err(error.into()),
-        };
-        match &result {
-            Ok(_) => inner.wanting.store(0, Ordering::Relaxed),
-            Err(AppendError::Full) => inner.wanting.store(bound, Ordering::Relaxed),
-            Err(_) => {}
-        }
-        match result {
-            Err(AppendError::Storage(StorageError::Stopped)) if inner.shared.is_closing() => {
-                Err(AppendError::Closed)
-            }
-            result => result,
-        }
+        let stored = stored.await.unwrap_or(Err(StorageError::Stopped.into()));
+        stored.map(|()| first_seq)
     }
 
     /// The next records, in order, once there are any and, if they fill no batch, the oldest has the
@@ -442,53 +366,4 @@ impl Queue {
     pub fn last_seq(&self) -> u64 {
         self.0.shared.last_seq()
     }
-
-    /// Stores what was appended before, saves the position, and gives the directory free. Appends
-    /// and batches end; a second call waits for the first.
-    pub async fn close(&self) {
-        let inner = &self.0;
-        inner.shared.begin_closing();
-        let mut running = inner.running.lock().await;
-        let Some(Running {
-            committer,
-            keeper,
-            lock,
-        }) = running.take()
-        else {
-            return;
-        };
-        let (commands, errands) = (inner.commands.clone(), inner.errands.clone());
-        let parked = Arc::clone(&inner.parked);
-        let reader = Arc::clone(&inner.reader);
-        let closed = task::spawn_blocking(move || {
-            // Whoever has stopped already needs no telling.
-            let _ = commands.send(Command::Close);
-            let committed = committer.join();
-            let _ = errands.send(Errand::Close);
-            let kept = keeper.join();
-            reader
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .close();
-            parked.close();
-            drop(lock);
-            committed.and(kept)
-        });
-        if !matches!(closed.await, Ok(Ok(()))) {
-            tracing::error!("a thread of the queue had ended by an internal error");
-        }
-    }
-}
-
-/// Starts a thread that keeps the directory locked until it has ended.
-fn spawn(
-    name: &str,
-    lock: &Arc<File>,
-    run: impl FnOnce() + Send + 'static,
-) -> io::Result<thread::JoinHandle<()>> {
-    let lock = Arc::clone(lock);
-    thread::Builder::new().name(name.into()).spawn(move || {
-        run();
-        drop(lock);
-    })
 }

@@ -99,14 +99,12 @@ impl Reloader {
         let config = match (self.source.read)() {
             Ok(config) => config,
             Err(mistakes) => {
-                for mistake in mistakes.list() {
-                    let file = self.source.path.display();
-                    let line = mistake.line.map(|line| format!(":{line}"));
-                    tracing::error!("{file}{}: {}", line.unwrap_or_default(), mistake.message);
+                let told = mistakes.to_string();
+                for mistake in told.lines() {
+                    tracing::error!("{mistake}");
                 }
                 tracing::error!("the configuration has mistakes; the old one stays in force");
-                self.settings
-                    .rejected(mistakes.to_string().replace('\n', "; "));
+                self.settings.rejected(told.replace('\n', "; "));
                 return;
             }
         };

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::event::Timestamp;
 use crate::words;
 
+/// A clock that is off by more than this is a problem, in seconds.
+const CLOCK_TOLERANCE: i64 = 300;
+
 /// A token that expires within this time is a problem, in seconds.
 const EXPIRES_SOON: i64 = 7 * 86_400;
 
@@ -84,6 +87,8 @@ pub struct Upstream {
     pub has_token: bool,
     /// When the token expires, if it says so.
     pub token_expires: Option<Timestamp>,
+    /// Seconds by which this machine's clock is ahead of the upstream's, by its latest answer.
+    pub clock_offset_seconds: Option<i64>,
     /// Heartbeats and numbers are sent along, for an upstream that is fieldpost.
     pub extras: bool,
     /// Batches settled since the process started.
@@ -178,6 +183,7 @@ impl Status {
             queue,
             self.upstream_problem(),
             self.token_problem(),
+            self.clock_problem(),
             self.loss_problem(),
             self.parked_problem(),
             self.configuration_problem(),
@@ -265,6 +271,15 @@ impl Status {
             )),
             _ => None,
         }
+    }
+
+    fn clock_problem(&self) -> Option<String> {
+        let offset = self.upstream.clock_offset_seconds?;
+        (offset.saturating_abs() > CLOCK_TOLERANCE).then(|| {
+            let word = if offset > 0 { "ahead of" } else { "behind" };
+            let off = words::span(offset.saturating_abs().saturating_mul(SECOND));
+            format!("this machine's clock is {off} {word} the upstream's; synchronize it")
+        })
     }
 
     /// What was refused was told to its sender, and what was parked is still there.

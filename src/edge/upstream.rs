@@ -9,6 +9,7 @@ use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER,
 };
 
+use crate::event::Timestamp;
 use crate::logging::clean;
 use crate::otlp::compression::Coding;
 use crate::otlp::reply::{PartialSuccess, read_error, read_partial_success};
@@ -65,6 +66,8 @@ pub(super) struct Answer {
     pub(super) partial: Option<PartialSuccess>,
     /// Length of the body that was sent.
     pub(super) sent_bytes: usize,
+    /// Seconds by which this machine's clock is ahead of the upstream's, when the answer says the time.
+    pub(super) clock_offset: Option<i64>,
 }
 
 impl Upstream {
@@ -146,9 +149,7 @@ impl Upstream {
         let sent = post.request.body(empty).send().await;
         let response = sent.map_err(|error| words(&error))?;
         let status = response.status().as_u16();
-        let date = response.headers().get(DATE);
-        let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok());
-        let date = date.and_then(|date| u64::try_from(date.timestamp().as_second()).ok());
+        let date = u64::try_from(date(&response).unwrap_or(-1)).ok();
         let date = date.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
         let answer = read_answer(Signal::Logs, response).await;
         Ok(Probe {
@@ -222,8 +223,16 @@ impl Answer {
             reason,
             partial: None,
             sent_bytes: 0,
+            clock_offset: None,
         }
     }
+}
+
+/// What time the upstream says it is, in seconds since the Unix epoch (RFC 9110, section 6.6.1).
+fn date(response: &reqwest::Response) -> Option<i64> {
+    let date = response.headers().get(DATE)?.to_str().ok()?;
+    let date = jiff::fmt::rfc2822::parse(date).ok()?;
+    Some(date.timestamp().as_second())
 }
 
 async fn read_answer(signal: Signal, mut response: reqwest::Response) -> Answer {
@@ -238,6 +247,7 @@ async fn read_answer(signal: Signal, mut response: reqwest::Response) -> Answer 
     };
     let retry_after = header(RETRY_AFTER);
     let encoding = header(CONTENT_TYPE).and_then(|text| Encoding::of_content_type(&text));
+    let clock_offset = date(&response).map(|date| Timestamp::now().0 / 1_000_000_000 - date);
     let mut body = Vec::new();
     while body.len() < MAX_ANSWER {
         match response.chunk().await {
@@ -270,6 +280,7 @@ async fn read_answer(signal: Signal, mut response: reqwest::Response) -> Answer 
                 ..partial
             }),
         sent_bytes: 0,
+        clock_offset,
     }
 }
 

@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 use super::{
     Activity, Attributes, EDGE_ID, EDGE_SEQ, EDGE_VERSION, HEARTBEAT, LOST, RECORD_UID,
-    REDACTION_COUNT, Timestamp, ToolName,
+    REDACTION_COUNT, Report, Timestamp, ToolName,
 };
 
 /// Prefixes that clients put before an event's name in the body, and some also in `event.name`.
@@ -96,8 +96,8 @@ pub struct Heartbeat {
     pub queue_records: i64,
     /// Bytes waiting when it was written.
     pub queue_bytes: i64,
-    /// The highest number given to a record before it.
-    pub last_seq: i64,
+    /// The rest of what it says.
+    pub report: Report,
     /// Numbers of records that will not come, with the reason: first and last.
     pub lost: Vec<(String, i64, i64)>,
     /// How many records did not come so far, by reason.
@@ -377,7 +377,7 @@ fn machine(name: &str, attributes: &Attributes<'_>) -> Option<MachineFacts> {
         heartbeat: (name == HEARTBEAT).then(|| Heartbeat {
             queue_records: attributes.integer("queue.records").unwrap_or(0),
             queue_bytes: attributes.integer("queue.bytes").unwrap_or(0),
-            last_seq: attributes.integer("queue.last_seq").unwrap_or(0),
+            report: Report::of(attributes),
             lost: lost_ranges(attributes),
             lost_counts: lost_counts(attributes),
         }),

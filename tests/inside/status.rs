@@ -147,7 +147,10 @@ async fn a_bad_configuration_is_told_until_it_is_good_again() {
     .await;
     let problem = status["problems"][0].as_str().expect("text");
     assert!(problem.contains("cannot be used since "), "{problem}");
-    assert!(problem.contains("line 2: listen.max_body"), "{problem}");
+    assert!(
+        problem.contains("edge.toml:2: listen.max_body"),
+        "{problem}"
+    );
     assert!(
         problem.contains("upstream.endpoint is missing"),
         "{problem}"

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::central::Central;
 use crate::central::conversation::{Conversation, Item, Turn};
 use crate::central::store::{Machine, Session};
+use crate::event::Timestamp;
 
 use super::address::with_query;
 use super::event_row::{Link, Stamp, Tag};
@@ -95,7 +96,10 @@ pub(super) async fn show(
     let session = central.store.session(here.scope(), id).await?;
     let session = session.ok_or(Failure::NotFound("session"))?;
     let events = central.store.session_events(here.scope(), id).await?;
-    let machines = central.store.machines(here.scope()).await?;
+    let machines = central
+        .store
+        .machines(here.scope(), Timestamp::now())
+        .await?;
     draw(&page(
         &here,
         &session,

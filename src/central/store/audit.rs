@@ -145,13 +145,21 @@ impl Counter {
 
 /// Deltas as they are kept in a row.
 pub(super) fn encode_deltas(deltas: &Deltas) -> Vec<u8> {
-    postcard::to_stdvec(deltas).expect("deltas are plain values")
+    let mut bytes = postcard::to_stdvec(deltas).expect("deltas are plain values");
+    bytes.extend(postcard::to_stdvec(&deltas.reports).expect("reports are plain values"));
+    bytes
 }
 
-/// Deltas from a row.
+/// Deltas from a row. What versions before [`Deltas::reports`] wrote ends where they begin.
 pub(super) fn decode_deltas(bytes: &[u8]) -> Result<Deltas, StoreError> {
-    postcard::from_bytes(bytes)
-        .map_err(|error| StoreError::Unavailable(EncodingError(error.to_string()).to_string()))
+    let unreadable = |error: postcard::Error| {
+        StoreError::Unavailable(EncodingError(error.to_string()).to_string())
+    };
+    let (mut deltas, rest) = postcard::take_from_bytes::<Deltas>(bytes).map_err(unreadable)?;
+    if !rest.is_empty() {
+        deltas.reports = postcard::from_bytes(rest).map_err(unreadable)?;
+    }
+    Ok(deltas)
 }
 
 /// The queries that give all rows of the derived tables, with tenant and environment before them, and

@@ -4,7 +4,8 @@
 use std::fmt::Write;
 
 use crate::central::materialize::{
-    AgentDelta, Counts, Deltas, EntityDelta, Latest, MachineDelta, Named, Runs, Seen, SessionDelta,
+    AgentDelta, Counts, Deltas, EntityDelta, Latest, MachineDelta, Named, ReportDelta, Runs, Seen,
+    SessionDelta,
 };
 
 use super::EntityKind;
@@ -66,6 +67,7 @@ const SERVICE: &[&str] = &["service_at", "service"];
 const HOST_NAME: &[&str] = &["host_name_at", "host_name"];
 const OS: &[&str] = &["os_at", "os"];
 const HEARTBEAT: &[&str] = &["heartbeat_at", "queue_records", "queue_bytes"];
+const REPORT: &[&str] = &["reported_at", "report"];
 const BEST_AGENT: &[&str] = &["agent_rank", "agent_at", "agent"];
 const LAST_USE: &[&str] = &["last_used", "last_address"];
 
@@ -194,6 +196,20 @@ const MACHINE_LOSS_COUNTS: Table = Table {
     ],
 };
 
+const MACHINE_REPORTS: Table = Table {
+    name: "machine_reports",
+    columns: &[
+        text("machine", Key),
+        int("reported_at", GreatestOf(REPORT)),
+        text("report", GreatestOf(REPORT)),
+    ],
+};
+
+const MACHINE_DAYS: Table = Table {
+    name: "machine_days",
+    columns: &[text("machine", Key), int("day", Key)],
+};
+
 const ROLLUPS: Table = Table {
     name: "rollups",
     columns: &[
@@ -243,7 +259,7 @@ pub(super) static TOKEN_USE: Table = Table {
 };
 
 /// The tables that can be made anew from what is stored, but for those of runs.
-pub(super) static TABLES: [Table; 12] = [
+pub(super) static TABLES: [Table; 14] = [
     AGENTS,
     IDENTITIES,
     ENTITIES,
@@ -254,6 +270,8 @@ pub(super) static TABLES: [Table; 12] = [
     SESSION_MACHINES,
     MACHINES,
     MACHINE_LOSS_COUNTS,
+    MACHINE_REPORTS,
+    MACHINE_DAYS,
     ROLLUPS,
     METRIC_HOURS,
 ];
@@ -354,7 +372,7 @@ pub(super) fn rows(deltas: &Deltas) -> Vec<(&'static Table, Vec<Vec<Value>>)> {
         let with_agent = |row: Vec<Value>| [vec![id.as_str().into()], row].concat();
         entity_rows(&agent.entities).map(with_agent)
     });
-    let rows: [Vec<Vec<Value>>; 12] = [
+    let rows: [Vec<Vec<Value>>; 14] = [
         agents.iter().map(agent_row).collect(),
         agents.iter().flat_map(identity_rows).collect(),
         entity_rows(&deltas.entities).collect(),
@@ -365,6 +383,8 @@ pub(super) fn rows(deltas: &Deltas) -> Vec<(&'static Table, Vec<Vec<Value>>)> {
         sets(sessions.iter().map(|(id, session)| (id, &session.machines))),
         machines.iter().map(machine_row).collect(),
         machines.iter().flat_map(loss_count_rows).collect(),
+        deltas.reports.iter().map(report_row).collect(),
+        deltas.reports.iter().flat_map(report_days).collect(),
         rollup_rows(deltas),
         metric_rows(deltas),
     ];
@@ -516,6 +536,19 @@ fn loss_count_rows<'a>(
             (*records).into(),
         ]
     })
+}
+
+fn report_row((id, report): (&String, &ReportDelta)) -> Vec<Value> {
+    let mut row: Vec<Value> = vec![id.as_str().into()];
+    row.extend(latest(&report.latest));
+    row
+}
+
+fn report_days<'a>(
+    (id, report): (&'a String, &'a ReportDelta),
+) -> impl Iterator<Item = Vec<Value>> + 'a {
+    let days = report.days.iter();
+    days.map(move |day| vec![id.as_str().into(), (*day).into()])
 }
 
 fn rollup_rows(deltas: &Deltas) -> Vec<Vec<Value>> {

@@ -2,32 +2,104 @@
 
 use std::collections::BTreeMap;
 
+use crate::event::{Report, Timestamp};
+
+use super::machine_state::{MachineState, Presence};
 use super::query::{Query, Row};
 use super::{Dropped, Machine, Scope, SeqRange, Store, StoreError};
 
 /// Ranges that are listed at most, of a machine's gaps and of each reason; all of them are counted.
 pub const MAX_GAPS: usize = 100;
 
+/// A clock that is off by more than this is told, in seconds.
+const CLOCK_TOLERANCE: i64 = 300;
+
 impl Store {
-    /// All machines, the latest seen first.
+    /// All machines, the latest seen first, as they are at `now`.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn machines(&self, scope: Scope) -> Result<Vec<Machine>, StoreError> {
-        let sql = "SELECT id, nullif(host_name, ''), nullif(os, ''), nullif(version, ''), first_seen,
-                last_seen, nullif(heartbeat_at, -1), nullif(queue_records, -1), nullif(queue_bytes, -1)
-            FROM machines WHERE tenant = $1 AND environment = $2 ORDER BY last_seen DESC, id";
+    pub async fn machines(&self, scope: Scope, now: Timestamp) -> Result<Vec<Machine>, StoreError> {
+        let sql = "SELECT m.id, nullif(m.host_name, ''), nullif(m.os, ''), nullif(m.version, ''),
+                m.first_seen, m.last_seen, nullif(m.heartbeat_at, -1), nullif(m.queue_records, -1),
+                nullif(m.queue_bytes, -1), r.report, a.retired_at
+            FROM machines m
+            LEFT JOIN machine_reports r ON r.tenant = m.tenant AND r.environment = m.environment
+                AND r.machine = m.id
+            LEFT JOIN retired_machines a ON a.tenant = m.tenant AND a.environment = m.environment
+                AND a.machine = m.id
+            WHERE m.tenant = $1 AND m.environment = $2 ORDER BY m.last_seen DESC, m.id";
         let rows = self.derived_rows(Query::scoped(sql, scope)).await?;
         let mut machines = rows
             .into_iter()
             .map(machine)
             .collect::<Result<Vec<_>, _>>()?;
         let mut accounts = self.accounts_of_machines(scope).await?;
+        let days = self.days_of_machines(scope).await?;
         for machine in &mut machines {
             let account = accounts.remove(&machine.id).unwrap_or_default();
             account.tell(machine);
+            let days = days.get(&machine.id).map_or(&[][..], Vec::as_slice);
+            machine.state = presence(machine, days).state(now);
         }
         Ok(machines)
+    }
+
+    /// One machine.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn machine(
+        &self,
+        scope: Scope,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Option<Machine>, StoreError> {
+        let mut machines = self.machines(scope, now).await?.into_iter();
+        Ok(machines.find(|machine| machine.id == id))
+    }
+
+    /// Puts a machine aside at `now`, or, without a time, counts it again. False when there is no such
+    /// machine.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn retire_machine(
+        &self,
+        scope: Scope,
+        id: &str,
+        now: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        if self.machine(scope, id, Timestamp::now()).await?.is_none() {
+            return Ok(false);
+        }
+        let mut statements = vec![Query::scoped(
+            "DELETE FROM retired_machines WHERE tenant = $1 AND environment = $2 AND machine = $3",
+            scope,
+        )];
+        statements[0].values.push(id.into());
+        if let Some(now) = now {
+            let sql = "INSERT INTO retired_machines (tenant, environment, machine, retired_at)
+                VALUES ($1, $2, $3, $4)";
+            let mut retire = Query::scoped(sql, scope);
+            retire.values.extend([id.into(), now.0.into()]);
+            statements.push(retire);
+        }
+        self.write(statements).await?;
+        Ok(true)
+    }
+
+    async fn days_of_machines(
+        &self,
+        scope: Scope,
+    ) -> Result<BTreeMap<String, Vec<i64>>, StoreError> {
+        let sql = "SELECT machine, day FROM machine_days
+            WHERE tenant = $1 AND environment = $2 ORDER BY machine, day";
+        let mut days: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        for mut row in self.rows(Query::scoped(sql, scope)).await? {
+            days.entry(row.take(0)?).or_default().push(row.take(1)?);
+        }
+        Ok(days)
     }
 
     async fn accounts_of_machines(
@@ -59,6 +131,12 @@ impl Store {
 }
 
 fn machine(mut row: Row) -> Result<Machine, StoreError> {
+    let report: Option<String> = row.take(9)?;
+    // What cannot be read says nothing, which is what an edge without reports says.
+    let report: Report = report
+        .and_then(|json| serde_json::from_str(&json).ok())
+        .unwrap_or_default();
+    let offset = report.clock_offset_seconds;
     Ok(Machine {
         id: row.take(0)?,
         host_name: row.take(1)?,
@@ -69,12 +147,32 @@ fn machine(mut row: Row) -> Result<Machine, StoreError> {
         last_heartbeat: row.take(6)?,
         queue_records: row.take(7)?,
         queue_bytes: row.take(8)?,
-        last_seq: 0,
+        state: MachineState::Late,
+        retired_at: row.take(10)?,
+        clock_offset_seconds: offset,
+        clock_is_off: offset.is_some_and(|seconds| seconds.saturating_abs() > CLOCK_TOLERANCE),
+        token_expires_at: report
+            .token_expires_at
+            .map(|seconds| Timestamp(seconds.saturating_mul(1_000_000_000))),
+        parked_records: report.parked_records,
+        redactions: report.redactions,
+        last_seq: report.last_seq,
         stored: 0,
         missing: 0,
         gaps: Vec::new(),
         dropped: Vec::new(),
     })
+}
+
+/// When it was there, by the service's clock as far as the difference is known.
+fn presence<'a>(machine: &Machine, days: &'a [i64]) -> Presence<'a> {
+    let last = machine.last_heartbeat.unwrap_or(machine.last_seen);
+    let offset = machine.clock_offset_seconds.unwrap_or(0);
+    Presence {
+        last: Timestamp(last.0.saturating_sub(offset.saturating_mul(1_000_000_000))),
+        days,
+        retired_at: machine.retired_at,
+    }
 }
 
 fn range(row: &mut Row, column: usize) -> Result<SeqRange, StoreError> {
@@ -105,7 +203,8 @@ impl Account {
             counts.entry(reason.clone()).or_default();
         }
         machine.stored = sum(&stored);
-        machine.last_seq = stored.last().map_or(0, |range| range.last);
+        let highest = stored.last().map_or(0, |range| range.last);
+        machine.last_seq = machine.last_seq.max(highest);
         // A number is here, or lost for one reason, or missing.
         let mut missing = between(&stored);
         let mut unstored = vec![(i64::MIN, i64::MAX)];

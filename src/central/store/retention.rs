@@ -283,6 +283,7 @@ fn forget_key(retired: &mut Deltas, table: &str, key: &mut Row) -> Result<(), St
         }
         "machines" => {
             retired.machines.remove(&first);
+            retired.reports.remove(&first);
         }
         "agents" => {
             retired.agents.remove(&first);
@@ -346,6 +347,9 @@ pub(super) fn forget_statements(
         machine("machine_ranges"),
         machine("machine_losses"),
         machine("machine_loss_counts"),
+        machine("machine_reports"),
+        machine("machine_days"),
+        machine("retired_machines"),
         own("machines", "last_seen", "id"),
         own("identities", "last_seen", "agent, key, value"),
         own("agent_entities", "last_seen", "agent, kind, name"),

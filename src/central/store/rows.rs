@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Activity, Timestamp};
 
+use super::MachineState;
+
 /// The tenant and environment that every query is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope {
@@ -243,7 +245,23 @@ pub struct Machine {
     pub queue_records: Option<i64>,
     /// Bytes waiting on the machine at its last heartbeat.
     pub queue_bytes: Option<i64>,
-    /// The highest number the edge is known to have given.
+    /// Whether it reports as it should.
+    pub state: MachineState,
+    /// When somebody put it aside; it counts again once it has reported after that.
+    pub retired_at: Option<Timestamp>,
+    /// Seconds by which its clock is ahead of the service's, as its latest heartbeat says; negative when
+    /// behind.
+    pub clock_offset_seconds: Option<i64>,
+    /// Whether its clock is off by more than five minutes.
+    pub clock_is_off: bool,
+    /// When its token expires, as its latest heartbeat says.
+    pub token_expires_at: Option<Timestamp>,
+    /// Records that were refused for good and that the edge keeps, as its latest heartbeat says.
+    pub parked_records: i64,
+    /// How often each rule of redaction found something since the edge started, as its latest heartbeat
+    /// says.
+    pub redactions: BTreeMap<String, i64>,
+    /// The highest number that the edge is known to have given: so many records were appended to its queue.
     pub last_seq: i64,
     /// Numbered records that are stored here.
     pub stored: i64,

@@ -5,6 +5,7 @@ use fieldpost::central::Central;
 use fieldpost::central::accounts::check_name;
 use fieldpost::central::keys::KeyChangeError;
 use fieldpost::central::store::{Access, Environment, Role};
+use fieldpost::words;
 
 use super::{List, Place, lines, print};
 
@@ -96,7 +97,8 @@ pub(super) async fn run_key(command: KeyCommand) -> anyhow::Result<()> {
                     } else {
                         ""
                     };
-                    format!("{}{made}  {} live tokens{signs}", key.id, key.live_tokens)
+                    let live = words::live_tokens(key.live_tokens);
+                    format!("{}{made}  {live}{signs}", key.id)
                 })
             });
         }

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use fieldpost::central::accounts::{TokenDeletion, TokenDetail, check_name};
 use fieldpost::central::store::Token;
 use fieldpost::event::Timestamp;
+use fieldpost::words;
 
 use super::{Place, ensure_agreed, lines, print};
 
@@ -85,8 +86,8 @@ pub(super) async fn run_integration(command: IntegrationCommand) -> anyhow::Resu
                         Some(at) => format!("installed {at}"),
                         None => "not installed".to_owned(),
                     };
-                    let (name, live) = (&integration.name, integration.live_tokens);
-                    format!("{name}  {installed}  {live} live tokens")
+                    let live = words::live_tokens(integration.live_tokens);
+                    format!("{}  {installed}  {live}", integration.name)
                 })
             });
         }
@@ -94,12 +95,13 @@ pub(super) async fn run_integration(command: IntegrationCommand) -> anyhow::Resu
             let (central, environment) = place.open().await?;
             let integrations = central.store.integrations(environment.scope).await?;
             let live: i64 = integrations.iter().map(|it| it.live_tokens).sum();
-            let goes = format!("{live} live tokens");
+            let goes = words::live_tokens(live);
             ensure_agreed(yes, "the integration Claude Cowork", &goes)?;
             let revoked = central.uninstall(environment.scope).await?;
             let done = serde_json::json!({ "revoked_tokens": revoked });
             print(place.list.json, &done, |_| {
-                format!("revoked {revoked} live tokens")
+                let revoked = i64::try_from(revoked).unwrap_or(i64::MAX);
+                format!("revoked {}", words::live_tokens(revoked))
             });
         }
     }

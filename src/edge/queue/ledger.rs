@@ -14,6 +14,8 @@
 //! to write a loss down, crash, and meet the same records again. A record that is written down as
 //! lost and arrives all the same is no loss to whoever has it.
 
+mod book;
+
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -26,9 +28,7 @@ use std::{
 };
 
 use super::directory;
-
-/// Ranges that are kept at most; what does not fit is only counted.
-const MAX_RANGES: usize = 16_384;
+use book::Book;
 
 /// Records on their way that are known to tell of losses, at most.
 const MAX_TOLD: usize = 64;
@@ -91,22 +91,10 @@ pub(super) struct Ledger {
     is_unsaved: AtomicBool,
 }
 
-#[derive(Debug, Default, PartialEq)]
-struct Book {
-    counts: BTreeMap<Reason, u64>,
-    /// By the first number; they do not overlap.
-    ranges: BTreeMap<u64, (u64, Reason)>,
-    /// Records on their way that tell of ranges, by their numbers. Not kept on disk: after a
-    /// restart the ranges are told again.
-    told: BTreeMap<u64, Vec<RangeInclusive<u64>>>,
-    /// Nobody will ever be told: numbers are not kept.
-    counts_only: bool,
-}
-
 impl Ledger {
     pub(super) fn open(path: PathBuf) -> io::Result<Ledger> {
         let book = match fs::read_to_string(&path) {
-            Ok(text) => parse(&text).unwrap_or_else(|| {
+            Ok(text) => Book::parse(&text).unwrap_or_else(|| {
                 tracing::error!(path = %path.display(), "the ledger of lost records is damaged and starts anew; their numbers will count as missing");
                 Book::default()
             }),
@@ -227,121 +215,6 @@ impl Ledger {
             tracing::error!(%error, "the ledger of lost records cannot be written; after a crash these would count as missing");
         }
     }
-}
-
-impl Book {
-    /// Adds what of the range is not in yet, and says how many numbers that are.
-    fn add(&mut self, reason: Reason, range: RangeInclusive<u64>) -> u64 {
-        let (mut at, end) = range.into_inner();
-        if self.counts_only {
-            return (end + 1).saturating_sub(at);
-        }
-        let mut added = 0;
-        while at <= end {
-            if let Some((_, &(last, _))) = self.ranges.range(..=at).next_back()
-                && last >= at
-            {
-                at = last + 1;
-                continue;
-            }
-            let next = self.ranges.range(at..=end).next();
-            let last = next.map_or(end, |(next, _)| next - 1);
-            added += last - at + 1;
-            self.insert(reason, at, last);
-            at = last + 1;
-        }
-        added
-    }
-
-    /// Inserts a range that overlaps none, joined with its neighbors.
-    fn insert(&mut self, reason: Reason, mut first: u64, mut last: u64) {
-        if let Some((&before, &(end, of))) = self.ranges.range(..first).next_back()
-            && of == reason
-            && end + 1 == first
-        {
-            self.ranges.remove(&before);
-            first = before;
-        }
-        if let Some(&(end, of)) = self.ranges.get(&(last + 1))
-            && of == reason
-        {
-            self.ranges.remove(&(last + 1));
-            last = end;
-        }
-        if self.ranges.len() < MAX_RANGES {
-            self.ranges.insert(first, (last, reason));
-        } else {
-            tracing::error!(
-                first,
-                last,
-                "the ledger of lost records is full; these will count as missing"
-            );
-        }
-    }
-
-    fn forget(&mut self, range: RangeInclusive<u64>) {
-        let (start, end) = range.into_inner();
-        let within: Vec<u64> = self.ranges.range(start..=end).map(|r| *r.0).collect();
-        for first in within {
-            let (last, reason) = self.ranges.remove(&first).expect("it was just there");
-            // It may have grown since.
-            if last > end {
-                self.ranges.insert(end + 1, (last, reason));
-            }
-        }
-        // A neighbor below may have joined with it since.
-        if let Some((&first, &(last, reason))) = self.ranges.range(..start).next_back()
-            && last >= start
-        {
-            self.ranges.insert(first, (start - 1, reason));
-            if last > end {
-                self.ranges.insert(end + 1, (last, reason));
-            }
-        }
-    }
-
-    fn is_lost(&self, number: u64) -> bool {
-        let before = self.ranges.range(..=number).next_back();
-        before.is_some_and(|(_, (last, _))| *last >= number)
-    }
-
-    fn write(&self) -> String {
-        let mut text = String::from("ledger 1\n");
-        for (reason, records) in &self.counts {
-            text.push_str(&format!("count {} {records}\n", reason.word()));
-        }
-        for (first, (last, reason)) in &self.ranges {
-            text.push_str(&format!("range {} {first} {last}\n", reason.word()));
-        }
-        let crc = crc32fast::hash(text.as_bytes());
-        text.push_str(&format!("{crc:08x}\n"));
-        text
-    }
-}
-
-fn parse(text: &str) -> Option<Book> {
-    let at = text.trim_end().rfind('\n')? + 1;
-    let (body, crc) = text.split_at(at);
-    if u32::from_str_radix(crc.trim_end(), 16).ok()? != crc32fast::hash(body.as_bytes()) {
-        return None;
-    }
-    let mut book = Book::default();
-    for line in body.strip_prefix("ledger 1\n")?.lines() {
-        let mut words = line.split(' ');
-        let kind = words.next()?;
-        let word = words.next()?;
-        let reason = Reason::ALL.into_iter().find(|r| r.word() == word)?;
-        let first = words.next()?.parse().ok()?;
-        match kind {
-            "count" => book.counts.insert(reason, first).map(drop),
-            "range" => {
-                let last = words.next()?.parse().ok()?;
-                book.ranges.insert(first, (last, reason)).map(drop)
-            }
-            _ => return None,
-        };
-    }
-    Some(book)
 }
 
 #[cfg(test)]

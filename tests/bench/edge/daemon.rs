@@ -14,7 +14,8 @@ use super::upstream::NullUpstream;
 /// Linux counts a process's time in hundredths of a second.
 const TICK: Duration = Duration::from_millis(10);
 
-/// `fieldpost edge run` with its defaults. Dropped, it is killed.
+/// `fieldpost edge run` with its defaults, but for the quota of an account, which a load beyond 100 000
+/// records a second would meet. Dropped, it is killed.
 pub(crate) struct Edge {
     child: Child,
     port: u16,
@@ -32,6 +33,7 @@ impl Edge {
         let config = directory.join("edge.toml");
         let text = format!(
             "[listen]\naddresses = [\"127.0.0.1:{port}\"]\n\
+             records_per_second = 10000000\nbytes_per_second = \"16GiB\"\n\
              [upstream]\nendpoint = \"http://127.0.0.1:{upstream}/v1/logs\"\n\
              [queue]\ndirectory = \"{}\"\nmax_bytes = \"8GiB\"\n",
             queue.display()

@@ -1,6 +1,6 @@
 //! How fast the edge is, and what it takes of a machine: `cargo bench --bench edge`.
 //!
-//! Runs the release binary as users do, `fieldpost edge run` with its defaults, posts requests like
+//! Runs the release binary as users do, `fieldpost edge run` with its defaults (and no quota), posts requests like
 //! Claude's to it, and prints one table: what was aimed at, what was measured, and, where the disk
 //! sets a bound, what a plain file reaches on it in the same run. It never fails by a figure: a busy
 //! machine, or a slow disk, is no fault of the code.

@@ -1,0 +1,140 @@
+//! Whether a machine reports as it should.
+//!
+//! A closed laptop is normal; a machine that was there on most working days and then is not, is not.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Timestamp;
+
+/// A machine reports when its latest heartbeat is not older than this, in seconds.
+const REPORTING: i64 = 180;
+
+/// Working days without a heartbeat after which a machine is silent.
+const SILENT_DAYS: usize = 2;
+
+/// Working days that are looked at, of those up to its latest heartbeat.
+const USUAL_DAYS: usize = 10;
+
+/// A machine is missed that was there on as many of them.
+const USUALLY_THERE: usize = 5;
+
+const SECOND: i64 = 1_000_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+/// How a machine reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MachineState {
+    /// Its latest heartbeat is not older than three minutes.
+    Reporting,
+    /// It is older: a closed laptop is normal.
+    Late,
+    /// It was there on five of its last ten working days, and then not for two.
+    Silent,
+    /// It was put aside by somebody, and has not reported since.
+    Retired,
+}
+
+impl MachineState {
+    /// All of them, the best first.
+    pub const ALL: [MachineState; 4] = [
+        MachineState::Reporting,
+        MachineState::Late,
+        MachineState::Silent,
+        MachineState::Retired,
+    ];
+
+    /// The state as it is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            MachineState::Reporting => "reporting",
+            MachineState::Late => "late",
+            MachineState::Silent => "silent",
+            MachineState::Retired => "retired",
+        }
+    }
+}
+
+/// When a machine was there.
+#[derive(Debug)]
+pub(super) struct Presence<'a> {
+    /// Its latest record, by a clock that is right.
+    pub(super) last: Timestamp,
+    /// Days with heartbeats, counted from the Unix epoch, in order.
+    pub(super) days: &'a [i64],
+    /// When it was put aside.
+    pub(super) retired_at: Option<Timestamp>,
+}
+
+impl Presence<'_> {
+    /// The state at `now`.
+    pub(super) fn state(&self, now: Timestamp) -> MachineState {
+        if self.retired_at.is_some_and(|retired| retired > self.last) {
+            return MachineState::Retired;
+        }
+        if now.0.saturating_sub(self.last.0) <= REPORTING * SECOND {
+            return MachineState::Reporting;
+        }
+        let (last, today) = (self.last.0.div_euclid(DAY), now.0.div_euclid(DAY));
+        // The days between are over; this one is not.
+        let missed = (last + 1..today).filter(|day| is_working_day(*day));
+        let usual = (0..=last).rev().filter(|day| is_working_day(*day));
+        let there = usual
+            .take(USUAL_DAYS)
+            .filter(|day| self.days.binary_search(day).is_ok());
+        match missed.take(SILENT_DAYS).count() == SILENT_DAYS && there.count() >= USUALLY_THERE {
+            true => MachineState::Silent,
+            false => MachineState::Late,
+        }
+    }
+}
+
+/// Monday to Friday; 1 January 1970 was a Thursday.
+fn is_working_day(day: i64) -> bool {
+    (day + 3).rem_euclid(7) < 5
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Noon, so many days after Monday, 5 January 1970.
+    fn noon(day: i64) -> Timestamp {
+        Timestamp((4 + day) * DAY + DAY / 2)
+    }
+
+    fn state(last: i64, days: &[i64], now: Timestamp) -> MachineState {
+        let days: Vec<i64> = days.iter().map(|day| 4 + day).collect();
+        let presence = Presence {
+            last: noon(last),
+            days: &days,
+            retired_at: None,
+        };
+        presence.state(now)
+    }
+
+    #[test]
+    fn a_machine_that_was_usually_there_is_missed_after_two_working_days() {
+        let every_day = [0, 1, 2, 3, 4, 7, 8, 9, 10, 11];
+        let minutes = |count: i64| Timestamp(noon(11).0 + count * 60 * SECOND);
+        assert_eq!(state(11, &every_day, minutes(3)), MachineState::Reporting);
+        assert_eq!(state(11, &every_day, minutes(4)), MachineState::Late);
+        // The weekend does not count, nor does a day that is not over.
+        assert_eq!(state(11, &every_day, noon(15)), MachineState::Late);
+        assert_eq!(state(11, &every_day, noon(16)), MachineState::Silent);
+        // Whoever works two days a week is not missed.
+        assert_eq!(state(11, &[3, 4, 10, 11], noon(30)), MachineState::Late);
+    }
+
+    #[test]
+    fn a_retired_machine_comes_back_by_itself() {
+        let mut presence = Presence {
+            last: noon(3),
+            days: &[],
+            retired_at: Some(noon(4)),
+        };
+        assert_eq!(presence.state(noon(9)), MachineState::Retired);
+        presence.last = noon(5);
+        assert_eq!(presence.state(noon(9)), MachineState::Late);
+    }
+}
