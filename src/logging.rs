@@ -1,22 +1,31 @@
-//! What the program says about itself: on standard error, never a record's content, never a token.
+//! What the program says about itself: on standard error or in a file, never a record's content, never
+//! a token.
 //!
 //! Errors of others (an upstream, a library, a panic) may quote what they were given. So each line goes
 //! through a filter before it is written, once there is one: [`clean_with`] is given the redaction that
 //! is in force.
 
+mod file;
+
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tracing_subscriber::EnvFilter;
+
+use file::LogFile;
 
 /// Takes secrets out of a text.
 type Filter = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// The subscriber is one for the whole process, and so is its filter.
 static FILTER: RwLock<Option<Filter>> = RwLock::new(None);
+
+/// Where lines go, if not to standard error.
+static FILE: Mutex<Option<LogFile>> = Mutex::new(None);
 
 /// Stands for a line that the filter could not take.
 const WITHHELD: &str = "a line was withheld: what it says could not be searched for secrets";
@@ -55,6 +64,17 @@ pub fn start() {
     }));
 }
 
+/// Everything that is said from now on goes to the end of this file. It may be renamed at any time, as
+/// newsyslog and logrotate do: the next line begins a new one.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn write_to(path: &Path) -> io::Result<()> {
+    let file = LogFile::open(path)?;
+    *FILE.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    Ok(())
+}
+
 /// Everything that is said from now on goes through `filter`.
 pub fn clean_with(filter: impl Fn(&str) -> String + Send + Sync + 'static) {
     *FILTER.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(filter));
@@ -74,18 +94,27 @@ pub fn clean(text: &str) -> String {
     cleaned.unwrap_or_else(|_| WITHHELD.to_owned())
 }
 
-/// Standard error, filtered. The subscriber writes each event in one call.
+/// Standard error or the file, filtered. The subscriber writes each event in one call.
 struct CleanLines;
 
 impl Write for CleanLines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        io::stderr().write_all(format!("{}\n", clean(line)).as_bytes())?;
+        let line = format!("{}\n", clean(line));
+        let mut file = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_kept = match &mut *file {
+            Some(file) => file.write(line.as_bytes()).is_ok(),
+            None => false,
+        };
+        if !is_kept {
+            io::stderr().write_all(line.as_bytes())?;
+        }
         Ok(bytes.len())
     }
 
+    /// Nothing is held back.
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }

@@ -30,12 +30,12 @@ impl fmt::Debug for Secret {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
     /// It cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {reason}")]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Users other than the owner and the group can read it.
     #[error("{path} can be read by every user of this machine; run: chmod o-rwx {path}")]
@@ -56,9 +56,9 @@ pub enum SecretFileError {
 /// # Errors
 /// [`SecretFileError`]; a file that others can read is refused, because its secret is no longer one.
 pub fn read_file(path: &Path) -> Result<Secret, SecretFileError> {
-    let unreadable = |source| SecretFileError::Unreadable {
+    let unreadable = |reason| SecretFileError::Unreadable {
         path: path.to_owned(),
-        source,
+        reason,
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     #[cfg(unix)]

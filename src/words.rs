@@ -28,8 +28,8 @@ pub fn plural(number: usize, one: &str, many: &str) -> String {
 
 /// `1 live token`, `3 live tokens`: those that are neither revoked nor expired.
 pub fn live_tokens(number: i64) -> String {
-    let many = if number == 1 { "" } else { "s" };
-    format!("{} live token{many}", count(number))
+    let number = usize::try_from(number).unwrap_or(0);
+    plural(number, "live token", "live tokens")
 }
 
 /// `940`, `21.4 k`, `3.20 M`.

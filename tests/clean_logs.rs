@@ -1,12 +1,16 @@
 //! What the daemon says of itself passes the same rules as the records.
 
 use std::fs;
+use std::process::Stdio;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::Value;
+use tokio::process::Command;
 
 use crate::hot_reload::Edge;
+use crate::support::eventually;
+use crate::support::fieldpost::{command, edge_config};
 use crate::support::upstream::Upstream;
 
 const LOADED: &str = "the configuration was read again and is in force";
@@ -100,4 +104,42 @@ async fn files_of_rules_are_watched_and_a_bad_one_leaves_the_old_in_force() {
     assert_eq!(edge.post(1).await.expect("an answer"), StatusCode::OK);
     edge.wait_for_log("[REDACTED:acme-badge]", 1).await;
     edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_file_may_be_renamed_at_any_time() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let here = |name: &str| folder.path().join(name);
+    let config = edge_config(folder.path(), "http://127.0.0.1:9/v1/logs", None, 0);
+    fs::write(here("edge.toml"), config).expect("writable");
+    let edge = command()
+        .args(["edge", "run", "--config"])
+        .arg(here("edge.toml"))
+        .arg("--log-file")
+        .arg(here("edge.log"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let pid = edge.id().expect("it runs").to_string();
+    let said = async |name: &str, words: &str| {
+        eventually(&format!("{words} in {name}"), async || {
+            let log = fs::read_to_string(here(name)).unwrap_or_default();
+            log.contains(words).then_some(())
+        })
+        .await;
+    };
+    said("edge.log", "edge started").await;
+    fs::rename(here("edge.log"), here("edge.log.0")).expect("it is renamed");
+    let signal = async |signal: &str| {
+        let sent = Command::new("kill").args([signal, &pid]).status().await;
+        assert!(sent.expect("kill runs").success());
+    };
+    signal("-HUP").await;
+    said("edge.log", LOADED).await;
+    let old = fs::read_to_string(here("edge.log.0")).expect("text");
+    assert!(!old.contains(LOADED), "{old}");
+    signal("-TERM").await;
+    let output = edge.wait_with_output().await.expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    said("edge.log", "edge stopped").await;
 }

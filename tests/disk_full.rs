@@ -44,8 +44,10 @@ impl Scene {
         .await;
         let directory = TempDir::new().unwrap();
         let port = free_port();
+        // The waits have grown by the time that the upstream is up, and their length is chance.
+        let upstream_of_edge = format!("{queue}\n[upstream]\nmax_retry_wait = \"2s\"");
         let config = edge_config(&disk.path(), &upstream.endpoint, None, port)
-            .replace("[upstream]", &format!("{queue}\n[upstream]"));
+            .replace("[upstream]", &upstream_of_edge);
         let edge = Service::start("edge", directory.path(), &config, port).await;
         Scene {
             disk,

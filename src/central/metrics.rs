@@ -7,6 +7,43 @@ use crate::metrics::Page;
 use super::Central;
 use super::store::{Environment, Machine, MachineState, StoreError};
 
+/// What one machine counts.
+type Count = fn(&Machine) -> i64;
+
+/// Sums over an environment's machines: the metric's name, its help, and what is summed.
+const SUMS: [(&str, &str, Count); 6] = [
+    (
+        "fieldpost_central_machine_records_appended",
+        "Records that edges are known to have numbered.",
+        |machine| machine.last_seq,
+    ),
+    (
+        "fieldpost_central_machine_records_stored",
+        "Of these, the ones that are here.",
+        |machine| machine.stored,
+    ),
+    (
+        "fieldpost_central_machine_records_waiting",
+        "Records that waited on the machines at their latest heartbeats.",
+        |machine| machine.queue_records.unwrap_or(0),
+    ),
+    (
+        "fieldpost_central_machine_records_dropped",
+        "Records that edges say will not come, for whatever reason.",
+        |machine| machine.dropped.iter().map(|lost| lost.records).sum(),
+    ),
+    (
+        "fieldpost_central_machine_records_unexplained",
+        "Records that are missing without a reason.",
+        |machine| machine.missing,
+    ),
+    (
+        "fieldpost_central_machine_records_parked",
+        "Records that were refused for good and that edges keep.",
+        |machine| machine.parked_records.unwrap_or(0),
+    ),
+];
+
 /// Everything that is known, as a page.
 pub(super) async fn text(central: &Central) -> String {
     let mut page = Page::default();
@@ -50,12 +87,8 @@ async fn machines(page: &mut Page, central: &Central) {
     for (environment, machines) in &fleets {
         for state in MachineState::ALL {
             let here = machines.iter().filter(|machine| machine.state == state);
-            let labels = [
-                ("tenant", environment.tenant.as_str()),
-                ("environment", environment.environment.as_str()),
-                ("state", state.word()),
-            ];
-            count.sample(&labels, here.count());
+            let [tenant, name] = place(environment);
+            count.sample(&[tenant, name, ("state", state.word())], here.count());
         }
     }
     let mut off = page.gauge(
@@ -66,39 +99,7 @@ async fn machines(page: &mut Page, central: &Central) {
         let here = machines.iter().filter(|machine| machine.clock_is_off);
         off.sample(&place(environment), here.count());
     }
-    let counts: [(&str, &str, fn(&Machine) -> i64); 6] = [
-        (
-            "fieldpost_central_machine_records_appended",
-            "Records that edges are known to have numbered.",
-            |machine| machine.last_seq,
-        ),
-        (
-            "fieldpost_central_machine_records_stored",
-            "Of these, the ones that are here.",
-            |machine| machine.stored,
-        ),
-        (
-            "fieldpost_central_machine_records_waiting",
-            "Records that waited on the machines at their latest heartbeats.",
-            |machine| machine.queue_records.unwrap_or(0),
-        ),
-        (
-            "fieldpost_central_machine_records_dropped",
-            "Records that edges say will not come, for whatever reason.",
-            |machine| machine.dropped.iter().map(|lost| lost.records).sum(),
-        ),
-        (
-            "fieldpost_central_machine_records_unexplained",
-            "Records that are missing without a reason.",
-            |machine| machine.missing,
-        ),
-        (
-            "fieldpost_central_machine_records_parked",
-            "Records that were refused for good and that edges keep.",
-            |machine| machine.parked_records,
-        ),
-    ];
-    for (name, help, of) in counts {
+    for (name, help, of) in SUMS {
         let mut sum = page.gauge(name, help);
         for (environment, machines) in &fleets {
             let records: i64 = machines.iter().map(of).sum();

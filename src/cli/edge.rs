@@ -19,14 +19,14 @@ use fieldpost::config::{Mistakes, read_file};
 use fieldpost::edge::config::{Config, default_file};
 use fieldpost::edge::redact::RedactConfig;
 use fieldpost::edge::{Gauges, Source};
-use fieldpost::supervisor;
+use fieldpost::{logging, supervisor};
 use serde_json::json;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Run the daemon until it is told to stop. A changed configuration is taken into force while it
     /// runs, at once and on SIGHUP.
-    Run(ConfigFile),
+    Run(Run),
     /// Check the configuration, and print every mistake with its line.
     CheckConfig(CheckConfig),
     /// Say how the running edge is, in plain words: what is wrong, since when, and what waits. Exits
@@ -69,6 +69,16 @@ pub(super) struct ConfigFile {
 }
 
 #[derive(Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Write what the daemon says of itself to the end of this file, and not to standard error. When the
+    /// file is renamed to rotate it, the next line begins a new one.
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
 pub(super) struct CheckConfig {
     #[command(flatten)]
     file: ConfigFile,
@@ -85,7 +95,11 @@ pub(super) fn run(command: Command) -> anyhow::Result<bool> {
         Command::Parked(command) => super::block_on(parked::run(command)),
         Command::Queue(command) => super::block_on(queue::run(command)),
         Command::Flush(arguments) => super::block_on(flush::run(arguments)),
-        Command::Run(file) => {
+        Command::Run(Run { file, log_file }) => {
+            if let Some(path) = &log_file {
+                logging::write_to(path)
+                    .with_context(|| format!("cannot write the log to {}", path.display()))?;
+            }
             let config = file.load().context("the configuration cannot be used")?;
             let source = Source {
                 path: file.path(),
@@ -114,7 +128,9 @@ pub(super) fn run(command: Command) -> anyhow::Result<bool> {
 
 impl ConfigFile {
     fn path(&self) -> PathBuf {
-        self.config.clone().unwrap_or_else(default_file)
+        self.config
+            .clone()
+            .unwrap_or_else(|| default_file(&super::variable))
     }
 
     fn load(&self) -> Result<Config, Mistakes> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::config::{Mistakes, Reader, Setting};
 
+use super::install::Person;
 use super::queue::{Limits, WhenFull};
 use super::redact::RedactConfig;
 
@@ -132,9 +133,14 @@ impl Config {
     }
 }
 
-/// The file that is read when none is named.
-pub fn default_file() -> PathBuf {
-    PathBuf::from("/etc/fieldpost/edge.toml")
+/// The file that is read when none is named: the machine's, or one person's where only that is there.
+pub fn default_file(variable: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let of_machine = PathBuf::from("/etc/fieldpost/edge.toml");
+    let of_person = Person::find(variable).map(|person| person.configuration());
+    match of_person {
+        Ok(file) if !of_machine.exists() && file.exists() => file,
+        _ => of_machine,
+    }
 }
 
 fn queue_limits(reader: &mut Reader<'_>) -> Limits {

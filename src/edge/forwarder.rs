@@ -228,12 +228,8 @@ impl Forwarder {
     }
 
     async fn judge(&mut self, sent: Sent) {
-        let Answer {
-            sent_bytes,
-            clock_offset,
-            ..
-        } = sent.answer;
-        self.link.answered(sent_bytes, clock_offset);
+        self.link
+            .answered(sent.answer.sent_bytes, sent.answer.clock_offset);
         let verdict = Verdict::of(&sent.answer.outcome, SystemTime::now());
         let first = self.flights.front().map_or(0, |flight| flight.id);
         let at = usize::try_from(sent.flight - first).expect("there are few");

@@ -60,14 +60,15 @@ pub(super) async fn run(pipeline: Arc<Pipeline>, inside: Arc<Inside>, mut shutdo
 /// What waits, what was refused, and what is known of the way upstream.
 async fn state(inside: &Inside) -> Vec<KeyValue> {
     let (depth, link) = (inside.queue.depth(), inside.link.status());
-    let parked = inside.queue.parked_totals().await;
-    let (_, parked) = parked.unwrap_or_default();
     let mut attributes = vec![
         attribute("queue.records", whole(depth.records)),
         attribute("queue.bytes", whole(depth.bytes)),
         attribute("queue.last_seq", whole(inside.queue.last_seq())),
-        attribute(PARKED_RECORDS, whole(parked)),
     ];
+    // What cannot be read is not told as none.
+    if let Ok((_, parked)) = inside.queue.parked_totals().await {
+        attributes.push(attribute(PARKED_RECORDS, whole(parked)));
+    }
     if let Some(seconds) = link.clock_offset {
         attributes.push(attribute(CLOCK_OFFSET, Value::IntValue(seconds)));
     }
@@ -101,12 +102,11 @@ fn lost(losses: &Losses) -> Vec<KeyValue> {
     attributes
 }
 
-fn heartbeat(mut attributes: Vec<KeyValue>, now: Timestamp) -> ExportLogsServiceRequest {
+fn heartbeat(says: Vec<KeyValue>, now: Timestamp) -> ExportLogsServiceRequest {
     let nanos = u64::try_from(now.0).unwrap_or(0);
-    attributes.insert(
-        0,
-        attribute("event.name", Value::StringValue(HEARTBEAT.to_owned())),
-    );
+    let name = Value::StringValue(HEARTBEAT.to_owned());
+    let mut attributes = vec![attribute("event.name", name)];
+    attributes.extend(says);
     let record = LogRecord {
         time_unix_nano: nanos,
         observed_time_unix_nano: nanos,

@@ -98,6 +98,7 @@ impl Inside {
         let status = Status {
             well: true,
             problems: Vec::new(),
+            schema: status::SCHEMA,
             now: Timestamp::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             edge_id: self.edge_id.clone(),

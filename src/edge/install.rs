@@ -1,4 +1,4 @@
-//! Installs the edge as a service of the machine, and takes it away again.
+//! Installs the edge as a service of the machine, or of one person, and takes it away again.
 //!
 //! A plan is a list of [`Step`]s in their order; each knows whether it is done already, so that a second
 //! run changes nothing. The same plan is what `--dry-run` lists. What a package has installed (units,
@@ -6,6 +6,7 @@
 
 mod step;
 mod units;
+mod person;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use crate::secret::Secret;
 
 use super::config::Config;
 
+pub use self::person::Person;
 pub use self::step::{Step, Text};
 
 use self::units::{SYSUSERS, UNITS};
@@ -73,7 +75,14 @@ pub fn install(root: &Path, wanted: &Wanted) -> anyhow::Result<Vec<Step>> {
         }
     }
     steps.push(Step::folder(root.join("etc/fieldpost")));
-    steps.extend(configuration(root, wanted)?);
+    let path = root.join("etc/fieldpost/edge.toml");
+    steps.extend(configuration(&path, wanted, |endpoint| {
+        format!(
+            "{}{}",
+            listen_section(&wanted.listen),
+            edge_configuration(endpoint)
+        )
+    })?);
     if !wanted.listen.is_empty() {
         let text = Text::open(&socket_drop_in(&wanted.listen));
         steps.push(Step::write(root.join(LISTEN_DROP_IN), text));
@@ -128,22 +137,23 @@ pub fn is_packaged(root: &Path) -> bool {
     folders.any(|folder| root.join(folder).join("fieldpost-edge.service").exists())
 }
 
-fn configuration(root: &Path, wanted: &Wanted) -> anyhow::Result<Option<Step>> {
-    let path = root.join("etc/fieldpost/edge.toml");
-    let Some(text) = existing(&path)? else {
+/// The configuration in `path`: the `text` for an endpoint where there is none yet. One that is there is
+/// not changed, and must not contradict what is wanted.
+fn configuration(
+    path: &Path,
+    wanted: &Wanted,
+    text: impl Fn(&str) -> String,
+) -> anyhow::Result<Option<Step>> {
+    let Some(text) = existing(path)? else {
         let endpoint = wanted.endpoint.as_deref().with_context(|| {
             format!(
                 "there is no {} yet: say where records go with --endpoint, as the portal shows it",
                 path.display()
             )
         })?;
-        let text = format!(
-            "{}{}",
-            listen_section(&wanted.listen),
-            edge_configuration(endpoint)
-        );
+        let text = text(endpoint);
         Config::parse(&text, &|_| None).context("this would make no good configuration")?;
-        return Ok(Some(Step::write(path, Text::open(&text))));
+        return Ok(Some(Step::write(path.to_owned(), Text::open(&text))));
     };
     let config = Config::parse(&text, &|_| None)
         .with_context(|| format!("{} has mistakes; correct it first", path.display()))?;

@@ -23,10 +23,8 @@ impl State {
         secret::private_directory(queue_directory)
             .with_context(|| format!("cannot make the folder {}", queue_directory.display()))?;
         let id_file = directory.join("edge.id");
-        if !id_file.exists() {
-            secret::write_file(&id_file, &Uuid::new_v4().to_string())
-                .with_context(|| format!("cannot write {}", id_file.display()))?;
-        }
+        secret::make_file(&id_file, || Ok(Uuid::new_v4().to_string()))
+            .with_context(|| format!("cannot write {}", id_file.display()))?;
         let edge_id = std::fs::read_to_string(&id_file)
             .with_context(|| format!("cannot read {}", id_file.display()))?
             .trim()

@@ -7,20 +7,23 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Timestamp;
+use crate::event::{CLOCK_TOLERANCE, Timestamp};
 use crate::words;
-
-/// A clock that is off by more than this is a problem, in seconds.
-const CLOCK_TOLERANCE: i64 = 300;
 
 /// A token that expires within this time is a problem, in seconds.
 const EXPIRES_SOON: i64 = 7 * 86_400;
 
 const SECOND: i64 = 1_000_000_000;
 
+/// The form of [`Status`] as JSON: a larger number where a key has gone or means something else.
+pub const SCHEMA: u32 = 1;
+
 /// How an edge is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
+    /// [`SCHEMA`]; 0 from an edge older than it.
+    #[serde(default)]
+    pub schema: u32,
     /// Nothing is wrong.
     pub well: bool,
     /// What is wrong and since when, in plain words; the worst comes first.
@@ -275,7 +278,7 @@ impl Status {
 
     fn clock_problem(&self) -> Option<String> {
         let offset = self.upstream.clock_offset_seconds?;
-        (offset.saturating_abs() > CLOCK_TOLERANCE).then(|| {
+        (offset.unsigned_abs() > CLOCK_TOLERANCE.as_secs()).then(|| {
             let word = if offset > 0 { "ahead of" } else { "behind" };
             let off = words::span(offset.saturating_abs().saturating_mul(SECOND));
             format!("this machine's clock is {off} {word} the upstream's; synchronize it")

@@ -149,8 +149,7 @@ impl Upstream {
         let sent = post.request.body(empty).send().await;
         let response = sent.map_err(|error| words(&error))?;
         let status = response.status().as_u16();
-        let date = u64::try_from(date(&response).unwrap_or(-1)).ok();
-        let date = date.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        let date = date(&response);
         let answer = read_answer(Signal::Logs, response).await;
         Ok(Probe {
             status,
@@ -228,11 +227,12 @@ impl Answer {
     }
 }
 
-/// What time the upstream says it is, in seconds since the Unix epoch (RFC 9110, section 6.6.1).
-fn date(response: &reqwest::Response) -> Option<i64> {
+/// What time the upstream says it is (RFC 9110, section 6.6.1).
+fn date(response: &reqwest::Response) -> Option<SystemTime> {
     let date = response.headers().get(DATE)?.to_str().ok()?;
     let date = jiff::fmt::rfc2822::parse(date).ok()?;
-    Some(date.timestamp().as_second())
+    let seconds = u64::try_from(date.timestamp().as_second()).ok()?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 async fn read_answer(signal: Signal, mut response: reqwest::Response) -> Answer {
@@ -247,7 +247,8 @@ async fn read_answer(signal: Signal, mut response: reqwest::Response) -> Answer 
     };
     let retry_after = header(RETRY_AFTER);
     let encoding = header(CONTENT_TYPE).and_then(|text| Encoding::of_content_type(&text));
-    let clock_offset = date(&response).map(|date| Timestamp::now().0 / 1_000_000_000 - date);
+    let clock_offset = date(&response)
+        .map(|date| (Timestamp::now().0 - Timestamp::from(date).0).div_euclid(1_000_000_000));
     let mut body = Vec::new();
     while body.len() < MAX_ANSWER {
         match response.chunk().await {

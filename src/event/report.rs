@@ -1,6 +1,7 @@
 //! What an edge says of itself in a heartbeat, besides what waits and what was lost.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ pub const CLOCK_OFFSET: &str = "clock.offset_seconds";
 pub const TOKEN_EXPIRES: &str = "token.expires_at";
 /// `parked.records`: records that the upstream refused for good and that the edge keeps.
 pub const PARKED_RECORDS: &str = "parked.records";
+
+/// A clock that is off by more than this is told.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// Rules that are believed of one heartbeat.
 const MAX_RULES: usize = 1024;
@@ -28,8 +32,8 @@ pub struct Report {
     pub clock_offset_seconds: Option<i64>,
     /// When the edge's token expires, in seconds since the Unix epoch.
     pub token_expires_at: Option<i64>,
-    /// Records that were refused for good and wait for somebody to decide.
-    pub parked_records: i64,
+    /// Records that were refused for good and wait for somebody to decide, if the edge can tell.
+    pub parked_records: Option<i64>,
     /// How often each rule of redaction found something since the edge started.
     pub redactions: BTreeMap<String, i64>,
 }
@@ -50,7 +54,7 @@ impl Report {
             last_seq: attributes.integer("queue.last_seq").unwrap_or(0),
             clock_offset_seconds: attributes.integer(CLOCK_OFFSET),
             token_expires_at: attributes.integer(TOKEN_EXPIRES),
-            parked_records: attributes.integer(PARKED_RECORDS).unwrap_or(0),
+            parked_records: attributes.integer(PARKED_RECORDS),
             redactions: redactions.take(MAX_RULES).collect(),
         }
     }

@@ -1,8 +1,18 @@
 //! install and uninstall, in a machine's root of its own.
 
+use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
 
 use super::machine::Machine;
+use crate::support::eventually;
+use crate::support::fieldpost::{client, command, free_port};
+use crate::support::process::{self, Output};
+use crate::support::records::{claude_session, request};
+use crate::support::upstream::Upstream;
 
 const ENDPOINT: &str = "https://otel.example.com/v1/claude-cowork/otel/v1/logs";
 
@@ -118,7 +128,7 @@ async fn a_dry_run_lists_the_steps_and_does_none() {
             .all(|line| line.starts_with("would ") || line.starts_with("done already: ")),
         "{output}"
     );
-    assert!(output.contains("token, for root alone"), "{output}");
+    assert!(output.contains("token, for its owner alone"), "{output}");
     for path in ["etc/systemd", "etc/fieldpost", "usr", "asked"] {
         assert!(!machine.path(path).exists(), "{path}");
     }
@@ -242,4 +252,120 @@ async fn uninstall_takes_away_what_install_made_and_keeps_data_unless_told() {
     }
     assert_eq!(machine.run(&["uninstall", "--purge"], "").await.0, 0);
     assert!(!machine.path("etc/fieldpost").exists() && !machine.path("var/lib/fieldpost").exists());
+}
+
+/// Runs `fieldpost edge` as somebody whose home is `home`, and whose systemd writes down what it was asked.
+async fn as_person(home: &Path, arguments: &[&str], input: &str) -> Output {
+    let asked = home.join("asked");
+    let script = format!("#!/bin/sh\necho \"$@\" >> '{}'\n", asked.display());
+    let systemctl = home.join("bin/systemctl");
+    for folder in ["bin", "run/systemd"] {
+        fs::create_dir_all(home.join(folder)).expect("a folder");
+    }
+    fs::write(&systemctl, script).expect("a file");
+    fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).expect("its mode is ours");
+    let mut command = command();
+    command.arg("edge").args(arguments);
+    command.env("HOME", home).env("PATH", home.join("bin"));
+    command.env("XDG_RUNTIME_DIR", home.join("run"));
+    process::run(command, input, Duration::from_secs(60)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_without_roots_rights_installs_an_edge_that_works_and_takes_it_away() {
+    let upstream = Upstream::start().await;
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let home = folder.path();
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let arguments = [
+        "install",
+        "--user",
+        "--endpoint",
+        &upstream.endpoint,
+        "--listen",
+        &listen,
+        "--token-stdin",
+    ];
+    let output = as_person(home, &arguments, "Bearer a-token").await;
+    let said = output.expect_success().stdout;
+    for told in ["loginctl enable-linger", "fieldpost edge env"] {
+        assert!(said.contains(told), "{said}");
+    }
+    let token = home.join(".config/fieldpost/token");
+    let mode = token.metadata().expect("a token").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    let asked = fs::read_to_string(home.join("asked")).expect("systemctl was asked");
+    let expected =
+        "--user daemon-reload\n--user enable fieldpost-edge.socket fieldpost-edge.service\n";
+    assert!(asked.starts_with(expected), "{asked}");
+    assert!(
+        asked.contains("--user start fieldpost-edge.socket"),
+        "{asked}"
+    );
+
+    // systemd has nothing against the units, and its socket is where the configuration says.
+    let units = home.join(".config/systemd/user");
+    let mut verify = process::command("systemd-analyze");
+    verify
+        .env("HOME", home)
+        .env("XDG_RUNTIME_DIR", home.join("run"));
+    verify.args(["verify", "--user", "--man=no", "--recursive-errors=no"]);
+    verify.arg(units.join("fieldpost-edge.socket"));
+    verify.arg(units.join("fieldpost-edge.service"));
+    let verified = process::run(verify, "", Duration::from_secs(60)).await;
+    assert_eq!(
+        verified.expect_success().stderr,
+        "",
+        "it has nothing to say"
+    );
+    let drop_in = units.join("fieldpost-edge.socket.d/10-listen.conf");
+    let drop_in = fs::read_to_string(drop_in).expect("a drop-in");
+    assert!(
+        drop_in.ends_with(&format!("ListenStream={listen}\n")),
+        "{drop_in}"
+    );
+
+    // What the unit starts, started: it forwards, and commands find it without being told where.
+    let program = home.join(".local/bin/fieldpost");
+    let config = home.join(".config/fieldpost/edge.toml");
+    let mut edge = process::command(&program)
+        .args(["edge", "run", "--config"])
+        .arg(&config)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the installed program starts");
+    let status = eventually("the edge", async || {
+        let ran = as_person(home, &["status", "--json"], "").await;
+        serde_json::from_str::<Value>(&ran.stdout).ok()
+    })
+    .await;
+    let queue = home.join(".local/state/fieldpost/queue");
+    assert_eq!(status["queue"]["directory"], queue.display().to_string());
+    let body = request(&claude_session("ada@example.com", "of-a-person", 2)).to_string();
+    let posted = client()
+        .post(format!("http://{listen}/v1/logs"))
+        .header("content-type", "application/json")
+        .body(body)
+        .send()
+        .await;
+    assert!(posted.expect("it is taken").status().is_success());
+    eventually("the records upstream", async || {
+        let sessions = upstream.accepted("session.id");
+        sessions.contains(&"of-a-person".to_owned()).then_some(())
+    })
+    .await;
+
+    let output = as_person(home, &["uninstall", "--user"], "").await;
+    let said = output.expect_success().stdout;
+    assert!(
+        said.contains("everything that waited is delivered"),
+        "{said}"
+    );
+    edge.kill().await.expect("it was running");
+    assert!(!program.exists() && !units.join("fieldpost-edge.service").exists());
+    assert!(!units.join("fieldpost-edge.socket.d").exists() && config.exists() && queue.exists());
+    let arguments = ["uninstall", "--user", "--purge", "--force"];
+    as_person(home, &arguments, "").await.expect_success();
+    assert!(!config.exists() && !queue.exists());
 }

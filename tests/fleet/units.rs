@@ -25,7 +25,7 @@ async fn systemd_finds_nothing_wrong_with_the_units() {
     let mut units = Vec::new();
     for entry in fs::read_dir(systemd()).expect("the folder") {
         let path = entry.expect("an entry").path();
-        if path.extension().is_some_and(|it| it == "conf") {
+        if path.is_dir() || path.extension().is_some_and(|it| it == "conf") {
             continue;
         }
         // It looks for the program, too, which is not installed here.
@@ -52,8 +52,15 @@ async fn the_services_are_as_closed_as_they_can_be() {
 
 #[test]
 fn no_service_waits_for_the_network_the_edge_sees_accounts_and_the_allocator_the_system() {
-    for entry in fs::read_dir(systemd()).expect("the folder") {
+    let folders = [systemd(), systemd().join("user")];
+    let entries = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).expect("the folder"));
+    for entry in entries {
         let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            continue;
+        }
         let text = fs::read_to_string(&path).expect("text");
         let settings: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let settings = settings.join("\n");

@@ -57,6 +57,7 @@ async fn a_fresh_edge_is_well_and_needs_no_token() {
         (is_delivered && status["queue"]["records"] == 0).then_some(status)
     })
     .await;
+    assert_eq!(status["schema"], 1, "{status}");
     assert_eq!(status["well"], true, "{status}");
     assert_eq!(status["upstream"]["state"], "delivering");
     assert_eq!(status["refused"], json!({"unknown_path": 1}));

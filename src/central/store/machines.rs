@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Report, Timestamp};
+use crate::event::{CLOCK_TOLERANCE, Report, Timestamp};
 
 use super::machine_state::{MachineState, Presence};
 use super::query::{Query, Row};
@@ -11,41 +11,16 @@ use super::{Dropped, Machine, Scope, SeqRange, Store, StoreError};
 /// Ranges that are listed at most, of a machine's gaps and of each reason; all of them are counted.
 pub const MAX_GAPS: usize = 100;
 
-/// A clock that is off by more than this is told, in seconds.
-const CLOCK_TOLERANCE: i64 = 300;
-
 impl Store {
     /// All machines, the latest seen first, as they are at `now`.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn machines(&self, scope: Scope, now: Timestamp) -> Result<Vec<Machine>, StoreError> {
-        let sql = "SELECT m.id, nullif(m.host_name, ''), nullif(m.os, ''), nullif(m.version, ''),
-                m.first_seen, m.last_seen, nullif(m.heartbeat_at, -1), nullif(m.queue_records, -1),
-                nullif(m.queue_bytes, -1), r.report, a.retired_at
-            FROM machines m
-            LEFT JOIN machine_reports r ON r.tenant = m.tenant AND r.environment = m.environment
-                AND r.machine = m.id
-            LEFT JOIN retired_machines a ON a.tenant = m.tenant AND a.environment = m.environment
-                AND a.machine = m.id
-            WHERE m.tenant = $1 AND m.environment = $2 ORDER BY m.last_seen DESC, m.id";
-        let rows = self.derived_rows(Query::scoped(sql, scope)).await?;
-        let mut machines = rows
-            .into_iter()
-            .map(machine)
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut accounts = self.accounts_of_machines(scope).await?;
-        let days = self.days_of_machines(scope).await?;
-        for machine in &mut machines {
-            let account = accounts.remove(&machine.id).unwrap_or_default();
-            account.tell(machine);
-            let days = days.get(&machine.id).map_or(&[][..], Vec::as_slice);
-            machine.state = presence(machine, days).state(now);
-        }
-        Ok(machines)
+        self.read_machines(scope, None, now).await
     }
 
-    /// One machine.
+    /// One machine, as it is at `now`.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -55,8 +30,7 @@ impl Store {
         id: &str,
         now: Timestamp,
     ) -> Result<Option<Machine>, StoreError> {
-        let mut machines = self.machines(scope, now).await?.into_iter();
-        Ok(machines.find(|machine| machine.id == id))
+        Ok(self.read_machines(scope, Some(id), now).await?.pop())
     }
 
     /// Puts a machine aside at `now`, or, without a time, counts it again. False when there is no such
@@ -73,30 +47,65 @@ impl Store {
         if self.machine(scope, id, Timestamp::now()).await?.is_none() {
             return Ok(false);
         }
-        let mut statements = vec![Query::scoped(
-            "DELETE FROM retired_machines WHERE tenant = $1 AND environment = $2 AND machine = $3",
-            scope,
-        )];
-        statements[0].values.push(id.into());
-        if let Some(now) = now {
-            let sql = "INSERT INTO retired_machines (tenant, environment, machine, retired_at)
-                VALUES ($1, $2, $3, $4)";
-            let mut retire = Query::scoped(sql, scope);
-            retire.values.extend([id.into(), now.0.into()]);
-            statements.push(retire);
-        }
-        self.write(statements).await?;
+        let sql = match now {
+            Some(_) => {
+                "INSERT INTO retired_machines (tenant, environment, machine, retired_at)
+                 VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (tenant, environment, machine)
+                 DO UPDATE SET retired_at = excluded.retired_at"
+            }
+            None => {
+                "DELETE FROM retired_machines WHERE tenant = $1 AND environment = $2 AND machine = $3"
+            }
+        };
+        let mut change = Query::scoped(sql, scope);
+        change.values.push(id.into());
+        change.values.extend(now.map(|now| now.0.into()));
+        self.write(vec![change]).await?;
         Ok(true)
+    }
+
+    /// One machine or all.
+    async fn read_machines(
+        &self,
+        scope: Scope,
+        id: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Vec<Machine>, StoreError> {
+        let sql = "SELECT m.id, nullif(m.host_name, ''), nullif(m.os, ''), nullif(m.version, ''),
+                m.first_seen, m.last_seen, nullif(m.heartbeat_at, -1), nullif(m.queue_records, -1),
+                nullif(m.queue_bytes, -1), r.report, a.retired_at
+            FROM machines m
+            LEFT JOIN machine_reports r ON r.tenant = m.tenant AND r.environment = m.environment
+                AND r.machine = m.id
+            LEFT JOIN retired_machines a ON a.tenant = m.tenant AND a.environment = m.environment
+                AND a.machine = m.id
+            WHERE m.tenant = $1 AND m.environment = $2";
+        let mut query = of_machine(sql, scope, "m.id", id);
+        query.push(" ORDER BY m.last_seen DESC, m.id");
+        let rows = self.derived_rows(query).await?.into_iter();
+        let mut machines = rows.map(machine).collect::<Result<Vec<_>, _>>()?;
+        let mut accounts = self.accounts_of_machines(scope, id).await?;
+        let days = self.days_of_machines(scope, id).await?;
+        for machine in &mut machines {
+            let account = accounts.remove(&machine.id).unwrap_or_default();
+            account.tell(machine);
+            let days = days.get(&machine.id).map_or(&[][..], Vec::as_slice);
+            machine.state = presence(machine, days).state(now);
+        }
+        Ok(machines)
     }
 
     async fn days_of_machines(
         &self,
         scope: Scope,
+        id: Option<&str>,
     ) -> Result<BTreeMap<String, Vec<i64>>, StoreError> {
-        let sql = "SELECT machine, day FROM machine_days
-            WHERE tenant = $1 AND environment = $2 ORDER BY machine, day";
+        let sql = "SELECT machine, day FROM machine_days WHERE tenant = $1 AND environment = $2";
+        let mut query = of_machine(sql, scope, "machine", id);
+        query.push(" ORDER BY machine, day");
         let mut days: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-        for mut row in self.rows(Query::scoped(sql, scope)).await? {
+        for mut row in self.rows(query).await? {
             days.entry(row.take(0)?).or_default().push(row.take(1)?);
         }
         Ok(days)
@@ -105,29 +114,43 @@ impl Store {
     async fn accounts_of_machines(
         &self,
         scope: Scope,
+        id: Option<&str>,
     ) -> Result<BTreeMap<String, Account>, StoreError> {
         let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
         let sql = "SELECT machine, first, last FROM machine_ranges
-            WHERE tenant = $1 AND environment = $2 ORDER BY machine, first";
-        for mut row in self.rows(Query::scoped(sql, scope)).await? {
+            WHERE tenant = $1 AND environment = $2";
+        let mut query = of_machine(sql, scope, "machine", id);
+        query.push(" ORDER BY machine, first");
+        for mut row in self.rows(query).await? {
             let account = accounts.entry(row.take(0)?).or_default();
             account.stored.push(range(&mut row, 1)?);
         }
         let sql = "SELECT machine, reason, first, last FROM machine_losses
-            WHERE tenant = $1 AND environment = $2 ORDER BY machine, reason, first";
-        for mut row in self.rows(Query::scoped(sql, scope)).await? {
+            WHERE tenant = $1 AND environment = $2";
+        let mut query = of_machine(sql, scope, "machine", id);
+        query.push(" ORDER BY machine, reason, first");
+        for mut row in self.rows(query).await? {
             let account = accounts.entry(row.take(0)?).or_default();
             let lost = account.lost.entry(row.take(1)?).or_default();
             lost.push(range(&mut row, 2)?);
         }
         let sql = "SELECT machine, reason, records FROM machine_loss_counts
             WHERE tenant = $1 AND environment = $2";
-        for mut row in self.rows(Query::scoped(sql, scope)).await? {
+        for mut row in self.rows(of_machine(sql, scope, "machine", id)).await? {
             let account = accounts.entry(row.take(0)?).or_default();
             account.counts.insert(row.take(1)?, row.take(2)?);
         }
         Ok(accounts)
     }
+}
+
+/// The rows of one machine, when it is named, or of all.
+fn of_machine(sql: &str, scope: Scope, column: &str, id: Option<&str>) -> Query {
+    let mut query = Query::scoped(sql, scope);
+    if let Some(id) = id {
+        query.push(&format!(" AND {column} = ")).bind(id);
+    }
+    query
 }
 
 fn machine(mut row: Row) -> Result<Machine, StoreError> {
@@ -150,7 +173,8 @@ fn machine(mut row: Row) -> Result<Machine, StoreError> {
         state: MachineState::Late,
         retired_at: row.take(10)?,
         clock_offset_seconds: offset,
-        clock_is_off: offset.is_some_and(|seconds| seconds.saturating_abs() > CLOCK_TOLERANCE),
+        clock_is_off: offset
+            .is_some_and(|seconds| seconds.unsigned_abs() > CLOCK_TOLERANCE.as_secs()),
         token_expires_at: report
             .token_expires_at
             .map(|seconds| Timestamp(seconds.saturating_mul(1_000_000_000))),

@@ -256,8 +256,8 @@ pub struct Machine {
     pub clock_is_off: bool,
     /// When its token expires, as its latest heartbeat says.
     pub token_expires_at: Option<Timestamp>,
-    /// Records that were refused for good and that the edge keeps, as its latest heartbeat says.
-    pub parked_records: i64,
+    /// Records that were refused for good and that the edge keeps, if its latest heartbeat says so.
+    pub parked_records: Option<i64>,
     /// How often each rule of redaction found something since the edge started, as its latest heartbeat
     /// says.
     pub redactions: BTreeMap<String, i64>,

@@ -51,7 +51,7 @@ fn id(text: &str) -> Result<String, String> {
 
 /// Makes the checks; false when one failed.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
-    let file = default_file();
+    let file = default_file(&crate::cli::variable);
     let below_root = || match arguments.root.parent() {
         None => file.clone(),
         Some(_) => arguments.root.join(file.strip_prefix("/").unwrap_or(&file)),

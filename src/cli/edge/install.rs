@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use fieldpost::edge::control::client::ClientError;
-use fieldpost::edge::install::{self, Step, Wanted};
+use fieldpost::edge::install::{self, Person, Step, Wanted};
 use fieldpost::secret::{self, Secret};
 use fieldpost::words;
 
@@ -31,7 +31,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Tell Claude to export to this edge, in /etc/claude-code/managed-settings.d/10-fieldpost.json.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "user")]
     configure_claude: bool,
     #[command(flatten)]
     place: Place,
@@ -62,6 +62,9 @@ struct Place {
     /// Another root than /, such as an image's. Nothing is started there.
     #[arg(long, value_name = "FOLDER", default_value = "/")]
     root: PathBuf,
+    /// For yourself, without root's rights: a service of your own, with files below your home.
+    #[arg(long, conflicts_with = "root")]
+    user: bool,
 }
 
 /// Installs, or says what it would do.
@@ -73,19 +76,45 @@ pub(super) fn install(arguments: &Arguments) -> anyhow::Result<()> {
         token: token(arguments)?,
         configure_claude: arguments.configure_claude,
     };
-    let root = &arguments.place.root;
-    let steps = install::install(root, &wanted)?;
+    let (steps, token) = if arguments.place.user {
+        let person = person()?;
+        (person.install(&wanted)?, person.token())
+    } else {
+        let root = &arguments.place.root;
+        let steps = install::install(root, &wanted)?;
+        (steps, root.join("etc/fieldpost/token"))
+    };
     perform(&steps, arguments.place.dry_run)?;
     if arguments.place.dry_run {
         return Ok(());
     }
-    let token = root.join("etc/fieldpost/token");
+    let flag = if arguments.place.user { " --user" } else { "" };
     if !token.exists() {
         println!(
-            "there is no token yet: records wait on disk; run `fieldpost edge install --token-stdin`"
+            "there is no token yet: records wait on disk; run `fieldpost edge install{flag} --token-stdin`"
         );
     }
+    if arguments.place.user {
+        tell_person()?;
+    }
     println!("`fieldpost edge doctor` says whether it works");
+    Ok(())
+}
+
+fn person() -> anyhow::Result<Person> {
+    Person::find(&crate::cli::variable)
+}
+
+/// What root would have done, and a person's own systemd does not do.
+fn tell_person() -> anyhow::Result<()> {
+    if !person()?.has_manager() {
+        println!(
+            "your systemd does not run here: sign in, then \
+             `systemctl --user enable --now fieldpost-edge.socket fieldpost-edge.service`"
+        );
+    }
+    println!("it ends when you sign out, unless you run `loginctl enable-linger` once");
+    println!("`fieldpost edge env` prints what tells Claude to export to it");
     Ok(())
 }
 
@@ -95,6 +124,20 @@ pub(super) async fn uninstall(arguments: &Removal) -> anyhow::Result<()> {
     let root = &arguments.place.root;
     if root == Path::new("/") && !arguments.place.dry_run {
         deliver(arguments).await?;
+    }
+    if arguments.place.user {
+        perform(
+            &person()?.uninstall(arguments.purge),
+            arguments.place.dry_run,
+        )?;
+        if !arguments.purge {
+            let file = person()?.configuration();
+            println!(
+                "kept: {} with what is beside it, and the records",
+                file.display()
+            );
+        }
+        return Ok(());
     }
     perform(
         &install::uninstall(root, arguments.purge),

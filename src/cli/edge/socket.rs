@@ -41,7 +41,10 @@ impl Socket {
     }
 
     fn text(&self) -> anyhow::Result<String> {
-        let path = self.config.clone().unwrap_or_else(default_file);
+        let path = self
+            .config
+            .clone()
+            .unwrap_or_else(|| default_file(&crate::cli::variable));
         Ok(read_file(&path, self.config.is_some())?)
     }
 }

@@ -6,15 +6,13 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::OnceCell;
 
 use crate::edge::upstream::{Probe, Upstream};
+use crate::event::CLOCK_TOLERANCE;
 
 use super::finding::Finding;
 use super::world::World;
 
 /// Time for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A clock may be off by this much.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// E06
 pub(super) async fn way(world: &World) -> Finding {

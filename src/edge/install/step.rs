@@ -44,7 +44,7 @@ impl Text {
         }
     }
 
-    /// For root alone.
+    /// For its owner alone.
     pub(super) fn private(secret: &Secret) -> Text {
         Text {
             contents: format!("{}\n", secret.expose()),
@@ -69,7 +69,7 @@ impl fmt::Display for Step {
         match self {
             Step::Folder(path) => write!(formatter, "make the folder {}", path.display()),
             Step::Write(path, text) if text.is_private => {
-                write!(formatter, "write {}, for root alone", path.display())
+                write!(formatter, "write {}, for its owner alone", path.display())
             }
             Step::Write(path, _) => write!(formatter, "write {}", path.display()),
             Step::Copy(from, to) => {

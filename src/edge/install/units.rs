@@ -3,7 +3,13 @@
 /// For systemd-sysusers.
 pub(super) const SYSUSERS: &str = include_str!("../../../systemd/fieldpost-edge.sysusers.conf");
 
-/// Names and texts.
+/// The service of one person; the socket is the machine's.
+pub(super) const PERSONS_UNIT: (&str, &str) = (
+    "fieldpost-edge.service",
+    include_str!("../../../systemd/user/fieldpost-edge.service"),
+);
+
+/// Names and texts; the socket comes first.
 pub(super) const UNITS: [(&str, &str); 4] = [
     (
         "fieldpost-edge.socket",
