@@ -1,7 +1,8 @@
 //! What is to be redacted: `[redact]` in the configuration.
 use std::path::PathBuf;
 
-use super::load::{self, Refusal};
+use super::file::Refusal;
+use super::load;
 use super::pii::PiiKind;
 use crate::config::{Mistakes, Reader, Setting};
 

@@ -15,10 +15,10 @@ use serde::Deserialize;
 
 use super::checksum::Checksum;
 use super::expression::{Expression, Fault};
+use super::file::Place;
 use super::filler::is_filler;
-use super::load::Place;
+use super::grades::entropy;
 use super::quotes::VALUE_REACH;
-use super::values::entropy;
 
 /// The rules that fieldpost brings along.
 pub(super) const BUILTIN: &str = include_str!("rules.toml");
