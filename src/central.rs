@@ -20,6 +20,7 @@ mod rejection;
 mod usage;
 pub mod accounts;
 pub mod tenancy;
+pub mod people;
 pub mod store;
 pub mod materialize;
 pub mod conversation;
@@ -50,6 +51,7 @@ use self::config::Config;
 use self::counters::Counters;
 use self::health::Readiness;
 use self::keys::TokenKeys;
+use self::people::{Clock, Passwords, SessionLimits};
 use self::store::{Location, Store};
 use self::usage::Usage;
 use self::watched::Watched;
@@ -83,6 +85,9 @@ pub struct Central {
     counters: Counters,
     usage: Usage,
     readiness: Readiness,
+    clock: Clock,
+    passwords: Passwords,
+    sessions: SessionLimits,
 }
 
 /// The certificate that is shown, and where it comes from.
@@ -128,6 +133,9 @@ impl Central {
             counters: Counters::default(),
             usage: Usage::default(),
             readiness: Readiness::default(),
+            clock: config.clock.clone(),
+            passwords: Passwords::default(),
+            sessions: config.sessions,
             identifier: Identifier::new(config.keys.identity(directory)?),
         };
         if central.store.environments().await?.is_empty() {

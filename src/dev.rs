@@ -33,8 +33,10 @@ pub struct Options {
 /// Where everything is, once both halves are ready.
 #[derive(Clone, Debug, Serialize)]
 pub struct Addresses {
-    /// The portal, for a browser.
+    /// The portal, for a browser: a link that signs its owner in, once.
     pub portal: String,
+    /// The API, without a slash at its end.
+    pub api: String,
     /// The edge's OTLP endpoint, without a suffix.
     pub otlp: String,
     /// The central service's OTLP endpoint for logs.
@@ -86,7 +88,8 @@ pub async fn run(
     let central = Arc::new(Central::open(&config, central_url.clone()).await?);
     let credentials = credentials(&central, &options.data.join("dev.json")).await?;
     let addresses = Addresses {
-        portal: format!("{central_url}/"),
+        portal: central.developer_link().await?.url.expose().to_owned(),
+        api: format!("{central_url}/api/v1"),
         otlp: format!("http://{edge_address}"),
         central_otlp: format!("{central_url}{}/v1/logs", central::OTLP_PREFIX),
         authorization_header: credentials.authorization_header.clone(),
@@ -152,7 +155,7 @@ async fn credentials(central: &Central, file: &Path) -> anyhow::Result<Credentia
     let installation = central.install(environment, "fieldpost dev").await?;
     let api_key = central
         .create_api_key(
-            Access::Environment(environment.scope, Role::Admin),
+            Access::Environment(environment.scope, Role::Owner),
             "fieldpost dev",
         )
         .await?;

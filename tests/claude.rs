@@ -96,7 +96,8 @@ async fn a_real_claude_is_seen_from_the_prompt_to_the_page() {
 
     // The page.
     let id = session["id"].as_str().expect("an id");
-    let portal = dev.address("portal");
+    let lent = dev.browser().await.lend().await;
+    let portal = lent.url();
     let url = format!("{portal}t/default/default/sessions/{id}");
     let page = chromium::dump_dom(&url).await;
     for words in [
@@ -141,7 +142,8 @@ async fn a_real_claude_whose_model_refuses_is_seen_to_fail() {
     assert_eq!(error["name"], "api_error");
     assert_eq!(error["attributes"]["status_code"], 400);
     let session = error["session_id"].as_str().expect("a session");
-    let portal = dev.address("portal");
+    let lent = dev.browser().await.lend().await;
+    let portal = lent.url();
     let page = chromium::dump_dom(&format!("{portal}t/default/default/sessions/{session}")).await;
     assert!(
         page.contains("Not exported by the client (OTEL_LOG_USER_PROMPTS is off)"),

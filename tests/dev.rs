@@ -105,6 +105,8 @@ async fn what_it_prints_works() {
         .await
         .expect("the portal answers");
     assert_eq!(portal.status(), StatusCode::OK);
+    let page = dev.browser().await.get("/").await;
+    assert_eq!(page.header("location"), "/t/default/default/");
     dev.interrupt().await;
 }
 

@@ -89,8 +89,11 @@ async fn a_record_travels_from_a_client_to_the_page() {
     assert_eq!(session["turns"][0]["events"][0]["id"], event["id"]);
 
     // A person reads it.
-    let portal = dev.address("portal");
-    let agents = chromium::dump_dom(portal).await;
+    let lent = dev.browser().await.lend().await;
+    let portal = lent.url();
+    let overview = chromium::dump_dom(&portal).await;
+    assert!(overview.contains("Missing or at risk"), "{overview}");
+    let agents = chromium::dump_dom(&format!("{portal}t/default/default/inventory/agents")).await;
     assert!(agents.contains("Cowork/grace"), "{agents}");
     let page = chromium::dump_dom(&format!("{portal}t/default/default/sessions/session-one")).await;
     assert!(

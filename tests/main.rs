@@ -39,6 +39,8 @@ mod upkeep;
 mod sums;
 mod materialization;
 mod api;
+mod people;
+mod access;
 mod portal;
 mod templates;
 mod dev;

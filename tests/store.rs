@@ -9,7 +9,9 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use refinery::Target;
 use rusqlite::{Connection, params};
 
-use crate::support::fieldpost::{Kind, TestCentral, client, command, on_both_databases};
+use crate::support::fieldpost::{
+    Kind, TestCentral, client, command, on_both_databases, postgres_location,
+};
 use crate::support::postgres;
 
 on_both_databases! {
@@ -188,6 +190,95 @@ async fn a_data_folder_of_the_first_version_goes_on_working() {
         post(&central, &bearer, logs(vec![record(time, &attributes)])).await;
     }
     assert_eq!(api.list("events").await, events);
+    central.stop().await;
+}
+
+mod postgres_migrations {
+    refinery::embed_migrations!("src/central/store/migrations/postgres");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_lay_in_postgresql_one_by_one_are_packed_and_known() {
+    use prost::Message;
+    let url = postgres::database();
+    let (mut client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .expect("the server listens");
+    tokio::spawn(connection);
+    postgres_migrations::migrations::runner()
+        .set_target(Target::Version(4))
+        .run_async(&mut client)
+        .await
+        .expect("the form before blocks");
+    client
+        .batch_execute(
+            "INSERT INTO tenants (id, public_id, slug, created_at) OVERRIDING SYSTEM VALUE
+                 VALUES (1, 'tenant', 'default', 1);
+             INSERT INTO environments (id, tenant, public_id, slug, created_at) OVERRIDING SYSTEM VALUE
+                 VALUES (1, 1, 'environment', 'default', 1);",
+        )
+        .await
+        .expect("a tenant");
+    let words = |number: u64| format!("how does ledger {number} balance");
+    for number in 1..=100 {
+        let uid = format!("{number:032x}");
+        let attributes = [("event.name", "user_prompt"), ("log.record.uid", &uid)];
+        let prompt = logs(vec![record(number, &[("prompt", &words(number))])]);
+        let content = opentelemetry_proto::tonic::common::v1::KeyValueList {
+            values: prompt.resource_logs[0].scope_logs[0].log_records[0]
+                .attributes
+                .clone(),
+        };
+        let content = zstd::bulk::compress(&content.encode_to_vec(), 3).expect("it compresses");
+        let time = number * 1_000_000_000;
+        let key = u128::from(number).to_be_bytes().to_vec();
+        client
+            .execute(
+                "INSERT INTO events (tenant, environment, time, received, seq, name, activity, uid, record)
+                 VALUES (1, 1, $1, $1, $2, 1, 2, $3, $4)",
+                &[
+                    &(time as i64),
+                    &(number as i64),
+                    &key,
+                    &old_record(&record(time, &attributes)),
+                ],
+            )
+            .await
+            .expect("an event of that form");
+        client
+            .execute(
+                "INSERT INTO event_content (tenant, environment, time, uid, content)
+                 VALUES (1, 1, $1, $2, $3)",
+                &[&(time as i64), &key, &content],
+            )
+            .await
+            .expect("its content");
+    }
+
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start_at(postgres_location(&url), directory.path()).await;
+    let api = central.api().await;
+    let events = api.list("events").await;
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| event["attributes"]["prompt"].as_str().expect("its content"))
+        .collect();
+    let expected: Vec<String> = (1..=100).rev().map(words).collect();
+    assert_eq!(told, expected);
+    // What comes again is known.
+    let bearer = central.install().await.authorization_header;
+    let uid = format!("{:032x}", 7);
+    let attributes = [("event.name", "user_prompt"), ("log.record.uid", &uid)];
+    post(
+        &central,
+        &bearer,
+        logs(vec![record(7_000_000_000, &attributes)]),
+    )
+    .await;
+    assert_eq!(api.list("events").await, events);
+    let old = "SELECT count(*) FROM pg_class WHERE relname LIKE 'unpacked%'";
+    let left: i64 = client.query_one(old, &[]).await.expect("it reads").get(0);
+    assert_eq!(left, 0);
     central.stop().await;
 }
 

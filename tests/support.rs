@@ -4,6 +4,7 @@
 pub(crate) mod fieldpost;
 pub(crate) mod postgres;
 pub(crate) mod api;
+pub(crate) mod browser;
 pub(crate) mod wire;
 pub(crate) mod upstream;
 pub(crate) mod relay;

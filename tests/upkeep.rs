@@ -22,6 +22,7 @@ on_both_databases! {
     content_can_go_before_the_rest,
     what_is_exported_and_imported_is_the_same,
     a_sum_that_is_wrong_is_told_and_mended,
+    what_came_one_by_one_lies_together_in_the_end,
 }
 
 async fn post(central: &TestCentral, bearer: &str, records: &[Record]) {
@@ -323,6 +324,51 @@ async fn a_sum_that_is_wrong_is_told_and_mended(kind: Kind) {
     central.stop().await;
 }
 
+async fn what_came_one_by_one_lies_together_in_the_end(kind: Kind) {
+    const COUNT: usize = 40;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let url = match kind {
+        Kind::Sqlite => None,
+        Kind::Postgres => Some(postgres::database()),
+    };
+    let location = url
+        .as_deref()
+        .map_or(Location::DataDirectory, postgres_location);
+    let central = TestCentral::start_at(location, directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let api = central.api().await;
+    for number in 0..COUNT {
+        let mut records = with_prompt("ada@example.com", "one", &format!("step{number} of it"));
+        records.truncate(1);
+        post(&central, &bearer, &records).await;
+    }
+    let events = api.list("events").await;
+    assert_eq!(events.len(), COUNT);
+    indexed(&central).await;
+    let sql = "SELECT count(*) FROM event_blocks";
+    let blocks: i64 = match &url {
+        None => rusqlite::Connection::open(directory.path().join("fieldpost.db"))
+            .and_then(|database| database.query_row(sql, [], |row| row.get(0)))
+            .expect("a database"),
+        Some(url) => {
+            let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+                .await
+                .expect("the server listens");
+            tokio::spawn(connection);
+            client.query_one(sql, &[]).await.expect("it reads").get(0)
+        }
+    };
+    assert!(blocks < COUNT as i64, "{blocks} blocks");
+    assert_eq!(api.list("events").await, events);
+    for number in [0, COUNT - 1] {
+        let found = api.list(&format!("events?q=step{number}%20of")).await;
+        assert_eq!(found.len(), 1);
+    }
+    assert_eq!(api.list("events?session=one&limit=7").await, events);
+    verify(&central).await;
+    central.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_restored_into_a_younger_server_goes_on_in_order() {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -341,6 +387,8 @@ async fn a_database_restored_into_a_younger_server_goes_on_in_order() {
     client
         .batch_execute(
             "UPDATE events SET seq = seq + (1000000::bigint << 24);
+             UPDATE event_blocks SET seq = seq + (1000000::bigint << 24);
+             UPDATE event_text SET seq = seq + (1000000::bigint << 24);
              UPDATE store_state SET value = (value::bigint + (1000000::bigint << 24))::text
                  WHERE key = 'indexed';",
         )

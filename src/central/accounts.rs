@@ -10,7 +10,8 @@ use crate::secret::{Secret, random_digits};
 use super::auth::{self, Claims, TOKEN_LIFETIME_SECONDS};
 use super::keys::{KeyChangeError, SigningKey};
 use super::store::{
-    Access, Environment, Installation, Scope, StoreError, Token, TokenAddress, TokenRefusal,
+    Access, AuditEntry, Environment, Installation, PersonalKey, Role, Scope, StoreError, Token,
+    TokenAddress, TokenRefusal,
 };
 use super::{Central, OTLP_PREFIX};
 
@@ -147,13 +148,39 @@ impl Central {
         Ok(key)
     }
 
+    /// Makes an API key of a person's, whose name is the entry's object: shown once, kept as a hash.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn create_personal_key(
+        &self,
+        scope: Scope,
+        person: &str,
+        role: Role,
+        expires_at: Timestamp,
+        entry: &AuditEntry,
+    ) -> Result<Secret, StoreError> {
+        let key = Secret::new(format!("{}{}", auth::API_KEY_PREFIX, random_digits()));
+        let hash = auth::api_key_hash(key.expose());
+        let noted = PersonalKey {
+            hash: &hash,
+            id: &hash[..KEY_ID_DIGITS],
+            person,
+            role,
+            expires_at,
+        };
+        self.store.add_personal_key(scope, &noted, entry).await?;
+        Ok(key)
+    }
+
     /// Whether an API key is one of this service's.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn knows_api_key(&self, key: &str) -> Result<bool, StoreError> {
         let hash = auth::api_key_hash(key);
-        Ok(self.store.api_key_access(&hash).await?.is_some())
+        let found = self.store.api_key_access(&hash, self.clock.now()).await?;
+        Ok(found.is_some())
     }
 
     /// The keys that sign tokens, without their secrets.

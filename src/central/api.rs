@@ -1,4 +1,5 @@
-//! `/api/v1`: what the pages show, as JSON. Every request is bound to the scope of its API key.
+//! `/api/v1`: what the pages show, as JSON. Every request is bound to the environment of its API key, or
+//! to one of the person's who is signed in.
 
 mod caller;
 mod accounts;
@@ -85,7 +86,7 @@ struct AgentQuery {
 }
 
 async fn agents(
-    Reader { central, scope }: Reader,
+    Reader { central, scope, .. }: Reader,
     Params(query): Params<AgentQuery>,
     Params(paging): Params<Paging>,
 ) -> Answer<Page<Agent>> {
@@ -104,7 +105,10 @@ struct AgentDetail {
     identities: Vec<Identity>,
 }
 
-async fn agent(Reader { central, scope }: Reader, Path(id): Path<String>) -> Answer<AgentDetail> {
+async fn agent(
+    Reader { central, scope, .. }: Reader,
+    Path(id): Path<String>,
+) -> Answer<AgentDetail> {
     let agent = central
         .store
         .agent(scope, &id)
@@ -115,7 +119,7 @@ async fn agent(Reader { central, scope }: Reader, Path(id): Path<String>) -> Ans
 }
 
 async fn agent_events(
-    Reader { central, scope }: Reader,
+    Reader { central, sight, .. }: Reader,
     Path(id): Path<String>,
     Params(filter): Params<EventFilter>,
     Params(paging): Params<Paging>,
@@ -125,7 +129,7 @@ async fn agent_events(
         ..filter
     };
     Ok(Json(
-        central.store.events(scope, &filter, paging.into()).await?,
+        central.store.events(&sight, &filter, paging.into()).await?,
     ))
 }
 
@@ -135,7 +139,7 @@ struct EntityQuery {
 }
 
 async fn agent_entities(
-    Reader { central, scope }: Reader,
+    Reader { central, scope, .. }: Reader,
     Path(id): Path<String>,
     Params(query): Params<EntityQuery>,
     Params(paging): Params<Paging>,
@@ -149,7 +153,7 @@ async fn agent_entities(
 }
 
 async fn agent_sessions(
-    Reader { central, scope }: Reader,
+    Reader { central, scope, .. }: Reader,
     Path(id): Path<String>,
     Params(filter): Params<SessionFilter>,
     Params(paging): Params<Paging>,
@@ -167,7 +171,7 @@ async fn agent_sessions(
 }
 
 async fn entities(
-    Reader { central, scope }: Reader,
+    Reader { central, scope, .. }: Reader,
     Params(query): Params<EntityQuery>,
     Params(paging): Params<Paging>,
 ) -> Answer<Page<Entity>> {
@@ -180,14 +184,14 @@ async fn entities(
 }
 
 async fn owners(
-    Reader { central, scope }: Reader,
+    Reader { central, scope, .. }: Reader,
     Params(paging): Params<Paging>,
 ) -> Answer<Page<Owner>> {
     Ok(Json(central.store.owners(scope, paging.into()).await?))
 }
 
 async fn sessions(
-    Reader { central, scope }: Reader,
+    Reader { central, scope, .. }: Reader,
     Params(filter): Params<SessionFilter>,
     Params(paging): Params<Paging>,
 ) -> Answer<Page<Session>> {
@@ -207,7 +211,12 @@ struct SessionDetail {
 }
 
 async fn session(
-    Reader { central, scope }: Reader,
+    Reader {
+        central,
+        scope,
+        sight,
+        ..
+    }: Reader,
     Path(id): Path<String>,
 ) -> Answer<SessionDetail> {
     let session = central
@@ -215,7 +224,7 @@ async fn session(
         .session(scope, &id)
         .await?
         .ok_or_else(|| missing("session", &id))?;
-    let events = central.store.session_events(scope, &id).await?;
+    let events = central.store.session_events(&sight, &id).await?;
     Ok(Json(SessionDetail {
         session,
         turns: Conversation::build(events).turns,
@@ -223,20 +232,20 @@ async fn session(
 }
 
 async fn events(
-    Reader { central, scope }: Reader,
+    Reader { central, sight, .. }: Reader,
     Params(filter): Params<EventFilter>,
     Params(paging): Params<Paging>,
 ) -> Answer<Page<Event>> {
     Ok(Json(
-        central.store.events(scope, &filter, paging.into()).await?,
+        central.store.events(&sight, &filter, paging.into()).await?,
     ))
 }
 
-async fn event(Reader { central, scope }: Reader, Path(id): Path<String>) -> Answer<Event> {
+async fn event(Reader { central, sight, .. }: Reader, Path(id): Path<String>) -> Answer<Event> {
     Ok(Json(
         central
             .store
-            .event(scope, &id)
+            .event(&sight, &id)
             .await?
             .ok_or_else(|| missing("event", &id))?,
     ))
@@ -299,6 +308,14 @@ impl Problem {
         }
     }
 
+    fn forbidden(detail: impl Into<String>) -> Problem {
+        Problem {
+            status: StatusCode::FORBIDDEN,
+            title: "The role may not do that",
+            detail: detail.into(),
+        }
+    }
+
     fn not_found(detail: impl Into<String>) -> Problem {
         Problem {
             status: StatusCode::NOT_FOUND,
@@ -319,6 +336,16 @@ impl From<StoreError> for Problem {
                 status: StatusCode::BAD_REQUEST,
                 title: "The cursor cannot be read",
                 detail: error.to_string(),
+            },
+            StoreError::ContentHidden => Problem {
+                status: StatusCode::FORBIDDEN,
+                title: "Content is hidden by your role",
+                detail: error.to_string(),
+            },
+            StoreError::BadQuery(reason) => Problem {
+                status: StatusCode::BAD_REQUEST,
+                title: "The filter cannot be read",
+                detail: reason,
             },
             StoreError::Unavailable(reason) => {
                 tracing::error!(reason, "a request for the API failed");

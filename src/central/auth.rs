@@ -16,7 +16,7 @@ use crate::http::otlp::Refusal;
 
 use super::Central;
 pub use super::keys::TokenKeys;
-use super::store::{Access, Environment, Scope, StoreError, TokenState};
+use super::store::{Access, ApiKeyAccess, Environment, Scope, StoreError, TokenState};
 
 use verified::Verified;
 pub(super) use verified::VerifiedTokens;
@@ -41,6 +41,9 @@ const PLATFORM: &str = "claude-cowork";
 
 /// Longest token that is looked at, in bytes; ours have about 400.
 const MAX_TOKEN: usize = 4096;
+
+/// How exactly it is kept when an API key was used last, in nanoseconds: a minute.
+const KEY_USE_STEP: i64 = 60_000_000_000;
 
 /// What API keys begin with, so that people and scanners know one when they see it.
 pub(super) const API_KEY_PREFIX: &str = "fpk_";
@@ -261,9 +264,24 @@ impl Central {
     }
 
     /// What the API key in a request's headers lets in; `None` when there is no valid one.
-    pub(super) async fn access(&self, headers: &HeaderMap) -> Result<Option<Access>, StoreError> {
+    pub(super) async fn access(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<ApiKeyAccess>, StoreError> {
         match bearer(headers).filter(|key| key.starts_with(API_KEY_PREFIX)) {
-            Some(key) => self.store.api_key_access(&api_key_hash(key)).await,
+            Some(key) => {
+                let hash = api_key_hash(key);
+                let now = self.clock.now();
+                let found = self.store.api_key_access(&hash, now).await?;
+                let stale = Timestamp(now.0.saturating_sub(KEY_USE_STEP));
+                let is_noted = |key: &ApiKeyAccess| {
+                    key.access == Access::Operator || key.last_used.is_some_and(|at| at >= stale)
+                };
+                if found.as_ref().is_some_and(|key| !is_noted(key)) {
+                    self.store.use_api_key(&hash, now, stale).await?;
+                }
+                Ok(found)
+            }
             None => Ok(None),
         }
     }

@@ -10,6 +10,7 @@ use crate::http::{Http2, Limits};
 use crate::secret::{self, Secret};
 
 use super::keys::KeySource;
+use super::people::{Clock, SessionLimits};
 use super::store::{Location, PostgresConnection};
 
 /// Requests a second that one token may send unless configured otherwise: a fleet shares a token, and
@@ -42,6 +43,10 @@ pub struct Config {
     pub body_timeout: Duration,
     /// What a token may send, and what all of them together may have in memory.
     pub ingest: Ingest,
+    /// When people's sessions end by themselves.
+    pub sessions: SessionLimits,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 /// Where the service's own secrets are. Replicas of one service have the same.
@@ -126,6 +131,8 @@ impl Default for Config {
                 max_in_flight: 128 << 20,
                 max_record: 16 << 20,
             },
+            sessions: SessionLimits::default(),
+            clock: Clock::default(),
         }
     }
 }
@@ -160,6 +167,11 @@ impl Config {
             max_body: size(&mut reader, "listen.max_body", defaults.max_body),
             body_timeout: time(&mut reader, "listen.body_timeout", defaults.body_timeout),
             ingest: ingest(&mut reader, defaults.ingest),
+            sessions: SessionLimits {
+                max_age: time(&mut reader, "sign_in.max_age", defaults.sessions.max_age),
+                idle: time(&mut reader, "sign_in.idle", defaults.sessions.idle),
+            },
+            clock: defaults.clock,
         };
         reader.finish()?;
         Ok(config)

@@ -49,7 +49,7 @@ pub(super) async fn show_metrics(
 ) -> Response {
     if !guard::is_this_machine(peer, &headers) {
         match central.access(&headers).await {
-            Ok(Some(Access::Operator)) => {}
+            Ok(Some(key)) if key.access == Access::Operator => {}
             Ok(_) => {
                 let message = "metrics are for this machine itself, and for an operator's key: \
                                fieldpost central api-key --role operator";

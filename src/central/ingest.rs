@@ -229,6 +229,7 @@ impl Central {
             signal,
             received,
             events,
+            blocks,
             signals,
             rejected,
             ..
@@ -243,6 +244,7 @@ impl Central {
             address: address.clone(),
             received,
             events,
+            blocks,
             signals,
         };
         let stored = self.store.ingest(ingest).await.map_err(|error| {

@@ -31,10 +31,6 @@ pub struct NewEvent {
     pub time: Timestamp,
     /// Id of the agent, derived from its identity.
     pub agent: Option<String>,
-    /// The record without its content, compressed.
-    pub record: Vec<u8>,
-    /// Its content, compressed; empty when it has none.
-    pub content: Vec<u8>,
 }
 
 /// Entities by kind and name.

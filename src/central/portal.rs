@@ -4,19 +4,20 @@
 //! * Pages work without JavaScript; the modules in `assets` only add comfort.
 //! * Text from records goes through `text`, which makes the unseen visible; the templates
 //!   escape the rest, and nothing in them is marked as safe.
-//! * Every answer carries the headers of `headers`; until people can sign in, `guard`
-//!   lets only the machine itself in.
+//! * Every answer carries the headers of `headers`; `guard` lets in whoever is signed in, and
+//!   `shell` only to environments that they are members of.
 //! * A page never says more than its address: filters, tab, turn and cursor stand in it.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::middleware;
 use axum::response::Redirect;
 use axum::routing::{get, post};
 
 use crate::central::Central;
+use crate::central::people::SignedIn;
 use crate::words;
 
 use address::Base;
@@ -27,10 +28,19 @@ mod guard;
 mod headers;
 mod failure;
 mod shell;
+mod sign_in;
+mod settings;
+mod reveal;
+mod overview;
 mod integrations;
 mod agents;
+mod inventory;
+mod machines;
+mod table;
 mod entities;
 mod observability;
+mod export;
+mod live;
 mod session;
 mod event;
 mod turn_view;
@@ -38,15 +48,17 @@ mod facts;
 mod event_row;
 mod phrase;
 mod filters;
+mod histogram;
+mod preferences;
 mod address;
 mod text;
 mod assets;
 
 /// The pages, for a router whose state is the service. Requests must carry their peer as
 /// `ConnectInfo<SocketAddr>`; without it every page is refused.
-pub(super) fn router() -> Router<Arc<Central>> {
+pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
     let environment = Router::new()
-        .route("/", get(environment))
+        .route("/", get(overview::show))
         .route("/inventory/agents", get(agents::list))
         .route("/inventory/agents/{agent}", get(agents::first_tab))
         .route(
@@ -59,7 +71,26 @@ pub(super) fn router() -> Router<Arc<Central>> {
             get(entities::of_agent),
         )
         .route("/inventory/agents/{agent}/owner", get(agents::owner))
+        .route("/inventory/machines", get(machines::list))
+        .route("/inventory/machines/{machine}", get(machines::show))
+        .route("/inventory/owners", get(inventory::owners))
+        .route("/inventory/{kind}", get(inventory::entities))
+        .route("/inventory/{kind}/{name}", get(inventory::entity))
         .route("/observability", get(observability::list))
+        .route("/observability/export", post(export::environment))
+        .route("/observability/live", get(live::environment))
+        .route(
+            "/inventory/agents/{agent}/audit-logs/export",
+            post(export::agent_events),
+        )
+        .route(
+            "/inventory/agents/{agent}/audit-logs/live",
+            get(live::agent),
+        )
+        .route(
+            "/inventory/agents/{agent}/sessions/export",
+            post(export::agent_sessions),
+        )
         .route("/sessions/{session}", get(session::show))
         .route("/events/{event}", get(event::show))
         .route("/integrations", get(integrations::list))
@@ -71,13 +102,53 @@ pub(super) fn router() -> Router<Arc<Central>> {
             "/integrations/claude-cowork/tokens/{token}/revoke",
             post(integrations::revoke),
         )
+        .route("/reveals", post(reveal::open))
+        .route("/settings/account", get(settings::account::page))
+        .route(
+            "/settings/account/password",
+            post(settings::account::change_password),
+        )
+        .route(
+            "/settings/keys",
+            get(settings::keys::page).post(settings::keys::make),
+        )
+        .route("/settings/keys/delete", post(settings::keys::delete))
+        .route(
+            "/settings/people",
+            get(settings::people::page).post(settings::people::add),
+        )
+        .route("/settings/people/role", post(settings::people::change_role))
+        .route("/settings/people/link", post(settings::people::link))
+        .route("/settings/people/remove", post(settings::people::remove))
+        .route("/settings/audit", get(settings::audit::page))
+        .route("/settings/audit/export", post(settings::audit::export))
+        .route(
+            "/settings/retention",
+            get(settings::retention::page).post(settings::retention::change),
+        )
         .route("/{*unknown}", get(not_found));
-    Router::new()
+    let inside = Router::new()
         .route("/", get(home))
         .route("/t/{tenant}/{environment}", get(environment_without_slash))
         .nest("/t/{tenant}/{environment}/", environment)
+        .route("/sign-out", post(sign_in::leave))
+        .route("/sign-out/everywhere", post(sign_in::leave_everywhere))
+        .route("/preferences", post(preferences::set))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(central),
+            guard::signed_in,
+        ));
+    let door = Router::new()
+        .route("/sign-in", get(sign_in::page).post(sign_in::enter))
+        .route(
+            "/sign-in/link/{secret}",
+            get(sign_in::link_page).post(sign_in::enter_by_link),
+        )
         .route("/assets/{version}/{file}", get(assets::file))
-        .layer(middleware::from_fn(guard::local_only))
+        .layer(DefaultBodyLimit::max(guard::MAX_FORM));
+    inside
+        .merge(door)
+        .layer(middleware::from_fn(preferences::of_request))
         .layer(middleware::from_fn(guard::own_changes_only))
         .layer(middleware::from_fn(headers::on_every_answer))
 }
@@ -87,19 +158,17 @@ async fn not_found() -> Failure {
     Failure::NotFound("page")
 }
 
-/// Someone opens the portal: to the first environment.
-async fn home(State(central): State<Arc<Central>>) -> Result<Redirect, Failure> {
-    let environments = central.store.environments().await?;
-    let first = environments.first().ok_or(Failure::NoEnvironment)?;
-    Ok(Redirect::to(&Base::of(first).agents()))
+/// Someone opens the portal: to the first environment that is theirs.
+async fn home(
+    State(central): State<Arc<Central>>,
+    Extension(session): Extension<SignedIn>,
+) -> Result<Redirect, Failure> {
+    let memberships = central.store.memberships(&session.person.id).await?;
+    let first = memberships.first().ok_or(Failure::NoMembership)?;
+    Ok(Redirect::to(&Base::of(&first.environment).overview()))
 }
 
-/// Someone opens an environment: to its agents.
-async fn environment(here: Here) -> Redirect {
-    Redirect::to(&here.base.agents())
-}
-
-/// The same, from an address without its slash.
+/// Someone opens an environment by an address without its slash.
 async fn environment_without_slash(here: Here) -> Redirect {
-    environment(here).await
+    Redirect::to(&here.base.overview())
 }

@@ -1,5 +1,5 @@
 //! Every route of the service. The doors are apart: ingest takes tokens and nothing else, the API
-//! takes API keys, the portal takes neither.
+//! takes API keys or the portal's sessions, the portal takes sessions and nothing else.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(super) fn router(central: Arc<Central>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::show_metrics))
         .nest("/api/v1", api::router())
-        .merge(portal::router())
+        .merge(portal::router(&central))
         // `/` is a page to browsers, and an OTLP endpoint to clients whose endpoint has no path.
         .route("/", post(ingest::receive))
         .fallback(ingest::receive)

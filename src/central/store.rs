@@ -8,11 +8,16 @@
 //! is known to be written and that the same call may be made again.
 
 mod rows;
+mod sight;
 mod cursor;
 mod query;
+mod terms;
+mod search;
 mod keys;
 mod dictionary;
-mod encoding;
+mod block;
+mod unpacked;
+mod repack;
 mod ingest;
 mod derived;
 mod sqlite;
@@ -20,13 +25,19 @@ mod postgres;
 mod event_row;
 mod events;
 mod words;
+mod bloom;
 mod text;
 mod audit;
 mod retention;
 mod export;
 mod work;
 mod inventory;
+mod entity_users;
 mod sessions;
+mod session_search;
+mod first_prompts;
+mod survey;
+mod arrivals;
 mod machines;
 mod machine_state;
 mod stats;
@@ -34,6 +45,10 @@ mod accounts;
 mod api_keys;
 mod tenants;
 mod token_use;
+mod people;
+mod sign_ins;
+mod portal_audit;
+mod reveals;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,24 +56,34 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 pub use accounts::TokenState;
-pub use api_keys::{Access, ApiKey, Role};
+pub use api_keys::{Access, ApiKey, ApiKeyAccess, PersonalKey, Role};
+pub use arrivals::Arrivals;
 pub use audit::{Audit, Progress};
+pub use block::{BlockBuilder, BlockError, NewBlock};
 pub use cursor::PageRequest;
 pub use dictionary::{Compressor, Dictionary};
-pub use encoding::{EncodingError, EventEncoder};
+pub use entity_users::EntityUser;
 pub use export::Exported;
 pub use ingest::{Ingest, NewSignal, Stored};
 pub use machine_state::MachineState;
 pub use machines::MAX_GAPS;
+pub use people::{Member, MemberChange, Membership, NewPerson, Person};
+pub use portal_audit::{AuditEntry, AuditFilter, Audited};
 pub use postgres::{Connection as PostgresConnection, UrlError as PostgresUrlError};
 pub use retention::{Expired, Retention, oldest_kept};
+pub use reveals::{Opened, Reveals};
 pub use rows::{
     Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
 };
+pub use session_search::SessionsFound;
 pub use sessions::MAX_SESSION_EVENTS;
+pub use sight::Sight;
+pub use sign_ins::{SignIn, SignInRow};
 pub use stats::{MetricTotal, Stats, StatsFilter};
+pub use survey::{Facet, FacetValue, MAX_COUNTED, Survey};
 pub use tenants::{Contents, Renamed, Tenant};
+pub use terms::{MAX_QUERY, Qualifier, QueryError, Term, parse_query, query_of};
 pub use token_use::{Counted, TokenAddress, TokenRefusal, TokenUse};
 
 use dictionary::Dictionaries;
@@ -75,6 +100,12 @@ pub enum StoreError {
     /// The cursor was not made by this list.
     #[error("the cursor is not one that this list gave out; begin without one")]
     BadCursor,
+    /// Text was to be searched that whoever asks may not see: a search would tell it letter by letter.
+    #[error("the text of records is hidden by your role, so it cannot be searched either")]
+    ContentHidden,
+    /// A filter cannot be read; the words say why and what to do.
+    #[error("{0}")]
+    BadQuery(String),
     /// The store cannot read or write right now.
     #[error("the store is not available: {0}")]
     Unavailable(String),
@@ -168,9 +199,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]: send the same request again; what was stored is not stored twice.
     pub async fn ingest(&self, ingest: Ingest) -> Result<Stored, StoreError> {
+        let dictionaries = self.dictionaries.clone();
         match &self.database {
-            Database::Sqlite(sqlite) => sqlite.ingest(ingest).await,
-            Database::Postgres(postgres) => postgres.ingest(ingest).await,
+            Database::Sqlite(sqlite) => sqlite.ingest(ingest, dictionaries).await,
+            Database::Postgres(postgres) => postgres.ingest(ingest, dictionaries).await,
         }
     }
 
@@ -229,12 +261,6 @@ impl Store {
             "SELECT id, dictionary FROM dictionaries ORDER BY made_at, id",
             [],
         );
-        for mut row in self.rows(query).await? {
-            let (id, dictionary): (i64, Vec<u8>) = (row.take(0)?, row.take(1)?);
-            if let Ok(id) = u32::try_from(id) {
-                self.dictionaries.add(id, &dictionary);
-            }
-        }
-        Ok(())
+        self.dictionaries.add_rows(self.rows(query).await?)
     }
 }

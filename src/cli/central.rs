@@ -5,6 +5,7 @@ mod transfer;
 mod tenants;
 mod tokens;
 mod keys;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +56,9 @@ pub(super) enum Command {
     /// Keys that sign those tokens.
     #[command(subcommand)]
     Key(keys::KeyCommand),
+    /// People who sign in to the portal, and their roles.
+    #[command(subcommand)]
+    User(users::UserCommand),
     /// Make a key for /api/v1, which is shown once; list and delete them.
     ApiKey(keys::ApiKeyCommand),
 }
@@ -103,6 +107,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
         Command::Integration(command) => super::block_on(tokens::run_integration(command)),
         Command::Token(command) => super::block_on(tokens::run_token(command)),
         Command::Key(command) => super::block_on(keys::run_key(command)),
+        Command::User(command) => super::block_on(users::run(command)),
         Command::ApiKey(command) => super::block_on(keys::run_api_key(command)),
     }
 }
@@ -150,6 +155,13 @@ fn serve(file: &ConfigFile) -> anyhow::Result<()> {
         })?;
         let url = config.url(listener.local_addr()?);
         let central = Arc::new(Central::open(&config, url).await?);
+        if let Some(link) = central.first_owner_link().await? {
+            println!(
+                "Nobody can sign in yet. This link lets the first owner in, once, until {}:\n{}",
+                link.expires_at,
+                link.url.expose()
+            );
+        }
         fieldpost::central::run(central, listener, shutdown).await;
         Ok(())
     })

@@ -55,11 +55,14 @@ fn print_json(addresses: &Addresses) {
 
 fn print_text(addresses: &Addresses) {
     println!("\nfieldpost is ready.\n");
-    println!("  Portal         {}", addresses.portal);
+    println!(
+        "  Portal         {}\n                 (the link signs you in, once, within an hour)",
+        addresses.portal
+    );
     println!("  OTLP endpoint  {}", addresses.otlp);
     println!(
-        "  API            {}api/v1  (key: {})",
-        addresses.portal, addresses.api_key
+        "  API            {}  (key: {})",
+        addresses.api, addresses.api_key
     );
     println!("\nPaste this into the shell that you start Claude from:\n");
     for line in addresses.exports().lines() {

@@ -140,7 +140,7 @@ async fn session_events(
     addresses: &Addresses,
     session: &str,
 ) -> anyhow::Result<i64> {
-    let url = format!("{}api/v1/sessions/{session}", addresses.portal);
+    let url = format!("{}/sessions/{session}", addresses.api);
     let answer = client
         .get(url)
         .bearer_auth(&addresses.api_key)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cut_json::string_as_far_as_it_came;
 
@@ -35,6 +35,8 @@ pub enum Content {
         /// Where the client cuts, in UTF-16 units, when that is known.
         limit: Option<u64>,
     },
+    /// It is there, and whoever asks may not see it.
+    HiddenByRole,
     /// No record brought it, and nothing says why.
     Missing,
 }
@@ -109,6 +111,9 @@ impl Content {
 
     /// The one argument that says most about a tool call: a command, a path, an address.
     pub fn tool_argument(attributes: &Attributes) -> Content {
+        if is_hidden(attributes, "tool_parameters") {
+            return Content::HiddenByRole;
+        }
         if let Some(command) = text_of(attributes, "tool_parameters")
             .and_then(|parameters| string_as_far_as_it_came(parameters, "full_command"))
         {
@@ -126,8 +131,27 @@ impl Content {
         }
     }
 
+    /// What went wrong, in the client's words; `None` where the record says nothing of it.
+    pub fn error(attributes: &Attributes) -> Option<Content> {
+        if is_hidden(attributes, "error") {
+            return Some(Content::HiddenByRole);
+        }
+        let text = text_of(attributes, "error").filter(|text| !text.is_empty())?;
+        Some(Content::Text {
+            text: text.to_owned(),
+        })
+    }
+
+    /// What stands in the place of an attribute that whoever asks may not see.
+    pub fn hidden() -> Value {
+        json!({ "state": "hidden_by_role" })
+    }
+
     /// Attribute `key`, which `switch` governs: absent where the switch is off.
     pub fn of(attributes: &Attributes, key: &str, switch: &'static str) -> Content {
+        if is_hidden(attributes, key) {
+            return Content::HiddenByRole;
+        }
         match text_of(attributes, key) {
             None | Some(WITHHELD) => Content::NotExported { switch },
             Some(text) => Content::Text {
@@ -140,7 +164,18 @@ impl Content {
     pub fn text(&self) -> Option<&str> {
         match self {
             Content::Text { text } | Content::TruncatedByClient { text, .. } => Some(text),
-            Content::NotExported { .. } | Content::Missing => None,
+            Content::NotExported { .. } | Content::HiddenByRole | Content::Missing => None,
+        }
+    }
+
+    /// The code of an absence, or of a text that is cut; empty when the text is whole.
+    pub fn state(&self) -> &'static str {
+        match self {
+            Content::Text { .. } => "",
+            Content::TruncatedByClient { .. } => "truncated_by_client",
+            Content::NotExported { .. } => "not_exported",
+            Content::HiddenByRole => "hidden_by_role",
+            Content::Missing => "missing",
         }
     }
 
@@ -186,6 +221,11 @@ pub fn flag(attributes: &Attributes, key: &str) -> Option<bool> {
 /// Attribute `key` when it is a string.
 pub fn text_of<'a>(attributes: &'a Attributes, key: &str) -> Option<&'a str> {
     attributes.get(key)?.as_str()
+}
+
+/// Whether [`Content::hidden`] stands in the attribute's place.
+fn is_hidden(attributes: &Attributes, key: &str) -> bool {
+    matches!(attributes.get(key), Some(value) if *value == Content::hidden())
 }
 
 fn telling_value(json: &str) -> String {
@@ -253,6 +293,22 @@ mod tests {
             serde_json::to_value(&content).unwrap(),
             serde_json::json!({"state": "not_exported", "switch": "OTEL_LOG_USER_PROMPTS"})
         );
+    }
+
+    #[test]
+    fn hidden_content_says_so_in_the_same_words() {
+        let keys = ["prompt", "response", "body", "tool_input", "error"];
+        let hidden: Attributes = keys.map(|key| (key.to_owned(), Content::hidden())).into();
+        for content in [
+            Content::prompt(&hidden),
+            Content::response(&hidden),
+            Content::raw_body(&hidden),
+            Content::tool_argument(&hidden),
+            Content::error(&hidden).unwrap(),
+        ] {
+            assert_eq!(content, Content::HiddenByRole);
+            assert_eq!(serde_json::to_value(content).unwrap(), Content::hidden());
+        }
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fieldpost::central::store::Role;
 use fieldpost::rollout::{CENTRAL_PLACEHOLDER, Format, Rollout, TOKEN_PLACEHOLDER};
 use serde_json::Value;
 
 use crate::support::PATIENCE;
-use crate::support::fieldpost::{TestCentral, client, command};
+use crate::support::fieldpost::{TestCentral, command};
 use crate::support::process;
 
 type Variables = BTreeMap<String, String>;
@@ -189,18 +190,11 @@ async fn python(what: &str, file: &Path) -> String {
 async fn the_portal_shows_the_same_texts() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let central = TestCentral::start(directory.path()).await;
-    let url = format!(
-        "{}/t/default/default/integrations/claude-cowork/install",
-        central.url
-    );
-    let page = client()
-        .get(&url)
-        .send()
+    let browser = central.sign_in(Role::Owner).await;
+    let page = browser
+        .get("/t/default/default/integrations/claude-cowork/install")
         .await
-        .expect("an answer")
-        .text()
-        .await
-        .expect("a page");
+        .body;
     let plain = page
         .replace("&#34;", "\"")
         .replace("&#39;", "'")

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use fieldpost::central::Central;
 use fieldpost::central::config::Config;
-use fieldpost::central::store::{Access, Installation, Location, PostgresConnection, Role};
+use fieldpost::central::people::{Actor, NewPassword};
+use fieldpost::central::store::{
+    Access, Environment, Installation, Location, PostgresConnection, Role,
+};
 use fieldpost::edge;
 use fieldpost::secret::Secret;
 use fieldpost::shutdown::{self, Trigger};
@@ -19,6 +22,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::api::Api;
+use super::browser::Browser;
 use super::records::{Record, request};
 use super::{PATIENCE, eventually};
 
@@ -159,11 +163,32 @@ impl TestCentral {
         let key = self
             .central
             .create_api_key(
-                Access::Environment(environments[0].scope, Role::Admin),
+                Access::Environment(environments[0].scope, Role::Owner),
                 "test",
             )
             .await;
         Api::new(&self.url, key.expect("the store writes").expose())
+    }
+
+    /// A browser of somebody with this role in the first environment.
+    pub(crate) async fn sign_in(&self, role: Role) -> Browser {
+        let environments = self.central.store.environments().await;
+        let first = environments.expect("the store reads").remove(0);
+        let name = format!("{}-{}", role.word(), uuid::Uuid::new_v4());
+        self.sign_in_as(&name, &[(&first, role)]).await
+    }
+
+    /// A browser of a new person with these roles.
+    pub(crate) async fn sign_in_as(&self, name: &str, roles: &[(&Environment, Role)]) -> Browser {
+        let actor = Actor::command_line();
+        for (environment, role) in roles {
+            self.central
+                .add_member(environment, name, *role, NewPassword::None, &actor)
+                .await
+                .expect("the name is free");
+        }
+        let link = self.central.sign_in_link(name, &actor).await;
+        Browser::enter(link.expect("the store writes").url.expose()).await
     }
 
     /// Stops as on a signal.
@@ -484,10 +509,19 @@ impl Dev {
 
     /// The API.
     pub(crate) fn api(&self) -> Api {
-        Api::new(
-            self.address("portal").trim_end_matches('/'),
-            self.address("api_key"),
-        )
+        let url = self.url();
+        Api::new(&url, self.address("api_key"))
+    }
+
+    /// The service's address, without a slash at its end.
+    pub(crate) fn url(&self) -> String {
+        let api = self.address("api");
+        api.strip_suffix("/api/v1").expect("an API").to_owned()
+    }
+
+    /// A browser that is signed in by the link in the line, which is used up by it.
+    pub(crate) async fn browser(&self) -> Browser {
+        Browser::enter(self.address("portal")).await
     }
 
     /// Sends an interrupt, as Ctrl-C does, and waits for the end.

@@ -1,57 +1,132 @@
-//! Who asks, by their key: what they may see, and whether they may change it.
+//! Who asks, by a key or by the portal's session: what they may see, and whether they may change it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
 
 use crate::central::Central;
-use crate::central::store::{Access, Environment, Role, Scope};
+use crate::central::people::{Actor, SignedIn, origin};
+use crate::central::store::{Access, ApiKeyAccess, Environment, Role, Scope, Sight};
 
 use super::Problem;
 
-/// A key of an environment: what it may see.
+/// Header by which somebody who is signed in says which environment is meant: `tenant/environment`.
+const ENVIRONMENT: &str = "fieldpost-environment";
+
+/// Header that carries a session's form token with a change.
+const FORM_TOKEN: &str = "fieldpost-form-token";
+
+/// Whoever may look into an environment.
 pub(super) struct Reader {
     pub(super) central: Arc<Central>,
     pub(super) scope: Scope,
+    pub(super) sight: Sight,
+    pub(super) role: Role,
+    pub(super) actor: Actor,
 }
 
-/// A key of an environment that may change its accounts.
+/// Whoever may change an environment's accounts.
 pub(super) struct Admin {
     pub(super) central: Arc<Central>,
     pub(super) environment: Environment,
+    pub(super) actor: Actor,
+    pub(super) role: Role,
 }
 
 /// A key for what stands above the environments.
 pub(super) struct Operator {
     pub(super) central: Arc<Central>,
+    pub(super) actor: Actor,
 }
 
-async fn access(parts: &Parts, central: &Central) -> Result<Access, Problem> {
-    let access = central.access(&parts.headers).await?;
-    access.ok_or(Problem {
+/// Who asks.
+struct Caller {
+    access: Access,
+    actor: Actor,
+}
+
+async fn caller(parts: &Parts, central: &Central) -> Result<Caller, Problem> {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let ConnectInfo(peer) = *peer.ok_or_else(unknown)?;
+    let address = origin(peer, &parts.headers).address;
+    if let Some(ApiKeyAccess {
+        access,
+        name,
+        person,
+        ..
+    }) = central.access(&parts.headers).await?
+    {
+        let actor = Actor {
+            person: person.as_ref().map(|person| person.id.clone()),
+            name: person.map_or(format!("API key {name}"), |person| person.name),
+            address,
+        };
+        return Ok(Caller { access, actor });
+    }
+    let Some(secret) = central.way(peer, &parts.headers).secret(&parts.headers) else {
+        return Err(unknown());
+    };
+    let session = central.session(&secret).await?.ok_or_else(unknown)?;
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        check_form_token(&session, &parts.headers)?;
+    }
+    let access = access_of(&session, &parts.headers, central).await?;
+    let actor = Actor::person(&session.person, &address);
+    Ok(Caller { access, actor })
+}
+
+fn unknown() -> Problem {
+    Problem {
         status: StatusCode::UNAUTHORIZED,
         title: "An API key is needed",
         detail: "send: Authorization: Bearer fpk_…".to_owned(),
-    })
+    }
 }
 
-async fn scope(parts: &Parts, central: &Central) -> Result<(Scope, Role), Problem> {
-    match access(parts, central).await? {
-        Access::Environment(scope, role) => Ok((scope, role)),
-        Access::Operator => Err(forbidden(
-            "an operator's key opens tenants, environments and signing keys; make a key of the \
-             environment: fieldpost central api-key",
+fn check_form_token(session: &SignedIn, headers: &HeaderMap) -> Result<(), Problem> {
+    let sent = headers
+        .get(FORM_TOKEN)
+        .map(|token| blake3::hash(token.as_bytes()));
+    match sent == Some(blake3::hash(session.form_token.as_bytes())) {
+        true => Ok(()),
+        false => Err(Problem::forbidden(
+            "a change by a session needs its form token in the header Fieldpost-Form-Token",
         )),
     }
 }
 
-fn forbidden(detail: &str) -> Problem {
-    Problem {
-        status: StatusCode::FORBIDDEN,
-        title: "This key may not do that",
-        detail: detail.to_owned(),
+/// The environment that a session's request names, or the person's first one.
+async fn access_of(
+    session: &SignedIn,
+    headers: &HeaderMap,
+    central: &Central,
+) -> Result<Access, Problem> {
+    let memberships = central.store.memberships(&session.person.id).await?;
+    let wanted = headers
+        .get(ENVIRONMENT)
+        .map(|value| value.to_str().unwrap_or_default());
+    let found = memberships.into_iter().find(|known| {
+        let environment = &known.environment;
+        wanted.is_none_or(|wanted| {
+            wanted == format!("{}/{}", environment.tenant, environment.environment)
+        })
+    });
+    found
+        .map(|known| Access::Environment(known.environment.scope, known.role))
+        .ok_or_else(|| Problem::not_found("there is no such environment"))
+}
+
+async fn scope(parts: &Parts, central: &Central) -> Result<(Scope, Role, Actor), Problem> {
+    let Caller { access, actor } = caller(parts, central).await?;
+    match access {
+        Access::Environment(scope, role) => Ok((scope, role, actor)),
+        Access::Operator => Err(Problem::forbidden(
+            "an operator's key opens tenants, environments and signing keys; make a key of the \
+             environment: fieldpost central api-key",
+        )),
     }
 }
 
@@ -62,10 +137,16 @@ impl FromRequestParts<Arc<Central>> for Reader {
         parts: &mut Parts,
         central: &Arc<Central>,
     ) -> Result<Reader, Problem> {
-        let (scope, _) = scope(parts, central).await?;
+        let (scope, role, actor) = scope(parts, central).await?;
         Ok(Reader {
             central: Arc::clone(central),
             scope,
+            role,
+            actor,
+            sight: match role {
+                Role::Owner => Sight::everything(scope),
+                Role::Viewer | Role::Admin => Sight::metadata(scope),
+            },
         })
     }
 }
@@ -77,9 +158,9 @@ impl FromRequestParts<Arc<Central>> for Admin {
         parts: &mut Parts,
         central: &Arc<Central>,
     ) -> Result<Admin, Problem> {
-        let (scope, role) = scope(parts, central).await?;
-        if role != Role::Admin {
-            return Err(forbidden(
+        let (scope, role, actor) = scope(parts, central).await?;
+        if role < Role::Admin {
+            return Err(Problem::forbidden(
                 "a viewer's key only reads; use one with the role admin",
             ));
         }
@@ -91,6 +172,8 @@ impl FromRequestParts<Arc<Central>> for Admin {
         Ok(Admin {
             central: Arc::clone(central),
             environment,
+            actor,
+            role,
         })
     }
 }
@@ -102,11 +185,20 @@ impl FromRequestParts<Arc<Central>> for Operator {
         parts: &mut Parts,
         central: &Arc<Central>,
     ) -> Result<Operator, Problem> {
-        match access(parts, central).await? {
-            Access::Operator => Ok(Operator {
-                central: Arc::clone(central),
-            }),
-            Access::Environment(..) => Err(forbidden(
+        let Caller { access, actor } = caller(parts, central).await?;
+        match access {
+            Access::Operator => {
+                if parts.method != Method::GET && parts.method != Method::HEAD {
+                    let change = format!("{} {}", parts.method, parts.uri.path());
+                    let entry = central.entry(&actor, None, "operator.change", change);
+                    central.audit(entry).await?;
+                }
+                Ok(Operator {
+                    central: Arc::clone(central),
+                    actor,
+                })
+            }
+            Access::Environment(..) => Err(Problem::forbidden(
                 "this needs an operator's key: fieldpost central api-key --role operator",
             )),
         }

@@ -22,13 +22,13 @@ pub(super) fn router() -> Router<Arc<Central>> {
         .route("/machines/{id}/restore", post(restore))
 }
 
-async fn machines(Reader { central, scope }: Reader) -> Answer<List<Machine>> {
+async fn machines(Reader { central, scope, .. }: Reader) -> Answer<List<Machine>> {
     Ok(whole(
         central.store.machines(scope, Timestamp::now()).await?,
     ))
 }
 
-async fn machine(Reader { central, scope }: Reader, Path(id): Path<String>) -> Answer<Machine> {
+async fn machine(Reader { central, scope, .. }: Reader, Path(id): Path<String>) -> Answer<Machine> {
     let machine = central.store.machine(scope, &id, Timestamp::now()).await?;
     machine.map(Json).ok_or_else(|| missing("machine", &id))
 }
@@ -45,6 +45,7 @@ async fn put_aside(
     Admin {
         central,
         environment,
+        ..
     }: &Admin,
     id: &str,
     now: Option<Timestamp>,

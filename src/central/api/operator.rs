@@ -77,7 +77,7 @@ impl Confirmation {
     }
 }
 
-async fn tenants(Operator { central }: Operator) -> Answer<List<Tenant>> {
+async fn tenants(Operator { central, .. }: Operator) -> Answer<List<Tenant>> {
     Ok(whole(central.store.tenants().await?))
 }
 
@@ -94,7 +94,7 @@ fn default_environment() -> String {
 }
 
 async fn create(
-    Operator { central }: Operator,
+    Operator { central, .. }: Operator,
     Fields(new): Fields<Option<NewTenant>>,
 ) -> Result<Response, Problem> {
     let new = new.ok_or_else(|| Problem::unusable("send {\"name\": \"…\"}"))?;
@@ -104,12 +104,12 @@ async fn create(
     Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
-async fn tenant(Operator { central }: Operator, Path(tenant): Path<String>) -> Answer<Tenant> {
+async fn tenant(Operator { central, .. }: Operator, Path(tenant): Path<String>) -> Answer<Tenant> {
     Ok(Json(central.tenant(&tenant).await?))
 }
 
 async fn rename_tenant(
-    Operator { central }: Operator,
+    Operator { central, .. }: Operator,
     Path(tenant): Path<String>,
     Fields(Named { name }): Fields<Named>,
 ) -> Result<StatusCode, Problem> {
@@ -118,7 +118,7 @@ async fn rename_tenant(
 }
 
 async fn delete_tenant(
-    Operator { central }: Operator,
+    Operator { central, .. }: Operator,
     Path(tenant): Path<String>,
     Params(confirmation): Params<Confirmation>,
 ) -> Result<StatusCode, Problem> {
@@ -129,7 +129,7 @@ async fn delete_tenant(
 }
 
 async fn environments(
-    Operator { central }: Operator,
+    Operator { central, .. }: Operator,
     Path(tenant): Path<String>,
 ) -> Answer<List<Environment>> {
     central.tenant(&tenant).await?;
@@ -139,7 +139,7 @@ async fn environments(
 }
 
 async fn create_environment(
-    Operator { central }: Operator,
+    Operator { central, .. }: Operator,
     Path(tenant): Path<String>,
     Fields(Named { name }): Fields<Named>,
 ) -> Result<Response, Problem> {
@@ -149,14 +149,14 @@ async fn create_environment(
 }
 
 async fn environment(
-    Operator { central }: Operator,
+    Operator { central, .. }: Operator,
     Path((tenant, environment)): Path<(String, String)>,
 ) -> Answer<Environment> {
     Ok(Json(central.environment(&tenant, &environment).await?))
 }
 
 async fn rename_environment(
-    Operator { central }: Operator,
+    Operator { central, .. }: Operator,
     Path((tenant, environment)): Path<(String, String)>,
     Fields(Named { name }): Fields<Named>,
 ) -> Result<StatusCode, Problem> {
@@ -166,7 +166,7 @@ async fn rename_environment(
 }
 
 async fn delete_environment(
-    Operator { central }: Operator,
+    Operator { central, .. }: Operator,
     Path((tenant, environment)): Path<(String, String)>,
     Params(confirmation): Params<Confirmation>,
 ) -> Result<StatusCode, Problem> {
@@ -178,20 +178,20 @@ async fn delete_environment(
 }
 
 async fn create_key(
-    Operator { central }: Operator,
+    Operator { central, actor }: Operator,
     Path((tenant, environment)): Path<(String, String)>,
     Fields(new): Fields<NewKey>,
 ) -> Result<Response, Problem> {
     let environment = central.environment(&tenant, &environment).await?;
-    make_key(&central, &environment, new).await
+    make_key(&central, &environment, new, &actor).await
 }
 
-async fn keys(Operator { central }: Operator) -> Answer<List<ApiKey>> {
+async fn keys(Operator { central, .. }: Operator) -> Answer<List<ApiKey>> {
     Ok(whole(central.store.operator_keys().await?))
 }
 
 async fn create_operator_key(
-    Operator { central }: Operator,
+    Operator { central, .. }: Operator,
     Fields(Named { name }): Fields<Named>,
 ) -> Result<Response, Problem> {
     check_name(&name).map_err(Problem::unusable)?;
@@ -202,7 +202,7 @@ async fn create_operator_key(
 }
 
 async fn delete_operator_key(
-    Operator { central }: Operator,
+    Operator { central, .. }: Operator,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     match central.store.delete_operator_key(&id).await? {
@@ -211,16 +211,16 @@ async fn delete_operator_key(
     }
 }
 
-async fn signing_keys(Operator { central }: Operator) -> Answer<List<SigningKey>> {
+async fn signing_keys(Operator { central, .. }: Operator) -> Answer<List<SigningKey>> {
     Ok(whole(central.signing_keys().await?))
 }
 
-async fn rotate(Operator { central }: Operator) -> Answer<serde_json::Value> {
+async fn rotate(Operator { central, .. }: Operator) -> Answer<serde_json::Value> {
     Ok(Json(json!({ "current": central.rotate_signing_key()? })))
 }
 
 async fn retire(
-    Operator { central }: Operator,
+    Operator { central, .. }: Operator,
     Path(id): Path<String>,
     Params(confirmation): Params<Confirmation>,
 ) -> Result<StatusCode, Problem> {

@@ -19,7 +19,7 @@ pub(super) fn router() -> Router<Arc<Central>> {
 }
 
 async fn stats(
-    Reader { central, scope }: Reader,
+    Reader { central, scope, .. }: Reader,
     Params(filter): Params<StatsFilter>,
 ) -> Answer<List<Stats>> {
     Ok(whole(central.store.stats(scope, filter).await?))
@@ -32,7 +32,7 @@ struct Times {
 }
 
 async fn metrics(
-    Reader { central, scope }: Reader,
+    Reader { central, scope, .. }: Reader,
     Params(Times { from, to }): Params<Times>,
 ) -> Answer<List<MetricTotal>> {
     Ok(whole(central.store.metric_totals(scope, from, to).await?))

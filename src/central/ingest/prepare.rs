@@ -7,7 +7,7 @@ use prost::Message;
 
 use crate::central::materialize::NewEvent;
 use crate::central::rejection::{Rejected, Rejection};
-use crate::central::store::{Compressor, Dictionary, EventEncoder, NewSignal};
+use crate::central::store::{BlockBuilder, Compressor, Dictionary, NewBlock, NewSignal};
 use crate::event::{AgentIdentity, Facts, Identifier, Timestamp};
 use crate::http::BodyLimits;
 use crate::http::otlp::Refusal;
@@ -36,6 +36,7 @@ pub(super) struct Prepared {
     pub(super) signal: Signal,
     pub(super) received: Timestamp,
     pub(super) events: Vec<NewEvent>,
+    pub(super) blocks: Vec<NewBlock>,
     pub(super) signals: Vec<NewSignal>,
     pub(super) rejected: Rejected,
     /// Length of the inflated body.
@@ -71,6 +72,7 @@ impl Preparing {
             signal: request.signal(),
             received: self.received,
             events: Vec::new(),
+            blocks: Vec::new(),
             signals: Vec::new(),
             rejected: Rejected::default(),
             bytes,
@@ -98,12 +100,13 @@ impl Preparing {
         prepared: &mut Prepared,
     ) {
         self.identifier.identify(&mut logs);
+        let mut builder = BlockBuilder::new(compressor, self.received);
         for resource_logs in logs.resource_logs {
             let resource = resource_logs.resource.as_ref();
             let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
             for scope_logs in resource_logs.scope_logs {
                 let scope = scope_logs.scope.as_ref();
-                let mut encoder = EventEncoder::new(compressor, resource, scope);
+                builder.begin(resource, scope);
                 for record in scope_logs.log_records {
                     if record.encoded_len() > self.max_record {
                         prepared.rejected.add(Rejection::TooLarge, 1);
@@ -115,18 +118,18 @@ impl Preparing {
                         prepared.rejected.add(Rejection::TooOld, 1);
                         continue;
                     }
-                    let (record, content) = encoder.encode(record);
                     let agent = facts.agent.as_ref();
-                    prepared.events.push(NewEvent {
+                    let event = NewEvent {
                         time,
                         agent: agent.map(|agent| self.agent_id(agent)),
                         facts,
-                        record,
-                        content,
-                    });
+                    };
+                    builder.push(&event, record);
+                    prepared.events.push(event);
                 }
             }
         }
+        prepared.blocks = builder.finish();
     }
 
     fn add_signals<M: Message>(

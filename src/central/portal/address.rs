@@ -25,6 +25,20 @@ impl Base {
         ))
     }
 
+    pub(super) fn overview(&self) -> String {
+        format!("{}/", self.0)
+    }
+
+    /// A list of the inventory.
+    pub(super) fn inventory(&self, segment: &str) -> String {
+        format!("{}/inventory/{segment}", self.0)
+    }
+
+    /// One thing of such a list.
+    pub(super) fn entity(&self, segment: &str, name: &str) -> String {
+        format!("{}/inventory/{segment}/{}", self.0, encode(name))
+    }
+
     pub(super) fn agents(&self) -> String {
         format!("{}/inventory/agents", self.0)
     }
@@ -55,6 +69,23 @@ impl Base {
 
     pub(super) fn install(&self) -> String {
         format!("{}/integrations/claude-cowork/install", self.0)
+    }
+
+    pub(super) fn reveals(&self) -> String {
+        format!("{}/reveals", self.0)
+    }
+
+    /// `address`, if it is one of this environment's.
+    pub(super) fn own<'a>(&self, address: &'a str) -> Option<&'a str> {
+        let below = address.strip_prefix(&self.0)?;
+        let is_plain = below
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+        (below.starts_with('/') && is_plain).then_some(address)
+    }
+
+    pub(super) fn settings(&self, page: &str) -> String {
+        format!("{}/settings/{page}", self.0)
     }
 
     pub(super) fn revoke(&self, token_id: &str) -> String {

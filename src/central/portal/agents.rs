@@ -16,7 +16,7 @@ use super::address::with_query;
 use super::event_row::{Link, Stamp};
 use super::failure::Failure;
 use super::filters::Filters;
-use super::observability::{Listing, Wanted, read_query};
+use super::observability::{Listing, Pairs, Wanted, read_query};
 use super::shell::{Here, Section, Shell, draw};
 use super::text::{Text, visible};
 use super::words;
@@ -148,18 +148,30 @@ pub(super) async fn first_tab(here: Here) -> Redirect {
 pub(super) async fn audit_logs(
     here: Here,
     State(central): State<Arc<Central>>,
-    filters: Result<Query<Filters>, QueryRejection>,
+    pairs: Pairs,
 ) -> Result<Html<String>, Failure> {
-    listing(here, &central, read_query(filters)?, "audit-logs").await
+    listing(
+        here,
+        &central,
+        Filters::read(read_query(pairs)?)?,
+        "audit-logs",
+    )
+    .await
 }
 
 /// Someone looks at an agent's sessions.
 pub(super) async fn sessions(
     here: Here,
     State(central): State<Arc<Central>>,
-    filters: Result<Query<Filters>, QueryRejection>,
+    pairs: Pairs,
 ) -> Result<Html<String>, Failure> {
-    listing(here, &central, read_query(filters)?, "sessions").await
+    listing(
+        here,
+        &central,
+        Filters::read(read_query(pairs)?)?,
+        "sessions",
+    )
+    .await
 }
 
 async fn listing(
@@ -171,13 +183,8 @@ async fn listing(
     let agent = find(&here, central).await?;
     let wanted = Wanted {
         action: here.base.agent(&agent.id, tab),
-        agent: Some(&agent.id),
+        agent: Some(&agent),
         sessions_only: tab == "sessions",
-    };
-    // The page's own agent; another in the address would only confuse.
-    let filters = Filters {
-        agent: String::new(),
-        ..filters
     };
     let listing = Listing::read(&here, central, wanted, filters).await?;
     draw(&AgentListingPage {

@@ -11,7 +11,7 @@ struct Asset {
     content: &'static str,
 }
 
-const ASSETS: [Asset; 4] = [
+const ASSETS: [Asset; 9] = [
     Asset {
         name: "portal.css",
         media_type: "text/css; charset=utf-8",
@@ -26,6 +26,31 @@ const ASSETS: [Asset; 4] = [
         name: "leave.js",
         media_type: "text/javascript; charset=utf-8",
         content: include_str!("assets/leave.js"),
+    },
+    Asset {
+        name: "enter.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/enter.js"),
+    },
+    Asset {
+        name: "keys.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/keys.js"),
+    },
+    Asset {
+        name: "zone.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/zone.js"),
+    },
+    Asset {
+        name: "panel.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/panel.js"),
+    },
+    Asset {
+        name: "tail.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/tail.js"),
     },
     Asset {
         name: "icon.svg",

@@ -100,7 +100,7 @@ impl EntityRow {
         let filter = match entity.kind {
             EntityKind::Tool | EntityKind::McpTool => ("tool", entity.name.as_str()),
             EntityKind::Model => ("model", entity.name.as_str()),
-            EntityKind::WorkingDirectory => ("q", entity.name.as_str()),
+            EntityKind::WorkingDirectory => ("dir", entity.name.as_str()),
         };
         let is_tool = matches!(entity.kind, EntityKind::Tool | EntityKind::McpTool);
         let denied = match entity.use_count.saturating_add(entity.denied_count) {

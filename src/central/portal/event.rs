@@ -9,13 +9,83 @@ use axum::response::Html;
 use serde_json::Value;
 
 use crate::central::Central;
-use crate::central::store::Event;
+use crate::central::conversation::decision_of;
+use crate::central::store::{Event, Qualifier, StoreError, Term};
 use crate::event::content::Content;
 
-use super::event_row::{EventRow, Stamp};
+use super::event_row::{EventRow, Stamp, machine_name};
 use super::failure::Failure;
+use super::filters::{Filters, title_of};
 use super::shell::{Here, Section, Shell, draw};
 use super::text::{Passage, Text, visible};
+
+/// A record beside a list.
+pub(super) struct Panel {
+    pub(super) row: EventRow,
+    pub(super) name: Text,
+    pub(super) id: Text,
+    pub(super) received: Stamp,
+    pub(super) content: Option<ContentView>,
+    pub(super) tab: &'static str,
+    pub(super) tabs: Vec<PanelTab>,
+    pub(super) values: Vec<PanelValue>,
+    pub(super) context: Vec<EventRow>,
+    pub(super) identity: Vec<IdentityValue>,
+    pub(super) raw: Passage,
+    pub(super) close: String,
+    pub(super) page: String,
+}
+
+/// One of a panel's views.
+pub(super) struct PanelTab {
+    pub(super) title: &'static str,
+    pub(super) href: String,
+    pub(super) lit: bool,
+}
+
+/// A value that the list can be narrowed to, or rid of.
+pub(super) struct PanelValue {
+    pub(super) title: &'static str,
+    pub(super) value: Text,
+    pub(super) only: String,
+    pub(super) exclude: String,
+}
+
+/// Who a record says it is about, and who says so.
+pub(super) struct IdentityValue {
+    pub(super) key: Text,
+    pub(super) value: Text,
+    /// `asserted` by the client, or `observed` by the edge.
+    pub(super) basis: &'static str,
+}
+
+/// Tabs of a panel: name in addresses, title.
+const TABS: [(&str, &str); 4] = [
+    ("", "Summary"),
+    ("context", "Context"),
+    ("raw", "Raw JSON"),
+    ("identity", "Identity"),
+];
+
+/// Records before and after one that its context shows.
+const CONTEXT: usize = 20;
+
+/// Identity attributes, and whether an edge observes them.
+const IDENTITY: [(&str, bool); 13] = [
+    ("user.email", false),
+    ("user.id", false),
+    ("user.account_uuid", false),
+    ("user.account_id", false),
+    ("organization.id", false),
+    ("enduser.id", false),
+    ("identity.source", false),
+    ("user.groups", false),
+    ("process.owner", true),
+    ("fieldpost.peer.uid", true),
+    ("host.name", true),
+    ("host.id", true),
+    ("device.serial", true),
+];
 
 #[derive(Template)]
 #[template(path = "event.html", config = "src/central/portal/askama.toml")]
@@ -35,9 +105,10 @@ struct EventPage {
     raw: Passage,
 }
 
-struct ContentView {
-    label: &'static str,
-    passage: Passage,
+/// The text that a record is about.
+pub(super) struct ContentView {
+    pub(super) label: &'static str,
+    pub(super) passage: Passage,
 }
 
 struct Field {
@@ -52,7 +123,7 @@ pub(super) async fn show(
 ) -> Result<Html<String>, Failure> {
     let event = central
         .store
-        .event(here.scope(), here.param("event"))
+        .event(&here.sight(), here.param("event"))
         .await?;
     let event = event.ok_or(Failure::NotFound("record"))?;
     draw(&EventPage {
@@ -70,6 +141,118 @@ pub(super) async fn show(
         scope: Text::name(format!("{} {}", event.scope_name, event.scope_version).trim()),
         raw: raw(&event),
     })
+}
+
+impl Panel {
+    /// The record that a list's address opens; `None` when there is none of this id.
+    pub(super) async fn read(
+        here: &Here,
+        central: &Central,
+        filters: &Filters,
+        path: &str,
+    ) -> Result<Option<Panel>, StoreError> {
+        let event = central.store.event(&here.sight(), &filters.event).await?;
+        let Some(event) = event else { return Ok(None) };
+        let known = TABS.iter().find(|(slug, _)| *slug == filters.tab);
+        let (tab, _) = known.copied().unwrap_or(TABS[0]);
+        let session = event.session_id.as_deref().filter(|_| tab == "context");
+        let context = match session {
+            None => Vec::new(),
+            Some(session) => {
+                let events = central.store.session_events(&here.sight(), session).await?;
+                let place = events
+                    .iter()
+                    .position(|other| other.id == event.id)
+                    .unwrap_or(0);
+                let first = place.saturating_sub(CONTEXT);
+                let around = events.iter().skip(first).take(place - first + CONTEXT + 1);
+                around
+                    .map(|other| EventRow::new(&here.base, other).opened_in(filters, path))
+                    .collect()
+            }
+        };
+        Ok(Some(Panel {
+            row: EventRow::new(&here.base, &event),
+            name: Text::name(&event.name),
+            id: Text::name(&event.id),
+            received: Stamp::of(event.received_at),
+            content: content(&event),
+            tab,
+            tabs: TABS
+                .iter()
+                .map(|(slug, title)| PanelTab {
+                    title,
+                    href: filters.opened(&event.id, slug).address(path),
+                    lit: *slug == tab,
+                })
+                .collect(),
+            values: values(&event, filters, path),
+            context,
+            identity: identity(&event),
+            raw: raw(&event),
+            close: filters.opened("", "").address(path),
+            page: here.base.event(&event.id),
+        }))
+    }
+}
+
+fn values(event: &Event, filters: &Filters, path: &str) -> Vec<PanelValue> {
+    let machine = machine_name(event);
+    let email = event.text("user.email").map(str::to_lowercase);
+    let mut pairs = vec![
+        (Qualifier::Type, Some(event.activity.slug())),
+        (
+            Qualifier::Agent,
+            email.as_deref().or(event.agent_id.as_deref()),
+        ),
+        (Qualifier::Tool, event.tool.as_deref()),
+        (Qualifier::Model, event.model.as_deref()),
+        (Qualifier::Session, event.session_id.as_deref()),
+        (Qualifier::Machine, machine.as_deref()),
+        (Qualifier::Version, Some(event.scope_version.as_str())),
+    ];
+    if let Some((decision, source)) = decision_of(event) {
+        pairs.push((
+            Qualifier::Decision,
+            Some(decision).filter(|it| matches!(*it, "accept" | "reject")),
+        ));
+        pairs.push((Qualifier::Source, source));
+    }
+    let given = pairs
+        .into_iter()
+        .filter_map(|(qualifier, value)| Some((qualifier, value.filter(|it| !it.is_empty())?)));
+    given
+        .map(|(qualifier, value)| {
+            let term = Term::new(qualifier, value);
+            PanelValue {
+                title: title_of(qualifier),
+                value: Text::short(value),
+                only: filters.with_term(term.clone()).address(path),
+                exclude: filters.with_term(term.excluded()).address(path),
+            }
+        })
+        .collect()
+}
+
+fn identity(event: &Event) -> Vec<IdentityValue> {
+    let found = IDENTITY.iter().filter_map(|(key, is_observed)| {
+        let value = event
+            .attributes
+            .get(*key)
+            .or_else(|| event.resource.get(*key))?;
+        let text = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        // What only an edge sets was seen by it; without one, the client says so itself.
+        let is_observed = *is_observed && event.machine_id.is_some();
+        Some(IdentityValue {
+            key: Text::name(key),
+            value: Text::name(&text),
+            basis: if is_observed { "observed" } else { "asserted" },
+        })
+    });
+    found.collect()
 }
 
 /// A record as JSON, for a fold.

@@ -9,8 +9,10 @@ use crate::event::Timestamp;
 use crate::event::content::Content;
 
 use super::address::Base;
+use super::filters::Filters;
 use super::phrase::Phrase;
-use super::text::{Text, visible};
+use super::preferences::Preferences;
+use super::text::{Snippet, Text, visible};
 use super::words;
 
 /// A time, exact in its attribute.
@@ -43,10 +45,17 @@ pub(super) struct Link {
 
 /// An event in a list.
 pub(super) struct EventRow {
+    id: String,
+    /// The record's own page, or the list with the record open beside it.
     pub(super) href: String,
+    pub(super) is_open: bool,
     pub(super) time: Stamp,
     pub(super) agent: Option<Link>,
     pub(super) session: Option<Link>,
+    pub(super) tool: Option<Text>,
+    pub(super) model: Option<Text>,
+    pub(super) version: Text,
+    pub(super) machine: Option<Text>,
     pub(super) phrase: Phrase,
     pub(super) decision: Option<Tag>,
     pub(super) duration: Option<String>,
@@ -59,6 +68,7 @@ pub(super) struct SessionRow {
     pub(super) link: Link,
     pub(super) started: Stamp,
     pub(super) agent: Option<Link>,
+    pub(super) prompt: Snippet,
     pub(super) turns: String,
     pub(super) tools: String,
     pub(super) denied: i64,
@@ -77,13 +87,14 @@ const AHEAD: i64 = 5 * 60 * 1_000_000_000;
 
 impl Stamp {
     pub(super) fn of(time: Timestamp) -> Stamp {
-        let display = time.display();
+        let preferences = Preferences::current();
+        let display = preferences.display(time);
         let (day, clock) = display.split_once(' ').unwrap_or(("", &display));
         Stamp {
             machine: time.to_string(),
             day: day.to_owned(),
             clock: clock.to_owned(),
-            hover: format!("{display} UTC"),
+            hover: both_zones(&preferences, time),
         }
     }
 
@@ -92,8 +103,8 @@ impl Stamp {
         let lag = words::span(event.received_at.0.saturating_sub(event.time.0));
         Stamp {
             hover: format!(
-                "{} UTC, received {} UTC, {lag} later",
-                event.time.display(),
+                "{}, received {} UTC, {lag} later",
+                both_zones(&Preferences::current(), event.time),
                 event.received_at.display()
             ),
             ..Stamp::of(event.time)
@@ -103,7 +114,7 @@ impl Stamp {
     /// Without milliseconds.
     pub(super) fn brief(time: Timestamp) -> Stamp {
         Stamp {
-            clock: time.clock(),
+            clock: Preferences::current().clock(time),
             ..Stamp::of(time)
         }
     }
@@ -114,6 +125,15 @@ impl Stamp {
             day: String::new(),
             ..Stamp::brief(time)
         }
+    }
+}
+
+/// A time in UTC, and in the page's own zone when that is another.
+fn both_zones(preferences: &Preferences, time: Timestamp) -> String {
+    let utc = format!("{} UTC", time.display());
+    match preferences.zone_name.as_str() {
+        "UTC" => utc,
+        name => format!("{} {name}, {utc}", preferences.display(time)),
     }
 }
 
@@ -164,7 +184,13 @@ impl Link {
 impl EventRow {
     pub(super) fn new(base: &Base, event: &Event) -> EventRow {
         EventRow {
+            id: event.id.clone(),
             href: base.event(&event.id),
+            is_open: false,
+            tool: event.tool.as_deref().map(Text::name),
+            model: event.model.as_deref().map(Text::name),
+            version: Text::name(&event.scope_version),
+            machine: machine_name(event).as_deref().map(Text::name),
             time: Stamp::received(event),
             agent: Link::agent(base, event.agent_id.as_deref(), event.agent_name.as_deref()),
             session: event
@@ -175,13 +201,35 @@ impl EventRow {
             decision: Tag::decision(event),
             duration: event.duration_ms.map(words::milliseconds),
             cost: event.cost_usd.map(words::dollars),
-            flags: flags(event),
+            flags: brief_flags(event),
         }
     }
 }
 
+impl EventRow {
+    /// The same row, which opens its record beside the list that these filters leave.
+    pub(super) fn opened_in(self, filters: &Filters, path: &str) -> EventRow {
+        let is_open = filters.event == self.id;
+        EventRow {
+            href: filters.opened(&self.id, "").address(path),
+            is_open,
+            ..self
+        }
+    }
+}
+
+/// The host that a record came through, or its edge's id.
+pub(super) fn machine_name(event: &Event) -> Option<String> {
+    event.machine_id.as_ref()?;
+    let host = event
+        .resource
+        .get("host.name")
+        .and_then(|name| name.as_str());
+    host.map(str::to_owned).or_else(|| event.machine_id.clone())
+}
+
 impl SessionRow {
-    pub(super) fn new(base: &Base, session: &Session) -> SessionRow {
+    pub(super) fn new(base: &Base, session: &Session, prompt: Option<&Event>) -> SessionRow {
         let lasted = session.ended_at.0.saturating_sub(session.started_at.0);
         SessionRow {
             link: Link::session(base, &session.id),
@@ -191,6 +239,10 @@ impl SessionRow {
                 session.agent_id.as_deref(),
                 session.agent_name.as_deref(),
             ),
+            prompt: match prompt {
+                Some(event) => Snippet::words(&Content::prompt(&event.attributes)),
+                None => Snippet::absent("no prompt arrived"),
+            },
             turns: words::count(session.turn_count),
             tools: words::count(session.tool_count),
             denied: session.denied_count,
@@ -215,6 +267,15 @@ impl SessionRow {
 /// Remarks on how a record came and on what was taken out of it.
 pub(super) fn flags(event: &Event) -> Vec<Tag> {
     late(event).into_iter().chain(remarks(event)).collect()
+}
+
+/// The same in few words, for a list.
+fn brief_flags(event: &Event) -> Vec<Tag> {
+    let late = late(event).map(|tag| Tag {
+        words: format!("{} late", words::span(lag(event))),
+        ..tag
+    });
+    late.into_iter().chain(remarks(event)).collect()
 }
 
 /// That a record came late, if it did.

@@ -6,6 +6,7 @@ use crate::central::store::{Event, MAX_GAPS, Machine, SeqRange, Session};
 use crate::event::content::{SWITCH_PROMPTS, SWITCH_RESPONSES, SWITCH_TOOL_DETAILS};
 
 use super::event_row::Tag;
+use super::preferences::Preferences;
 use super::text::{short_id, visible};
 use super::words;
 
@@ -70,8 +71,8 @@ pub(super) fn of(session: &Session, conversation: &Conversation, machines: &[Mac
                     "client number",
                     "client numbers"
                 ),
-                missing.from.clock(),
-                missing.to.clock(),
+                Preferences::current().clock(missing.from),
+                Preferences::current().clock(missing.to),
             ),
         ));
     }

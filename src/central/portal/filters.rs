@@ -1,63 +1,179 @@
-//! The filters of a list of events or sessions: read from the address, shown in a form and
-//! as chips, never ignored.
+//! The state of a list of events or sessions: read from the address, shown in a form and as chips, and
+//! written into every link. Nothing in it is ever ignored: what cannot be read is said.
+//!
+//! One state has one address. Whatever way a filter comes (a field of the address, the query box, a facet),
+//! it ends as a term of `q`, apart from activity type and times, which have fields of their own.
 
-use serde::Deserialize;
-
-use crate::central::store::{EventFilter, SessionFilter};
+use crate::central::store::{EventFilter, Qualifier, QueryError, Term, query_of};
 use crate::event::{Activity, Timestamp};
 
 use super::address::with_query;
+use super::failure::Failure;
+use super::preferences::Preferences;
 use super::text::visible;
 
-/// What the form sends, as it was typed.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+/// What an address says.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Filters {
-    #[serde(rename = "type")]
-    pub(super) kind: String,
-    pub(super) agent: String,
-    pub(super) session: String,
-    pub(super) tool: String,
-    pub(super) model: String,
+    /// The query as typed, or in its one form when it can be read.
     pub(super) q: String,
-    pub(super) from: String,
-    pub(super) to: String,
+    pub(super) terms: Vec<Term>,
+    /// Activity type, or an event's name.
+    pub(super) kind: String,
+    pub(super) range: Range,
+    /// Where the page begins.
     pub(super) cursor: String,
+    /// Whether the page ends at the cursor instead.
+    pub(super) goes_newer: bool,
+    /// The record that is open beside the list.
+    pub(super) event: String,
+    pub(super) tab: String,
+    /// Columns, in order; empty for the usual ones.
+    pub(super) columns: Vec<String>,
+    /// `s`, `l`, or empty for the usual height.
+    pub(super) rows: String,
+    pub(super) wraps: bool,
+    /// What is wrong with the address.
+    pub(super) problem: Option<String>,
+}
+
+/// Which times are looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Range {
+    /// All of them.
+    #[default]
+    All,
+    /// As they arrive.
+    Live,
+    /// Until now; the name in addresses.
+    Last(&'static str),
+    /// From and until, either of which may be open.
+    Between(Option<Timestamp>, Option<Timestamp>),
 }
 
 /// A filter that is set, and the address without it.
 pub(super) struct Chip {
-    pub(super) label: &'static str,
+    pub(super) label: String,
     pub(super) value: String,
+    pub(super) is_excluded: bool,
     pub(super) without: String,
 }
 
-/// An entry of the field Activity Type.
+/// A choice of a field or a row of links.
 pub(super) struct Choice {
     pub(super) value: String,
     pub(super) title: String,
+    pub(super) href: String,
     pub(super) chosen: bool,
 }
 
-/// The longest text that a filter takes, in bytes.
-const VALUE_LIMIT: usize = 512;
+/// Relative ranges: name in addresses, title, seconds.
+const RANGES: [(&str, &str, i64); 5] = [
+    ("15m", "15 min", 15 * 60),
+    ("1h", "1 h", 3_600),
+    ("24h", "24 h", 86_400),
+    ("7d", "7 d", 7 * 86_400),
+    ("30d", "30 d", 30 * 86_400),
+];
 
 impl Filters {
-    /// Without the spaces around what was typed.
-    pub(super) fn tidy(mut self) -> Filters {
-        for value in [
-            &mut self.kind,
-            &mut self.agent,
-            &mut self.session,
-            &mut self.tool,
-            &mut self.model,
-            &mut self.q,
-            &mut self.from,
-            &mut self.to,
-        ] {
-            *value = value.trim().to_owned();
+    /// Reads the pairs of an address.
+    ///
+    /// # Errors
+    /// When a field that can hold one value stands there twice.
+    pub(super) fn read(pairs: Vec<(String, String)>) -> Result<Filters, Failure> {
+        let mut filters = Filters::default();
+        let mut typed = EventFilter::default();
+        let (mut from, mut to) = (String::new(), String::new());
+        let mut seen: Vec<String> = Vec::new();
+        for (key, value) in pairs {
+            let value = value.trim().to_owned();
+            if key == "col" {
+                filters.columns.push(value);
+                continue;
+            }
+            if seen.contains(&key) {
+                return Err(Failure::BadRequest(
+                    "A filter in this address stands there twice or cannot be read.",
+                ));
+            }
+            let field = match key.as_str() {
+                "q" => &mut typed.q,
+                "agent" => &mut typed.agent,
+                "user" => &mut typed.user,
+                "tool" => &mut typed.tool,
+                "mcp" => &mut typed.mcp,
+                "model" => &mut typed.model,
+                "decision" => &mut typed.decision,
+                "source" => &mut typed.source,
+                "session" => &mut typed.session,
+                "dir" => &mut typed.dir,
+                "version" => &mut typed.version,
+                "machine" => &mut typed.machine,
+                "has" => &mut typed.has,
+                _ => {
+                    match key.as_str() {
+                        "type" => filters.kind.clone_from(&value),
+                        "range" => filters.range = Range::named(&value),
+                        "from" => from.clone_from(&value),
+                        "to" => to.clone_from(&value),
+                        "cursor" => filters.cursor.clone_from(&value),
+                        "newer" => filters.goes_newer = value == "1",
+                        "event" => filters.event.clone_from(&value),
+                        "tab" => filters.tab.clone_from(&value),
+                        "rows" => filters.rows.clone_from(&value),
+                        "wrap" => filters.wraps = value == "1",
+                        _ => {}
+                    }
+                    seen.push(key);
+                    continue;
+                }
+            };
+            *field = Some(value);
+            seen.push(key);
         }
-        self
+        filters.read_times(&from, &to);
+        filters.read_terms(&typed);
+        Ok(filters)
+    }
+
+    /// Everything of the last day.
+    pub(super) fn last_day() -> Filters {
+        Filters {
+            range: Range::Last("24h"),
+            ..Filters::default()
+        }
+    }
+
+    fn read_times(&mut self, from: &str, to: &str) {
+        if from.is_empty() && to.is_empty() {
+            return;
+        }
+        match (time("From", from), time("Until", to)) {
+            (Ok(from), Ok(to)) => self.range = Range::Between(from, to),
+            (Err(problem), _) | (_, Err(problem)) => self.problem = Some(problem),
+        }
+    }
+
+    fn read_terms(&mut self, typed: &EventFilter) {
+        match typed.terms() {
+            Ok(terms) => {
+                let mut terms = terms;
+                // One activity type alone is the field's; more, or excluded ones, are terms.
+                let is_type =
+                    |term: &Term| term.qualifier == Some(Qualifier::Type) && !term.is_excluded;
+                if self.kind.is_empty() && terms.iter().filter(|term| is_type(term)).count() == 1 {
+                    let place = terms.iter().position(is_type).unwrap_or_default();
+                    self.kind = terms.remove(place).value;
+                }
+                self.q = query_of(&terms);
+                self.terms = terms;
+            }
+            Err(QueryError(problem)) => {
+                self.q = typed.q.clone().unwrap_or_default();
+                self.problem = Some(problem);
+            }
+        }
     }
 
     /// Whether sessions are listed instead of events.
@@ -65,192 +181,353 @@ impl Filters {
         self.kind == Activity::Session.slug()
     }
 
-    /// For the store, or what is wrong with a filter.
-    pub(super) fn for_events(&self) -> Result<EventFilter, String> {
-        self.check()?;
-        Ok(EventFilter {
-            session: set(&self.session),
-            agent: set(&self.agent),
-            kind: set(&self.kind),
-            tool: set(&self.tool),
-            model: set(&self.model),
-            q: set(&self.q),
-            from: time("From", &self.from)?,
-            to: time("Until", &self.to)?,
-        })
-    }
-
-    /// For the store, or what is wrong with a filter.
-    pub(super) fn for_sessions(&self) -> Result<SessionFilter, String> {
-        self.check()?;
-        if !self.q.is_empty() {
-            return Err(
-                "Text is searched in events, not in sessions: remove the text, or \
-                 choose another activity type."
-                    .to_owned(),
-            );
+    /// For the store, at the time `now`.
+    pub(super) fn for_store(&self, now: Timestamp) -> EventFilter {
+        let (from, to) = self.range.bounds(now);
+        EventFilter {
+            q: Some(self.q.clone()),
+            kind: Some(self.kind.clone()).filter(|kind| !kind.is_empty()),
+            from,
+            to,
+            ..EventFilter::default()
         }
-        Ok(SessionFilter {
-            agent: set(&self.agent),
-            tool: set(&self.tool),
-            model: set(&self.model),
-            from: time("From", &self.from)?,
-            to: time("Until", &self.to)?,
-        })
     }
 
-    /// The filters that are set. A fixed agent is part of the page and no chip.
+    /// The filters that are set.
     pub(super) fn chips(&self, path: &str) -> Vec<Chip> {
-        let chip = |key: &'static str, label, value: String| Chip {
-            label,
-            value: visible(&value),
-            without: self.address(path, &[(key, "")]),
-        };
         let mut chips = Vec::new();
-        for (key, label, value) in self.named() {
-            if value.is_empty() {
-                continue;
-            }
-            let shown = match (key, Activity::from_slug(value)) {
-                ("type", Some(activity)) => activity.title().to_owned(),
-                ("from" | "to", _) => {
-                    format!("{} UTC", value.replace('T', " ").trim_end_matches('Z'))
+        if !self.kind.is_empty() {
+            let title = Activity::from_slug(&self.kind).map(Activity::title);
+            chips.push(Chip {
+                label: "Type".to_owned(),
+                value: title.map_or_else(|| visible(&self.kind), str::to_owned),
+                is_excluded: false,
+                without: Filters {
+                    kind: String::new(),
+                    ..self.first_page()
                 }
-                _ => value.to_owned(),
-            };
-            chips.push(chip(key, label, shown));
+                .address(path),
+            });
+        }
+        for (index, term) in self.terms.iter().enumerate() {
+            let mut without = self.first_page();
+            without.terms.remove(index);
+            chips.push(Chip {
+                label: term.qualifier.map_or("Text", title_of).to_owned(),
+                value: visible(&term.value),
+                is_excluded: term.is_excluded,
+                without: without.address(path),
+            });
+        }
+        if self.range != Range::All {
+            chips.push(Chip {
+                label: "Time".to_owned(),
+                value: self.range.title(),
+                is_excluded: false,
+                without: Filters {
+                    range: Range::All,
+                    ..self.first_page()
+                }
+                .address(path),
+            });
         }
         chips
     }
 
     /// The values of the field Activity Type; an event's name that is set joins them.
-    pub(super) fn choices(&self) -> Vec<Choice> {
-        let mut choices = vec![Choice {
-            value: String::new(),
-            title: "All activity".to_owned(),
-            chosen: self.kind.is_empty(),
-        }];
-        choices.extend(Activity::ALL.map(|activity| Choice {
-            value: activity.slug().to_owned(),
-            title: activity.title().to_owned(),
-            chosen: self.kind == activity.slug(),
-        }));
+    pub(super) fn types(&self, path: &str) -> Vec<Choice> {
+        let choice = |value: &str, title: &str| Choice {
+            value: value.to_owned(),
+            title: title.to_owned(),
+            href: Filters {
+                kind: value.to_owned(),
+                ..self.first_page()
+            }
+            .address(path),
+            chosen: self.kind == value,
+        };
+        let mut choices = vec![choice("", "All activity")];
+        choices.extend(Activity::ALL.map(|activity| choice(activity.slug(), activity.title())));
         if !choices.iter().any(|choice| choice.chosen) {
-            choices.push(Choice {
-                value: self.kind.clone(),
-                title: visible(&self.kind),
-                chosen: true,
-            });
+            choices.push(choice(&self.kind, &visible(&self.kind)));
         }
         choices
     }
 
-    /// This state's address, with some pairs replaced; always from the list's beginning
-    /// unless a cursor is among them.
-    pub(super) fn address(&self, path: &str, replaced: &[(&str, &str)]) -> String {
-        let mut pairs: Vec<(&str, &str)> = self
-            .named()
-            .into_iter()
-            .map(|(key, _, value)| (key, value))
-            .filter(|(key, _)| !replaced.iter().any(|(other, _)| other == key))
-            .collect();
-        pairs.extend_from_slice(replaced);
-        with_query(path, &pairs)
+    /// The ranges of time that one click sets.
+    pub(super) fn ranges(&self, path: &str) -> Vec<Choice> {
+        let choice = |value: &str, title: &str, range: Range| Choice {
+            value: value.to_owned(),
+            title: title.to_owned(),
+            chosen: self.range == range,
+            href: Filters {
+                range,
+                ..self.first_page()
+            }
+            .address(path),
+        };
+        let mut choices = vec![choice("live", "Live", Range::Live)];
+        choices.extend(RANGES.map(|(name, title, _)| choice(name, title, Range::Last(name))));
+        choices.push(choice("", "All", Range::All));
+        choices
     }
 
-    /// `value` as a field of kind datetime-local wants it: UTC, without the letter.
-    pub(super) fn field_time(value: &str) -> String {
-        match parse_time(value) {
-            Some(time) => time.display().replace(' ', "T"),
-            None => String::new(),
+    /// This state with one more term, which takes the place of others of its kind when it must match.
+    pub(super) fn with_term(&self, term: Term) -> Filters {
+        let mut filters = self.first_page();
+        filters.terms.retain(|other| {
+            let is_opposite = other.qualifier == term.qualifier && other.value == term.value;
+            let is_replaced = !term.is_excluded
+                && !other.is_excluded
+                && other.qualifier == term.qualifier
+                && term.qualifier.is_some();
+            !is_opposite && !is_replaced
+        });
+        let is_type = term.qualifier == Some(Qualifier::Type) && !term.is_excluded;
+        if is_type {
+            filters.kind = term.value;
+        } else {
+            filters.terms.push(term);
+        }
+        filters
+    }
+
+    /// This state between two times.
+    pub(super) fn between(&self, from: Timestamp, to: Timestamp) -> Filters {
+        Filters {
+            range: Range::Between(Some(from), Some(to)),
+            ..self.first_page()
         }
     }
 
-    fn named(&self) -> [(&'static str, &'static str, &str); 8] {
-        [
-            ("type", "Type", self.kind.as_str()),
-            ("agent", "Agent", &self.agent),
-            ("session", "Session", &self.session),
-            ("tool", "Tool", &self.tool),
-            ("model", "Model", &self.model),
-            ("q", "Text", &self.q),
-            ("from", "From", &self.from),
-            ("to", "Until", &self.to),
-        ]
+    /// This state from the list's beginning, with no record open.
+    pub(super) fn first_page(&self) -> Filters {
+        Filters {
+            cursor: String::new(),
+            goes_newer: false,
+            event: String::new(),
+            tab: String::new(),
+            ..self.clone()
+        }
     }
 
-    fn check(&self) -> Result<(), String> {
-        match self
-            .named()
-            .into_iter()
-            .find(|(_, _, value)| value.len() > VALUE_LIMIT)
-        {
-            Some((_, label, _)) => Err(format!("{label} is longer than {VALUE_LIMIT} bytes.")),
-            None => Ok(()),
+    /// This state with a record open, on a tab of it.
+    pub(super) fn opened(&self, event: &str, tab: &str) -> Filters {
+        Filters {
+            event: event.to_owned(),
+            tab: tab.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The pairs that say this state.
+    pub(super) fn pairs(&self) -> Vec<(&'static str, String)> {
+        let q = match self.problem {
+            Some(_) => self.q.clone(),
+            None => query_of(&self.terms),
+        };
+        let mut pairs = vec![("type", self.kind.clone()), ("q", q)];
+        match &self.range {
+            Range::All => {}
+            Range::Live => pairs.push(("range", "live".to_owned())),
+            Range::Last(name) => pairs.push(("range", (*name).to_owned())),
+            Range::Between(from, to) => {
+                let text =
+                    |time: &Option<Timestamp>| time.map_or(String::new(), |it| it.to_string());
+                pairs.push(("from", text(from)));
+                pairs.push(("to", text(to)));
+            }
+        }
+        pairs.push(("rows", self.rows.clone()));
+        pairs.push(("wrap", if self.wraps { "1" } else { "" }.to_owned()));
+        pairs.extend(self.columns.iter().map(|column| ("col", column.clone())));
+        pairs.push(("cursor", self.cursor.clone()));
+        let newer = self.goes_newer && !self.cursor.is_empty();
+        pairs.push(("newer", if newer { "1" } else { "" }.to_owned()));
+        pairs.push(("event", self.event.clone()));
+        pairs.push(("tab", self.tab.clone()));
+        pairs.retain(|(_, value)| !value.is_empty());
+        pairs
+    }
+
+    /// This state's address.
+    pub(super) fn address(&self, path: &str) -> String {
+        let pairs = self.pairs();
+        let pairs: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect();
+        with_query(path, &pairs)
+    }
+
+    /// From and until as fields of kind datetime-local want them, in the page's zone.
+    pub(super) fn field_times(&self) -> (String, String) {
+        let field = |time: Option<Timestamp>| {
+            time.map_or(String::new(), |time| {
+                Preferences::current().format(time, "%Y-%m-%dT%H:%M:%S")
+            })
+        };
+        match self.range {
+            Range::Between(from, to) => (field(from), field(to)),
+            _ => (String::new(), String::new()),
+        }
+    }
+
+    /// Without terms of one kind: the page has its own.
+    pub(super) fn without(&self, qualifier: Qualifier) -> Filters {
+        let mut filters = self.clone();
+        filters
+            .terms
+            .retain(|other| other.qualifier != Some(qualifier));
+        if filters.problem.is_none() {
+            filters.q = query_of(&filters.terms);
+        }
+        filters
+    }
+}
+
+impl Range {
+    fn named(name: &str) -> Range {
+        match RANGES.iter().find(|(known, _, _)| *known == name) {
+            Some((known, _, _)) => Range::Last(known),
+            None if name == "live" => Range::Live,
+            None => Range::All,
+        }
+    }
+
+    /// The times from and until which events are looked at.
+    pub(super) fn bounds(&self, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+        match self {
+            Range::All | Range::Live => (None, None),
+            Range::Last(name) => {
+                let found = RANGES.iter().find(|(known, _, _)| known == name);
+                let seconds = found.map_or(0, |(_, _, seconds)| *seconds);
+                (Some(Timestamp(now.0 - seconds * 1_000_000_000)), None)
+            }
+            Range::Between(from, to) => (*from, *to),
+        }
+    }
+
+    /// In words, as the result line says it.
+    pub(super) fn title(&self) -> String {
+        let shown = |time: &Timestamp| Preferences::current().format(*time, "%Y-%m-%d %H:%M:%S");
+        match self {
+            Range::All => "all times".to_owned(),
+            Range::Live => "live".to_owned(),
+            Range::Last(name) => {
+                let found = RANGES.iter().find(|(known, _, _)| known == name);
+                format!("last {}", found.map_or("", |(_, title, _)| title))
+            }
+            Range::Between(Some(from), Some(to)) => format!("{} to {}", shown(from), shown(to)),
+            Range::Between(Some(from), None) => format!("since {}", shown(from)),
+            Range::Between(None, Some(to)) => format!("until {}", shown(to)),
+            Range::Between(None, None) => "all times".to_owned(),
         }
     }
 }
 
-fn set(value: &str) -> Option<String> {
-    (!value.is_empty()).then(|| value.to_owned())
+/// What people call a qualifier.
+pub(super) fn title_of(qualifier: Qualifier) -> &'static str {
+    match qualifier {
+        Qualifier::Agent => "Agent",
+        Qualifier::User => "User",
+        Qualifier::Type => "Type",
+        Qualifier::Tool => "Tool",
+        Qualifier::Mcp => "MCP server",
+        Qualifier::Model => "Model",
+        Qualifier::Decision => "Decision",
+        Qualifier::Source => "Decided by",
+        Qualifier::Session => "Session",
+        Qualifier::Dir => "Directory",
+        Qualifier::Version => "Client version",
+        Qualifier::Machine => "Machine",
+        Qualifier::Has => "Has",
+    }
 }
 
 fn time(label: &str, value: &str) -> Result<Option<Timestamp>, String> {
     if value.is_empty() {
         return Ok(None);
     }
-    match parse_time(value) {
+    let preferences = Preferences::current();
+    match value.parse().ok().or_else(|| preferences.parse(value)) {
         Some(time) => Ok(Some(time)),
         None => Err(format!(
-            "{label} is no time: write it like 2026-11-22T14:03, in UTC."
+            "{label} is no time: write it like 2026-11-22T14:03, in {}.",
+            preferences.zone_name
         )),
     }
-}
-
-/// RFC 3339, or a day and time without zone, which is UTC.
-fn parse_time(value: &str) -> Option<Timestamp> {
-    let utc = |text: String| text.parse::<Timestamp>().ok();
-    value
-        .parse()
-        .ok()
-        .or_else(|| utc(format!("{value}Z")))
-        .or_else(|| utc(format!("{value}:00Z")))
-        .or_else(|| utc(format!("{value}T00:00:00Z")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(query: &[(&str, &str)]) -> Filters {
+        let pairs = query
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Filters::read(pairs.collect()).expect("no field stands there twice")
+    }
+
     #[test]
-    fn times_are_utc_in_every_form() {
+    fn one_state_has_one_address_whatever_way_it_came() {
+        let by_field = read(&[("tool", "Bash"), ("type", "tool_invocation")]);
+        let by_query = read(&[("q", "type:tool_invocation tool:Bash")]);
+        let by_facet = Filters::default()
+            .with_term(Term::new(Qualifier::Type, "tool_invocation"))
+            .with_term(Term::new(Qualifier::Tool, "Read"))
+            .with_term(Term::new(Qualifier::Tool, "Bash"));
+        for filters in [by_field, by_query, by_facet] {
+            assert_eq!(
+                filters.address("/o"),
+                "/o?type=tool_invocation&q=tool%3ABash"
+            );
+        }
+    }
+
+    #[test]
+    fn times_are_those_of_the_zone_in_every_form() {
         for value in [
             "2026-11-22T14:03:00Z",
             "2026-11-22T14:03",
             "2026-11-22T14:03:00",
             "2026-11-22T15:03:00+01:00",
         ] {
-            let time = parse_time(value).expect(value);
-            assert_eq!(time.to_string(), "2026-11-22T14:03:00Z");
+            let (from, _) = read(&[("from", value)]).range.bounds(Timestamp(0));
+            assert_eq!(from.expect(value).to_string(), "2026-11-22T14:03:00Z");
         }
-        assert!(parse_time("yesterday").is_none());
-        let filters = Filters {
-            from: "yesterday".to_owned(),
-            ..Filters::default()
-        };
-        assert!(filters.for_events().unwrap_err().contains("From"));
+        let problem = read(&[("from", "yesterday")]).problem.expect("a problem");
+        assert!(problem.contains("From is no time"), "{problem}");
     }
 
     #[test]
     fn each_chip_leads_to_the_state_without_it() {
-        let filters = Filters {
-            kind: "tool_invocation".to_owned(),
-            q: "a&b".to_owned(),
-            ..Filters::default()
-        };
-        let chips = filters.chips("/o");
-        assert_eq!(chips[0].value, "Tool Invocation");
-        assert_eq!(chips[0].without, "/o?q=a%26b");
-        assert_eq!(chips[1].without, "/o?type=tool_invocation");
+        let filters = read(&[
+            ("type", "tool_invocation"),
+            ("q", "\"a&b c\" -tool:Read"),
+            ("range", "24h"),
+        ]);
+        let without: Vec<String> = filters
+            .chips("/o")
+            .into_iter()
+            .map(|chip| chip.without)
+            .collect();
+        assert_eq!(without[0], "/o?q=%22a%26b%20c%22%20-tool%3ARead&range=24h");
+        assert_eq!(
+            without[1],
+            "/o?type=tool_invocation&q=-tool%3ARead&range=24h"
+        );
+        assert_eq!(
+            without[3],
+            "/o?type=tool_invocation&q=%22a%26b%20c%22%20-tool%3ARead"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_stays_as_it_was_typed() {
+        let filters = read(&[("q", "toll:Bash")]);
+        assert!(filters.problem.is_some());
+        assert_eq!(filters.q, "toll:Bash");
     }
 }

@@ -1,60 +1,115 @@
 //! Who may ask.
 //!
-//! Until people can sign in, the portal answers the machine it runs on and nobody else: the
-//! peer is loopback, `Host` is a loopback name (a page that rebinds its own name to
-//! 127.0.0.1 is refused), and nothing says that a proxy passed the request on. What changes
-//! something must come from one of our own pages.
+//! Every page but those for signing in needs a session, and whoever has none is led to signing in. What
+//! changes something must come from one of our own pages, and its form must carry the session's token: both
+//! are checked here, for every route, so that no page can forget it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request};
-use axum::http::uri::Authority;
+use axum::Form;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, FromRequest, Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
 
-use crate::central::guard::is_this_machine;
+use crate::central::Central;
+use crate::central::people::{SignedIn, origin};
+use crate::central::store::StoreError;
 
+use super::address::with_query;
 use super::failure::Failure;
 
-/// Refuses every request that does not come from the machine itself.
-pub(super) async fn local_only(request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let headers = request.headers();
-    let is_local = peer.is_some_and(|ConnectInfo(peer)| is_this_machine(*peer, headers));
-    if is_local && host_is_loopback(headers) {
-        next.run(request).await
-    } else {
-        Failure::NotLocal.into_response()
+/// Longest form, in bytes.
+pub(super) const MAX_FORM: usize = 64 << 10;
+
+/// Lets requests with a session through; others are led to signing in.
+pub(super) async fn signed_in(
+    State(central): State<Arc<Central>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let session = match session(&central, peer, request.headers()).await {
+        Ok(session) => session,
+        Err(error) => return Failure::from(error).into_response(),
+    };
+    let Some(session) = session else {
+        return sign_in_first(&request);
+    };
+    if !reads(&request) {
+        request = match with_form_token(request, &session.form_token).await {
+            Ok(request) => request,
+            Err(failure) => return failure.into_response(),
+        };
+    }
+    let from = origin(peer, request.headers());
+    request.extensions_mut().insert(session);
+    request.extensions_mut().insert(from);
+    next.run(request).await
+}
+
+/// Whose session a request belongs to.
+pub(super) async fn session(
+    central: &Central,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+) -> Result<Option<SignedIn>, StoreError> {
+    match central.way(peer, headers).secret(headers) {
+        Some(secret) => central.session(&secret).await,
+        None => Ok(None),
+    }
+}
+
+fn sign_in_first(request: &Request) -> Response {
+    if !reads(request) {
+        return Failure::SignedOut.into_response();
+    }
+    let asked = request.uri().path_and_query().map_or("/", |it| it.as_str());
+    let next = if asked == "/" { "" } else { asked };
+    Redirect::to(&with_query("/sign-in", &[("next", next)])).into_response()
+}
+
+fn reads(request: &Request) -> bool {
+    matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    )
+}
+
+#[derive(Deserialize)]
+struct FormToken {
+    #[serde(default)]
+    csrf: String,
+}
+
+/// The request again, if its form carries the token.
+async fn with_form_token(request: Request, token: &str) -> Result<Request, Failure> {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, MAX_FORM)
+        .await
+        .map_err(|_| Failure::BadRequest("The form is too long, or did not arrive whole."))?;
+    let copy = Request::from_parts(parts.clone(), Body::from(body.clone()));
+    let sent = Form::<FormToken>::from_request(copy, &()).await;
+    // Both are hashes, of which nobody learns anything from how long it takes to compare them.
+    let fits = sent.is_ok_and(|Form(form)| {
+        blake3::hash(form.csrf.as_bytes()) == blake3::hash(token.as_bytes())
+    });
+    match fits {
+        true => Ok(Request::from_parts(parts, Body::from(body))),
+        false => Err(Failure::StaleForm),
     }
 }
 
 /// Refuses changes that another site asks for.
 pub(super) async fn own_changes_only(request: Request, next: Next) -> Response {
-    let reads = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS
-    );
-    if reads || comes_from_our_pages(request.headers()) {
+    if reads(&request) || comes_from_our_pages(request.headers()) {
         next.run(request).await
     } else {
         Failure::ForeignForm.into_response()
     }
-}
-
-fn host_is_loopback(headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return false;
-    };
-    let authority = host
-        .to_str()
-        .ok()
-        .and_then(|host| host.parse::<Authority>().ok());
-    authority.is_some_and(|authority| {
-        let plain = !authority.as_str().contains('@');
-        plain && matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]")
-    })
 }
 
 /// Browsers say where a form stood: newer ones in `Sec-Fetch-Site`, all in `Origin`.
@@ -88,30 +143,6 @@ mod tests {
                 )
             })
             .collect()
-    }
-
-    #[test]
-    fn only_loopback_names_are_hosts_of_the_portal() {
-        for host in [
-            "localhost",
-            "localhost:8080",
-            "127.0.0.1:1",
-            "[::1]",
-            "[::1]:4320",
-        ] {
-            assert!(host_is_loopback(&headers(&[("host", host)])), "{host}");
-        }
-        for host in [
-            "example.com",
-            "localhost.example.com",
-            "127.0.0.1@example.com",
-            "127.0.0.2",
-            "",
-            "[::2]:80",
-        ] {
-            assert!(!host_is_loopback(&headers(&[("host", host)])), "{host}");
-        }
-        assert!(!host_is_loopback(&HeaderMap::new()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::{Html, Redirect};
 
 use crate::central::Central;
-use crate::central::store::{Installation, Token};
+use crate::central::store::{Installation, Role, Token};
 use crate::event::Timestamp;
 use crate::rollout::{Format, Rollout, edge_configuration};
 
@@ -108,6 +108,9 @@ pub(super) async fn install(
     here: Here,
     State(central): State<Arc<Central>>,
 ) -> Result<Html<String>, Failure> {
+    here.require(Role::Admin)?;
+    let entry = central.entry(&here.actor(), Some(&here.environment), "token.made", "");
+    central.audit(entry).await?;
     let installation = central.install(&here.environment, "").await?;
     draw(&InstallPage::read(&here, &central, Some(installation)).await?)
 }
@@ -117,6 +120,19 @@ pub(super) async fn revoke(
     here: Here,
     State(central): State<Arc<Central>>,
 ) -> Result<Redirect, Failure> {
+    here.require(Role::Admin)?;
+    let token = here.param("token");
+    let tokens = central.store.tokens(here.scope()).await?;
+    if !tokens.iter().any(|known| known.id == token) {
+        return Err(Failure::NotFound("token"));
+    }
+    let entry = central.entry(
+        &here.actor(),
+        Some(&here.environment),
+        "token.revoked",
+        token,
+    );
+    central.audit(entry).await?;
     match central
         .revoke_token(here.scope(), here.param("token"))
         .await?

@@ -8,12 +8,21 @@ use axum::extract::{Query, State};
 use axum::response::Html;
 
 use crate::central::Central;
-use crate::central::store::{PageRequest, Session, SessionFilter, StoreError};
+use crate::central::store::{
+    Agent, Event, EventFilter, MAX_COUNTED, PageRequest, Qualifier, Sight, StoreError, Survey, Term,
+};
+use crate::event::Timestamp;
 
+use super::address::with_query;
+use super::event::Panel;
 use super::event_row::{EventRow, SessionRow};
 use super::failure::Failure;
-use super::filters::{Chip, Choice, Filters};
+use super::filters::{Chip, Choice, Filters, title_of};
+use super::histogram::Histogram;
+use super::preferences::Preferences;
+use super::reveal::RevealForm;
 use super::shell::{Here, Section, Shell, draw};
+use super::text::{Text, visible};
 use super::words;
 
 #[derive(Template)]
@@ -28,48 +37,112 @@ pub(super) struct Listing {
     /// Where the form sends to.
     pub(super) action: String,
     pub(super) filters: Filters,
+    pub(super) hidden: Vec<(&'static str, String)>,
     pub(super) from: String,
     pub(super) to: String,
-    pub(super) choices: Vec<Choice>,
+    pub(super) zone: String,
+    pub(super) types: Vec<Choice>,
+    pub(super) ranges: Vec<Choice>,
+    pub(super) qualifiers: Vec<String>,
     pub(super) chips: Vec<Chip>,
     pub(super) clear: String,
-    /// The agent is the page's own: no field and no column for it.
+    /// The agent is the page's own: no column for it.
     pub(super) of_one_agent: bool,
     /// Sessions only: no activity type to choose.
     pub(super) sessions_only: bool,
     pub(super) shows_sessions: bool,
     pub(super) problem: Option<String>,
     pub(super) count: String,
+    pub(super) remarks: Vec<String>,
+    pub(super) histogram: Option<Histogram>,
+    pub(super) facets: Vec<FacetView>,
+    pub(super) columns: Vec<Column>,
     pub(super) events: Vec<EventRow>,
     pub(super) sessions: Vec<SessionRow>,
+    pub(super) panel: Option<Panel>,
     pub(super) newest: Option<String>,
+    pub(super) newer: Option<String>,
     pub(super) older: Option<String>,
+    pub(super) export: String,
+    pub(super) live: Option<String>,
+    /// What narrows the list most, when nothing matches.
+    pub(super) loosen: Vec<Chip>,
     pub(super) install: String,
+    /// Opens the content of this list, where it is hidden and may be opened.
+    pub(super) reveal: Option<RevealForm>,
 }
+
+/// Values that the list can be narrowed by.
+pub(super) struct FacetView {
+    pub(super) title: &'static str,
+    pub(super) of: String,
+    pub(super) is_sample: bool,
+    pub(super) values: Vec<FacetLink>,
+    pub(super) more: Vec<FacetLink>,
+}
+
+/// One value, with the address of only it, and of all but it.
+pub(super) struct FacetLink {
+    pub(super) label: Text,
+    pub(super) hover: String,
+    pub(super) count: String,
+    pub(super) only: String,
+    pub(super) exclude: String,
+    pub(super) chosen: bool,
+}
+
+/// A column of the list of events.
+pub(super) struct Column {
+    pub(super) slug: &'static str,
+    pub(super) title: &'static str,
+    pub(super) shown: bool,
+}
+
+/// Columns that there are, with their titles, and whether they are shown unless somebody chooses.
+const COLUMNS: [(&str, &str, bool); 11] = [
+    ("agent", "Agent", true),
+    ("activity", "Activity", true),
+    ("detail", "Detail", true),
+    ("decision", "Decision", true),
+    ("duration", "Duration", true),
+    ("cost", "Cost (est.)", true),
+    ("session", "Session", false),
+    ("tool", "Tool", false),
+    ("model", "Model", false),
+    ("version", "Client version", false),
+    ("machine", "Machine", false),
+];
+
+/// Values of a facet that are shown before "more".
+const FACET_VALUES: usize = 8;
 
 /// Which list is wanted.
 pub(super) struct Wanted<'a> {
     pub(super) action: String,
     /// The only agent whose rows are shown.
-    pub(super) agent: Option<&'a str>,
+    pub(super) agent: Option<&'a Agent>,
     pub(super) sessions_only: bool,
 }
 
 /// Rows of a page.
 const PAGE_ROWS: u32 = 100;
 
+/// The pairs of an address.
+pub(super) type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
 /// Someone looks at what happened in an environment.
 pub(super) async fn list(
     here: Here,
     State(central): State<Arc<Central>>,
-    filters: Result<Query<Filters>, QueryRejection>,
+    pairs: Pairs,
 ) -> Result<Html<String>, Failure> {
     let wanted = Wanted {
         action: here.base.observability(),
         agent: None,
         sessions_only: false,
     };
-    let listing = Listing::read(&here, &central, wanted, read_query(filters)?).await?;
+    let filters = Filters::read(read_query(pairs)?)?;
+    let listing = Listing::read(&here, &central, wanted, filters).await?;
     let section = if listing.shows_sessions {
         Section::Sessions
     } else {
@@ -91,6 +164,15 @@ pub(super) fn read_query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T
     }
 }
 
+/// What the store is asked for a list: the filters, and the page's own agent.
+pub(super) fn asked(filters: &Filters, agent: Option<&Agent>, now: Timestamp) -> EventFilter {
+    let filter = filters.for_store(now);
+    EventFilter {
+        agent: agent.map(|agent| agent.id.clone()),
+        ..filter
+    }
+}
+
 impl Listing {
     /// Asks the store for the rows that the filters leave.
     pub(super) async fn read(
@@ -99,120 +181,229 @@ impl Listing {
         wanted: Wanted<'_>,
         filters: Filters,
     ) -> Result<Listing, Failure> {
-        let filters = filters.tidy();
+        let filters = match wanted.agent {
+            // The page's own agent; another in the address would only confuse.
+            Some(_) => filters.without(Qualifier::Agent),
+            None => filters,
+        };
         let shows_sessions = wanted.sessions_only || filters.wants_sessions();
+        let action = wanted.action;
+        let (from, to) = filters.field_times();
+        let kept = ["rows", "wrap", "col"];
+        let hidden = filters
+            .pairs()
+            .into_iter()
+            .filter(|(key, _)| kept.contains(key));
         let mut listing = Listing {
-            from: Filters::field_time(&filters.from),
-            to: Filters::field_time(&filters.to),
-            choices: filters.choices(),
-            chips: filters.chips(&wanted.action),
-            clear: wanted.action.clone(),
+            hidden: hidden.collect(),
+            from,
+            to,
+            zone: Preferences::current().zone_name,
+            types: filters.types(&action),
+            ranges: filters.ranges(&action),
+            qualifiers: Qualifier::ALL.map(|it| format!("{}:", it.word())).to_vec(),
+            chips: filters.chips(&action),
+            clear: action.clone(),
             of_one_agent: wanted.agent.is_some(),
             sessions_only: wanted.sessions_only,
             shows_sessions,
-            problem: None,
+            problem: filters.problem.clone(),
             count: String::new(),
+            remarks: Vec::new(),
+            histogram: None,
+            facets: Vec::new(),
+            columns: columns(&filters, wanted.agent.is_some()),
             events: Vec::new(),
             sessions: Vec::new(),
-            newest: (!filters.cursor.is_empty()).then(|| filters.address(&wanted.action, &[])),
+            panel: None,
+            newest: (!filters.cursor.is_empty()).then(|| filters.first_page().address(&action)),
+            newer: None,
             older: None,
+            export: format!("{action}/export"),
+            live: None,
+            loosen: Vec::new(),
             install: here.base.install(),
-            action: wanted.action,
+            reveal: match shows_sessions {
+                true => None,
+                false => RevealForm::of_list(here, &filters.first_page().address(&action)),
+            },
+            action,
             filters,
         };
-        let rows = if shows_sessions {
-            listing.read_sessions(here, central, wanted.agent).await
-        } else {
-            listing.read_events(here, central, wanted.agent).await
-        };
-        match rows {
-            Ok(()) => Ok(listing),
-            Err(Refused::Filter(problem)) => Ok(Listing {
-                problem: Some(problem),
-                ..listing
-            }),
-            Err(Refused::Store(error)) => Err(error.into()),
+        if listing.problem.is_some() {
+            return Ok(listing);
         }
+        let now = Timestamp::now();
+        let filter = asked(&listing.filters, wanted.agent, now);
+        let read = match shows_sessions {
+            true => listing.read_sessions(here, central, &filter).await,
+            false => listing.read_events(here, central, &filter, now).await,
+        };
+        match read {
+            Err(StoreError::ContentHidden) => {
+                listing.problem = Some(
+                    "The text of records is hidden by your role, so it cannot be searched either: \
+                     remove the text."
+                        .to_owned(),
+                );
+                return Ok(listing);
+            }
+            read => read?,
+        }
+        if listing.is_empty() {
+            listing.loosen = listing.filters.chips(&listing.action);
+        }
+        Ok(listing)
     }
 
     async fn read_events(
         &mut self,
         here: &Here,
         central: &Central,
-        agent: Option<&str>,
-    ) -> Result<(), Refused> {
-        let mut filter = self.filters.for_events().map_err(Refused::Filter)?;
-        if let Some(agent) = agent {
-            filter.agent = Some(agent.to_owned());
+        filter: &EventFilter,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let store = &central.store;
+        let events = self.page_of_events(here, central, filter).await?;
+        let survey = store.survey(&self.sight(here), filter).await?;
+        self.count = count_words(survey.count, survey.is_exact, "event", "events");
+        self.histogram = match self.of_one_agent && !survey.is_exact {
+            // The roll-ups of an agent are by agent alone: the latest events tell.
+            true => None,
+            false => {
+                let (filters, path) = (&self.filters, &self.action);
+                Histogram::draw(store, here.scope(), &survey, filters, path, now).await?
+            }
+        };
+        self.facets = facets(&survey, &self.filters, &self.action, self.of_one_agent);
+        self.remark(&events);
+        self.live = Some(with_query(
+            &format!("{}/live", self.action),
+            &[("since", &store.arrived().await?.to_string())],
+        ));
+        let open = self.filters.event.clone();
+        self.events = events
+            .iter()
+            .map(|event| EventRow::new(&here.base, event).opened_in(&self.filters, &self.action))
+            .collect();
+        if !open.is_empty() {
+            self.panel = Panel::read(here, central, &self.filters, &self.action).await?;
+        }
+        Ok(())
+    }
+
+    async fn page_of_events(
+        &mut self,
+        here: &Here,
+        central: &Central,
+        filter: &EventFilter,
+    ) -> Result<Vec<Event>, StoreError> {
+        let at = |cursor: String, goes_newer: bool, filters: &Filters, path: &str| {
+            Filters {
+                cursor,
+                goes_newer,
+                ..filters.first_page()
+            }
+            .address(path)
+        };
+        let (filters, path) = (&self.filters, &self.action);
+        if filters.goes_newer && !filters.cursor.is_empty() {
+            let (events, has_newer) = central
+                .store
+                .newer_events(&self.sight(here), filter, self.page())
+                .await?;
+            let ends = events.first().zip(events.last());
+            if let Some((first, last)) = ends {
+                self.older = Some(at(PageRequest::at_event(last), false, filters, path));
+                self.newer =
+                    has_newer.then(|| at(PageRequest::at_event(first), true, filters, path));
+            }
+            return Ok(events);
         }
         let page = central
             .store
-            .events(here.scope(), &filter, self.page())
+            .events(&self.sight(here), filter, self.page())
             .await?;
-        self.events = page
+        self.newer = page
             .items
-            .iter()
-            .map(|event| EventRow::new(&here.base, event))
-            .collect();
-        self.go_on_at(page.next_cursor, self.events.len(), "event", "events");
-        Ok(())
+            .first()
+            .filter(|_| !filters.cursor.is_empty())
+            .map(|first| at(PageRequest::at_event(first), true, filters, path));
+        self.older = page
+            .next_cursor
+            .map(|cursor| at(cursor, false, filters, path));
+        Ok(page.items)
     }
 
     async fn read_sessions(
         &mut self,
         here: &Here,
         central: &Central,
-        agent: Option<&str>,
-    ) -> Result<(), Refused> {
-        let mut filter = self.filters.for_sessions().map_err(Refused::Filter)?;
-        if let Some(agent) = agent {
-            filter.agent = Some(agent.to_owned());
-        }
-        if !self.filters.session.is_empty() {
-            // One session by its id: no list is needed, only whether it is there.
-            let session = central
-                .store
-                .session(here.scope(), &self.filters.session)
-                .await?;
-            let session = session.filter(|session| matches(session, &filter));
-            self.sessions = session
-                .iter()
-                .map(|row| SessionRow::new(&here.base, row))
-                .collect();
-            self.go_on_at(None, self.sessions.len(), "session", "sessions");
-            return Ok(());
-        }
-        let page = central
-            .store
-            .sessions(here.scope(), &filter, self.page())
+        filter: &EventFilter,
+    ) -> Result<(), StoreError> {
+        let store = &central.store;
+        let found = store
+            .find_sessions(&self.sight(here), filter, self.page())
             .await?;
-        self.sessions = page
+        let ids: Vec<String> = found
+            .page
             .items
             .iter()
-            .map(|row| SessionRow::new(&here.base, row))
+            .map(|session| session.id.clone())
             .collect();
-        self.go_on_at(page.next_cursor, self.sessions.len(), "session", "sessions");
+        let prompts = store.first_prompts(&self.sight(here), &ids).await?;
+        let counted = usize::try_from(found.count).unwrap_or(0);
+        let is_exact = counted <= MAX_COUNTED;
+        self.count = count_words(counted.min(MAX_COUNTED), is_exact, "session", "sessions");
+        if found.is_partial {
+            self.remarks
+                .push("events further back were not looked through: narrow the time".to_owned());
+        }
+        self.sessions = found
+            .page
+            .items
+            .iter()
+            .map(|row| SessionRow::new(&here.base, row, prompts.get(&row.id)))
+            .collect();
+        self.older = found.page.next_cursor.map(|cursor| {
+            Filters {
+                cursor,
+                ..self.filters.first_page()
+            }
+            .address(&self.action)
+        });
         Ok(())
+    }
+
+    /// What a reader should know of these rows before trusting them.
+    fn remark(&mut self, events: &[Event]) {
+        let late = events
+            .iter()
+            .filter(|event| super::event_row::late(event).is_some())
+            .count();
+        if late > 0 {
+            let of = if self.older.is_some() || self.newer.is_some() {
+                " on this page"
+            } else {
+                ""
+            };
+            self.remarks
+                .push(format!("{} arrived late{of}", words::count(late as i64)));
+        }
+    }
+
+    /// What may be seen of the rows: more than elsewhere, when this list was opened.
+    fn sight(&self, here: &Here) -> Sight {
+        here.sight_of_list(&self.filters.first_page().address(&self.action))
     }
 
     fn page(&self) -> PageRequest {
         PageRequest::new(Some(self.filters.cursor.clone()), Some(PAGE_ROWS))
     }
 
-    fn go_on_at(&mut self, cursor: Option<String>, rows: usize, one: &str, many: &str) {
-        let more = if cursor.is_some() {
-            ", more follow"
-        } else {
-            ""
-        };
-        let older = if self.newest.is_some() {
-            " on this page"
-        } else {
-            ""
-        };
-        self.count = format!("{}{older}{more}", words::plural(rows, one, many));
-        self.older =
-            cursor.map(|cursor| self.filters.address(&self.action, &[("cursor", &cursor)]));
+    /// Whether there is no row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.sessions.is_empty()
     }
 
     /// Whether anything narrows the list.
@@ -221,31 +412,61 @@ impl Listing {
     }
 }
 
-/// The other filters, for a session that was found by its id.
-fn matches(session: &Session, filter: &SessionFilter) -> bool {
-    let agent = filter.agent.as_deref().is_none_or(|agent| {
-        [&session.agent_id, &session.agent_name, &session.owner]
-            .into_iter()
-            .any(|name| name.as_deref() == Some(agent))
-    });
-    let among = |names: &[String], wanted: &Option<String>| {
-        wanted.as_ref().is_none_or(|wanted| names.contains(wanted))
-    };
-    agent
-        && among(&session.tools, &filter.tool)
-        && among(&session.models, &filter.model)
-        && filter.from.is_none_or(|from| session.ended_at >= from)
-        && filter.to.is_none_or(|to| session.started_at < to)
-}
-
-/// Why there are no rows.
-enum Refused {
-    Filter(String),
-    Store(StoreError),
-}
-
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Refused {
-        Refused::Store(error)
+fn count_words(count: usize, is_exact: bool, one: &str, many: &str) -> String {
+    match is_exact {
+        true => words::plural(count, one, many),
+        false if count < MAX_COUNTED => format!("at least {}", words::plural(count, one, many)),
+        false => format!("{}+ {many}", words::count(MAX_COUNTED as i64)),
     }
+}
+
+fn columns(filters: &Filters, of_one_agent: bool) -> Vec<Column> {
+    let column = |(slug, title, usual): (&'static str, &'static str, bool)| Column {
+        slug,
+        title,
+        shown: match filters.columns.as_slice() {
+            [] => usual && !(of_one_agent && slug == "agent"),
+            chosen => chosen.iter().any(|it| it == slug),
+        },
+    };
+    let place = |slug: &str| filters.columns.iter().position(|it| it == slug);
+    let mut columns: Vec<Column> = COLUMNS.into_iter().map(column).collect();
+    // In the order in which the address names them; the others after them, as usual.
+    columns.sort_by_key(|column| place(column.slug).unwrap_or(usize::MAX));
+    columns
+}
+
+fn facets(survey: &Survey, filters: &Filters, path: &str, of_one_agent: bool) -> Vec<FacetView> {
+    let shown = survey.facets.iter().filter(|facet| {
+        let is_own = of_one_agent && facet.qualifier == Qualifier::Agent;
+        !is_own && !facet.values.is_empty()
+    });
+    let views = shown.map(|facet| {
+        let mut values: Vec<FacetLink> = facet
+            .values
+            .iter()
+            .map(|value| {
+                let term = Term::new(facet.qualifier, value.value.as_str());
+                let chosen = filters.terms.contains(&term)
+                    || (facet.qualifier == Qualifier::Type && filters.kind == value.value);
+                FacetLink {
+                    label: Text::short(&value.label),
+                    hover: visible(&value.value),
+                    count: words::count(value.count as i64),
+                    only: filters.with_term(term.clone()).address(path),
+                    exclude: filters.with_term(term.excluded()).address(path),
+                    chosen,
+                }
+            })
+            .collect();
+        let more = values.split_off(values.len().min(FACET_VALUES));
+        FacetView {
+            title: title_of(facet.qualifier),
+            of: words::count(facet.of as i64),
+            is_sample: !survey.is_exact || facet.of < survey.count,
+            values,
+            more,
+        }
+    });
+    views.collect()
 }

@@ -86,7 +86,7 @@ impl Phrase {
                     Some(status) => format!("model error {status}"),
                     None => "model error".to_owned(),
                 },
-                Snippet::plain(own("error")),
+                error(event),
             ),
             "api_refusal" => phrase(
                 "alert",
@@ -142,14 +142,14 @@ impl Phrase {
                     Snippet::plain(&words),
                 )
             }
-            name => phrase(
-                icon_of(event.activity),
-                "",
-                visible(name),
-                Snippet::plain(own("error")),
-            ),
+            name => phrase(icon_of(event.activity), "", visible(name), error(event)),
         }
     }
+}
+
+/// What went wrong, where the record says so.
+fn error(event: &Event) -> Snippet {
+    Content::error(&event.attributes).map_or(Snippet::none(), |error| Snippet::words(&error))
 }
 
 /// `Bash`, `demo:lookup_ticket`, or what the record says.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::central::Central;
 use crate::central::conversation::{Conversation, Item, Turn};
-use crate::central::store::{Machine, Session};
+use crate::central::store::{Machine, Qualifier, Session, Term};
 use crate::event::Timestamp;
 
 use super::address::with_query;
@@ -18,6 +18,8 @@ use super::event_row::{Link, Stamp, Tag};
 use super::facts;
 use super::failure::Failure;
 use super::observability::read_query;
+use super::preferences::Preferences;
+use super::reveal::RevealForm;
 use super::shell::{Here, Section, Shell, draw};
 use super::text::{Snippet, Text, short_id, visible};
 use super::turn_view::{Line, TurnView};
@@ -36,6 +38,7 @@ struct SessionPage {
     turns: Vec<TurnView>,
     earlier: Option<String>,
     later: Option<String>,
+    reveal: Option<RevealForm>,
 }
 
 struct Head {
@@ -95,7 +98,7 @@ pub(super) async fn show(
     let id = here.param("session");
     let session = central.store.session(here.scope(), id).await?;
     let session = session.ok_or(Failure::NotFound("session"))?;
-    let events = central.store.session_events(here.scope(), id).await?;
+    let events = central.store.session_events(&here.sight(), id).await?;
     let machines = central
         .store
         .machines(here.scope(), Timestamp::now())
@@ -137,7 +140,13 @@ fn page(
         id: visible(&session.id),
         head: Head::new(here, session, machines),
         facts: facts::of(session, &conversation, machines),
-        events: with_query(&here.base.observability(), &[("session", &session.id)]),
+        events: with_query(
+            &here.base.observability(),
+            &[(
+                "q",
+                &Term::new(Qualifier::Session, session.id.as_str()).to_string(),
+            )],
+        ),
         index: (0..turns.len())
             .map(|index| IndexEntry::new(&turns[index], to_turn(index)))
             .collect(),
@@ -145,6 +154,7 @@ fn page(
             .iter()
             .map(|turn| TurnView::new(&here.base, turn, &conversation.completeness))
             .collect(),
+        reveal: RevealForm::of_session(here, &session.id),
         earlier: first.checked_sub(1).map(to_turn),
         later: Some(first + PAGE_TURNS)
             .filter(|next| *next < turns.len())
@@ -214,7 +224,7 @@ impl IndexEntry {
                 0 => Snippet::plain("Start"),
                 _ => Snippet::words(&turn.prompt),
             },
-            clock: turn.started_at.clock(),
+            clock: Preferences::current().clock(turn.started_at),
             tools: turn.tool_count(),
             denied: turn.denied_count() > 0,
             failed: turn.error_count() > 0,

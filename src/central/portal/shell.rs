@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, OriginalUri, RawPathParams};
 use axum::http::request::Parts;
 use axum::response::Html;
 
 use crate::central::Central;
-use crate::central::store::{Environment, Scope};
+use crate::central::people::{Actor, From, SignedIn};
+use crate::central::store::{Environment, Membership, Reveals, Role, Scope, Sight};
 
 use super::address::Base;
 use super::assets;
 use super::failure::Failure;
+use super::preferences::Preferences;
+use super::text::visible;
 
 /// The environment that an address names, and the other names in it.
 pub(super) struct Here {
@@ -19,17 +22,34 @@ pub(super) struct Here {
     pub(super) environment: Environment,
     /// The addresses of its pages.
     pub(super) base: Base,
+    /// Who asks.
+    pub(super) session: SignedIn,
+    /// What the person is here.
+    pub(super) role: Role,
+    /// From where.
+    pub(super) from: From,
+    reveals: Reveals,
     params: Vec<(String, String)>,
+    /// The address that was asked for: path and query.
+    target: String,
 }
 
 /// Which entry of the rail is lit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
+    Overview,
     Agents,
+    Machines,
+    Tools,
+    McpTools,
+    Models,
+    Directories,
+    Owners,
     Events,
     Sessions,
     Integrations,
     Install,
+    Settings,
 }
 
 /// What the frame shows.
@@ -37,7 +57,21 @@ pub(super) struct Shell {
     pub(super) tenant: String,
     pub(super) environment: String,
     pub(super) assets: String,
+    pub(super) zone: String,
+    pub(super) theme: &'static str,
+    /// The address of this page, to come back to.
+    pub(super) back: String,
+    pub(super) agents: String,
+    pub(super) events: String,
+    pub(super) sessions: String,
     pub(super) entries: Vec<Entry>,
+    /// The person's name.
+    pub(super) person: String,
+    /// What the person is here.
+    pub(super) role: &'static str,
+    /// What every form carries.
+    pub(super) form_token: String,
+    pub(super) account: String,
 }
 
 /// An entry of the rail.
@@ -56,6 +90,36 @@ impl Here {
         self.environment.scope
     }
 
+    /// What may be seen of its records: everything for owners; for admins, what they opened.
+    pub(super) fn sight(&self) -> Sight {
+        match self.role {
+            Role::Owner => Sight::everything(self.scope()),
+            Role::Admin => Sight::sessions(self.scope(), self.reveals.sessions.clone()),
+            Role::Viewer => Sight::metadata(self.scope()),
+        }
+    }
+
+    /// The same for the list at an address, which an admin may have opened.
+    pub(super) fn sight_of_list(&self, address: &str) -> Sight {
+        match self.role {
+            Role::Admin if self.reveals.lists.contains(address) => Sight::everything(self.scope()),
+            _ => self.sight(),
+        }
+    }
+
+    /// Who asks, for the audit.
+    pub(super) fn actor(&self) -> Actor {
+        Actor::person(&self.session.person, &self.from.address)
+    }
+
+    /// Refuses whoever has a lesser role.
+    pub(super) fn require(&self, role: Role) -> Result<(), Failure> {
+        match self.role >= role {
+            true => Ok(()),
+            false => Err(Failure::NotAllowed(role.word())),
+        }
+    }
+
     /// What the address says in the place called `name`.
     pub(super) fn param(&self, name: &str) -> &str {
         let found = self.params.iter().find(|(key, _)| key == name);
@@ -71,17 +135,77 @@ impl Here {
             href,
             lit: own == section,
         };
+        let preferences = Preferences::current();
         Shell {
             tenant: self.environment.tenant.clone(),
             environment: self.environment.environment.clone(),
             assets: assets::base(),
+            person: visible(&self.session.person.name),
+            role: self.role.word(),
+            form_token: self.session.form_token.clone(),
+            account: self.base.settings("account"),
+            zone: preferences.zone_name,
+            theme: preferences.theme,
+            back: self.target.clone(),
+            agents: self.base.agents(),
+            events: self.base.observability(),
+            sessions: self.base.sessions(),
             entries: vec![
+                entry(
+                    None,
+                    "Overview",
+                    "mark",
+                    self.base.overview(),
+                    Section::Overview,
+                ),
                 entry(
                     Some("Inventory"),
                     "Agents",
                     "agent",
                     self.base.agents(),
                     Section::Agents,
+                ),
+                entry(
+                    None,
+                    "Machines",
+                    "machine",
+                    self.base.inventory("machines"),
+                    Section::Machines,
+                ),
+                entry(
+                    None,
+                    "Tools",
+                    "tool",
+                    self.base.inventory("tools"),
+                    Section::Tools,
+                ),
+                entry(
+                    None,
+                    "MCP tools",
+                    "plug",
+                    self.base.inventory("mcp-tools"),
+                    Section::McpTools,
+                ),
+                entry(
+                    None,
+                    "Models",
+                    "cloud",
+                    self.base.inventory("models"),
+                    Section::Models,
+                ),
+                entry(
+                    None,
+                    "Directories",
+                    "folder",
+                    self.base.inventory("directories"),
+                    Section::Directories,
+                ),
+                entry(
+                    None,
+                    "Owners",
+                    "person",
+                    self.base.inventory("owners"),
+                    Section::Owners,
                 ),
                 entry(
                     Some("Observability"),
@@ -111,6 +235,13 @@ impl Here {
                     self.base.install(),
                     Section::Install,
                 ),
+                entry(
+                    Some("Settings"),
+                    "Settings",
+                    "gear",
+                    self.base.settings("account"),
+                    Section::Settings,
+                ),
             ],
         }
     }
@@ -123,6 +254,9 @@ impl FromRequestParts<Arc<Central>> for Here {
         parts: &mut Parts,
         central: &Arc<Central>,
     ) -> Result<Here, Failure> {
+        let target = OriginalUri::from_request_parts(parts, central)
+            .await
+            .expect("every request has an address");
         let params = RawPathParams::from_request_parts(parts, central)
             .await
             .map_err(|_| Failure::NotFound("page"))?;
@@ -139,15 +273,43 @@ impl FromRequestParts<Arc<Central>> for Here {
         let (Some(tenant), Some(environment)) = (named("tenant"), named("environment")) else {
             return Err(Failure::NotFound("environment"));
         };
-        let environment = central
-            .store
-            .environment(tenant, environment)
-            .await?
-            .ok_or(Failure::NotFound("environment"))?;
+        let session = parts.extensions.get::<SignedIn>().cloned();
+        let from = parts.extensions.get::<From>().cloned();
+        let (Some(session), Some(from)) = (session, from) else {
+            return Err(Failure::SignedOut);
+        };
+        // The environment comes from the person's memberships: one of others is not there at all.
+        let memberships = central.store.memberships(&session.person.id).await?;
+        let found = memberships.into_iter().find(|known| {
+            known.environment.tenant == *tenant && known.environment.environment == *environment
+        });
+        let Membership {
+            environment, role, ..
+        } = found.ok_or(Failure::NotFound("environment"))?;
+        let reveals = match role {
+            Role::Admin => {
+                let now = central.clock.now();
+                let person = &session.person.id;
+                central
+                    .store
+                    .reveals(environment.scope, person, now)
+                    .await?
+            }
+            Role::Viewer | Role::Owner => Reveals::default(),
+        };
         Ok(Here {
+            reveals,
             base: Base::of(&environment),
             environment,
+            session,
+            role,
+            from,
             params,
+            target: target
+                .0
+                .path_and_query()
+                .map_or("/", |it| it.as_str())
+                .to_owned(),
         })
     }
 }

@@ -170,6 +170,14 @@ impl Snippet {
         })
     }
 
+    /// An absence in words of its own.
+    pub(super) fn absent(words: &str) -> Snippet {
+        Snippet {
+            absence: Some(words.to_owned()),
+            ..Snippet::none()
+        }
+    }
+
     /// Nothing to show, and nothing missing.
     pub(super) fn none() -> Snippet {
         Snippet {
@@ -218,6 +226,7 @@ fn absence(content: &Content) -> Option<String> {
         Content::NotExported { switch } => {
             Some(format!("Not exported by the client ({switch} is off)"))
         }
+        Content::HiddenByRole => Some("Hidden by your role".to_owned()),
         Content::Missing => Some("No record brought this text".to_owned()),
         Content::Text { .. } | Content::TruncatedByClient { .. } => None,
     }

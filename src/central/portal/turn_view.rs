@@ -242,9 +242,10 @@ impl View<'_> {
             description: description.as_deref().map(Text::name),
             input: result
                 .map(|event| Passage::new(&pretty(Content::tool_input(&event.attributes)))),
-            error: result
-                .and_then(|event| event.text("error").or_else(|| event.text("error_type")))
-                .map(Passage::plain),
+            error: result.and_then(|event| {
+                let words = Content::error(&event.attributes).map(|error| Passage::new(&error));
+                words.or_else(|| event.text("error_type").map(Passage::plain))
+            }),
             records: records
                 .into_iter()
                 .map(|event| self.record(event))

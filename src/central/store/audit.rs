@@ -12,9 +12,9 @@ use serde::Serialize;
 use crate::central::materialize::{Deltas, NewEvent};
 use crate::otlp::Signal;
 
+use super::block::{BlockError, StoredBlock};
 use super::derived::{MACHINE_LOSSES, MACHINE_RANGES, RunTable, TABLES, Table, rows, run_rows};
 use super::dictionary::Dictionaries;
-use super::encoding::EncodingError;
 use super::event_row::StoredEvent;
 use super::ingest::signal_deltas;
 use super::query::{Query, Row, Value};
@@ -23,8 +23,8 @@ use super::{Database, Scope, Store, StoreError};
 /// Differences that are told for each table.
 const MAX_TOLD: usize = 5;
 
-/// Events that a recount reads at once.
-pub(super) const CHUNK: i64 = 2_000;
+/// Blocks that a recount reads at once.
+pub(super) const CHUNK: i64 = 64;
 
 /// What each environment's events and retired events add up to.
 pub(super) type Recount = BTreeMap<Scope, Deltas>;
@@ -88,26 +88,24 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// Columns of the rows that [`Counter::add`] takes.
-    pub(super) const COLUMNS: &'static str =
-        "seq, tenant, environment, time, uid, received, agent, tool, is_mcp, record";
+    /// Columns of the rows that [`Counter::add`] takes: those of a block, without the contents.
+    pub(super) const COLUMNS: &'static str = "tenant, environment, seq, last_time, records, NULL";
 
-    /// Adds one event; gives its `seq`.
-    pub(super) fn add(&mut self, mut row: Row) -> Result<i64, StoreError> {
-        let seq = row.take(0)?;
-        let scope = Scope {
-            tenant: row.take(1)?,
-            environment: row.take(2)?,
-        };
-        let mut row = Row(row.0.split_off(3));
-        row.0.push(Value::Null);
-        let event = StoredEvent::read(&self.dictionaries, row)?;
-        self.sums.entry(scope).or_default().add(&event.into_new());
-        self.events += 1;
-        if self.events.is_multiple_of(10_000) {
-            (self.progress)(self.events);
+    /// Adds the events of a block that come after `seq`; gives the block's own.
+    pub(super) fn add(&mut self, row: Row, after: i64) -> Result<i64, StoreError> {
+        let block = StoredBlock::read(row)?;
+        let sums = self.sums.entry(block.scope).or_default();
+        let inflated = block.inflate(&self.dictionaries)?;
+        for event in inflated.events()? {
+            if event.seq > after {
+                sums.add(&StoredEvent::read(&event)?.into_new());
+                self.events += 1;
+                if self.events.is_multiple_of(10_000) {
+                    (self.progress)(self.events);
+                }
+            }
         }
-        Ok(seq)
+        Ok(block.seq)
     }
 
     /// What gives the rows that [`Counter::add_signal`] takes.
@@ -152,9 +150,8 @@ pub(super) fn encode_deltas(deltas: &Deltas) -> Vec<u8> {
 
 /// Deltas from a row. What versions before [`Deltas::reports`] wrote ends where they begin.
 pub(super) fn decode_deltas(bytes: &[u8]) -> Result<Deltas, StoreError> {
-    let unreadable = |error: postcard::Error| {
-        StoreError::Unavailable(EncodingError(error.to_string()).to_string())
-    };
+    let unreadable =
+        |error: postcard::Error| StoreError::Unavailable(BlockError(error.to_string()).to_string());
     let (mut deltas, rest) = postcard::take_from_bytes::<Deltas>(bytes).map_err(unreadable)?;
     if !rest.is_empty() {
         deltas.reports = postcard::from_bytes(rest).map_err(unreadable)?;
@@ -249,8 +246,6 @@ impl StoredEvent {
             time: self.time,
             agent: self.agent,
             facts: self.facts,
-            record: Vec::new(),
-            content: Vec::new(),
         }
     }
 }

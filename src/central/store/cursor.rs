@@ -74,6 +74,13 @@ impl PageRequest {
     }
 }
 
+impl PageRequest {
+    /// The place of an event in a list, for a page that begins or ends there.
+    pub fn at_event(event: &super::Event) -> String {
+        encode_cursor(&(event.time.0, super::keys::uid_number(&event.id)))
+    }
+}
+
 /// A sort key as a cursor.
 pub(super) fn encode_cursor<K: Serialize>(key: &K) -> String {
     let json = serde_json::to_vec(key).expect("numbers and strings are JSON");

@@ -6,7 +6,9 @@ use std::sync::{Arc, RwLock};
 
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
-use super::encoding::EncodingError;
+use super::StoreError;
+use super::block::BlockError;
+use super::query::Row;
 
 const ZSTD_LEVEL: i32 = 3;
 
@@ -35,6 +37,17 @@ impl Dictionaries {
         known.by_id.insert(id, decoder);
     }
 
+    /// Takes rows of id and dictionary.
+    pub(super) fn add_rows(&self, rows: Vec<Row>) -> Result<(), StoreError> {
+        for mut row in rows {
+            let (id, dictionary): (i64, Vec<u8>) = (row.take(0)?, row.take(1)?);
+            if let Ok(id) = u32::try_from(id) {
+                self.add(id, &dictionary);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether there is none yet.
     pub(super) fn is_empty(&self) -> bool {
         let known = self.0.read().expect("no holder of this lock panics");
@@ -54,8 +67,8 @@ impl Dictionaries {
     }
 
     /// What a frame holds.
-    pub(super) fn inflate(&self, frame: &[u8]) -> Result<Vec<u8>, EncodingError> {
-        let unreadable = |error: std::io::Error| EncodingError(error.to_string());
+    pub(super) fn inflate(&self, frame: &[u8]) -> Result<Vec<u8>, BlockError> {
+        let unreadable = |error: std::io::Error| BlockError(error.to_string());
         let size = zstd::zstd_safe::get_frame_content_size(frame)
             .ok()
             .flatten();
@@ -68,8 +81,8 @@ impl Dictionaries {
             let known = self.0.read().expect("no holder of this lock panics");
             known.by_id.get(&id).cloned()
         };
-        let dictionary = dictionary
-            .ok_or_else(|| EncodingError(format!("dictionary {id} is not in the store")))?;
+        let dictionary =
+            dictionary.ok_or_else(|| BlockError(format!("dictionary {id} is not in the store")))?;
         zstd::bulk::Decompressor::with_prepared_dictionary(&dictionary)
             .and_then(|mut decompressor| decompressor.decompress(frame, size))
             .map_err(unreadable)
@@ -102,11 +115,11 @@ impl Compressor<'_> {
 }
 
 /// Makes a dictionary of sample records, as they are before they are compressed; gives its id, too.
-pub(super) fn train(samples: &[Vec<u8>]) -> Result<(u32, Vec<u8>), EncodingError> {
-    let unreadable = |error: std::io::Error| EncodingError(error.to_string());
+pub(super) fn train(samples: &[Vec<u8>]) -> Result<(u32, Vec<u8>), BlockError> {
+    let unreadable = |error: std::io::Error| BlockError(error.to_string());
     let dictionary = zstd::dict::from_samples(samples, DICTIONARY_BYTES).map_err(unreadable)?;
     let id = zstd::zstd_safe::get_dict_id(&dictionary)
-        .ok_or_else(|| EncodingError("the dictionary has no id".to_owned()))?;
+        .ok_or_else(|| BlockError("the dictionary has no id".to_owned()))?;
     Ok((id.get(), dictionary))
 }
 

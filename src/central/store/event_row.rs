@@ -1,26 +1,23 @@
 //! An event's row: the narrow keys that lists are filtered by, and the record, from which everything else
 //! is read.
 
+use serde_json::Value;
+
 use crate::central::materialize::NewEvent;
 use crate::event::{Activity, Facts, Timestamp, ToolKind, ToolName};
 use crate::otlp::json::{plain, plain_attributes};
 
-use super::dictionary::Dictionaries;
-use super::encoding::{WholeRecord, decode_event};
-use super::keys::{agent_id, agent_key, text_key, uid_key, word_key};
-use super::query::Row;
-use super::{EntityKind, Event, StoreError};
-
-/// Columns that [`StoredEvent::read`] takes.
-pub(super) const COLUMNS: &str =
-    "e.time, e.uid, e.received, e.agent, e.tool, e.is_mcp, e.record, c.content";
+use super::block::{BlockEvent, WholeRecord};
+use super::keys::{agent_id, agent_key, text_key, uid_number, word_key};
+use super::sight::hide;
+use super::{EntityKind, Event, Sight, StoreError};
 
 /// Where a page of events ended: event time, then identity.
-pub(super) type Key = (i64, String);
+pub(super) type Key = (i64, i64);
 
 /// The narrow columns of an event's row.
 pub(super) struct EventKeys<'a> {
-    pub(super) uid: Vec<u8>,
+    pub(super) uid: i64,
     pub(super) activity: i64,
     pub(super) name: i64,
     pub(super) agent: Option<i64>,
@@ -35,7 +32,7 @@ impl EventKeys<'_> {
     pub(super) fn of(event: &NewEvent) -> EventKeys<'_> {
         let facts = &event.facts;
         EventKeys {
-            uid: uid_key(&facts.uid),
+            uid: uid_number(&facts.uid),
             activity: activity_key(Some(facts.activity)),
             name: word_key(&facts.name),
             agent: event.agent.as_deref().map(agent_key),
@@ -77,35 +74,21 @@ pub(super) struct StoredEvent {
 }
 
 impl StoredEvent {
-    /// Reads a row of [`COLUMNS`].
-    pub(super) fn read(
-        dictionaries: &Dictionaries,
-        mut row: Row,
-    ) -> Result<StoredEvent, StoreError> {
-        let time: Timestamp = row.take(0)?;
-        let uid: Vec<u8> = row.take(1)?;
-        let received = row.take(2)?;
-        let agent: Option<i64> = row.take(3)?;
-        let tool: Option<String> = row.take(4)?;
-        let is_mcp: Option<i64> = row.take(5)?;
-        let record: Vec<u8> = row.take(6)?;
-        let content: Option<Vec<u8>> = row.take(7)?;
-        let whole = decode_event(dictionaries, &record, content.as_deref())
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    /// Reads an event of a block.
+    pub(super) fn read(event: &BlockEvent<'_>) -> Result<StoredEvent, StoreError> {
+        let whole = event.whole()?;
         let resource = &whole.resource.attributes;
         let mut facts = Facts::read(&whole.record, resource, whole.scope.as_ref());
-        facts.tool = tool.map(|name| ToolName {
-            kind: match is_mcp {
-                Some(1) => ToolKind::Mcp,
-                _ => ToolKind::BuiltIn,
-            },
-            name,
+        // As it was told when it came: an MCP tool is named by content, which may be gone.
+        facts.tool = event.tool.map(|(name, kind)| ToolName {
+            kind,
+            name: name.to_owned(),
         });
         Ok(StoredEvent {
-            key: (time.0, hex(&uid)),
-            time,
-            received,
-            agent: agent.map(agent_id),
+            key: (event.time, uid_number(&facts.uid)),
+            time: Timestamp(event.time),
+            received: Timestamp(event.received),
+            agent: event.agent.map(agent_id),
             facts,
             whole,
         })
@@ -113,13 +96,11 @@ impl StoredEvent {
 
     /// Whether a lower-case text occurs in the event's name, body or attributes.
     pub(super) fn mentions(&self, needle: &str) -> bool {
-        fn within(value: &serde_json::Value, needle: &str) -> bool {
+        fn within(value: &Value, needle: &str) -> bool {
             match value {
-                serde_json::Value::String(text) => text.to_lowercase().contains(needle),
-                serde_json::Value::Array(items) => items.iter().any(|item| within(item, needle)),
-                serde_json::Value::Object(fields) => {
-                    fields.values().any(|field| within(field, needle))
-                }
+                Value::String(text) => text.to_lowercase().contains(needle),
+                Value::Array(items) => items.iter().any(|item| within(item, needle)),
+                Value::Object(fields) => fields.values().any(|field| within(field, needle)),
                 other => other.to_string().contains(needle),
             }
         }
@@ -130,9 +111,14 @@ impl StoredEvent {
         self.facts.name.to_lowercase().contains(needle) || values.any(|value| within(value, needle))
     }
 
-    /// The event with everything that was in its record.
-    pub(super) fn event(&self) -> Event {
+    /// The event with what of its record may be seen.
+    pub(super) fn event(&self, sight: &Sight) -> Event {
         let facts = &self.facts;
+        let mut body = self.whole.record.body.as_ref().map_or(Value::Null, plain);
+        let mut attributes = plain_attributes(&self.whole.record.attributes);
+        if !sight.shows(facts.session.as_deref()) {
+            hide(&facts.name, &mut body, &mut attributes);
+        }
         let scope = self.whole.scope.clone().unwrap_or_default();
         Event {
             id: facts.uid.clone(),
@@ -162,27 +148,13 @@ impl StoredEvent {
             redaction_count: facts.redactions,
             machine_id: facts.machine.as_ref().map(|machine| machine.id.clone()),
             machine_seq: facts.machine.as_ref().and_then(|machine| machine.seq),
-            body: self
-                .whole
-                .record
-                .body
-                .as_ref()
-                .map_or(serde_json::Value::Null, plain),
-            attributes: plain_attributes(&self.whole.record.attributes),
+            body,
+            attributes,
             resource: plain_attributes(&self.whole.resource.attributes),
             scope_name: scope.name,
             scope_version: scope.version,
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut hex = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        write!(hex, "{byte:02x}").expect("a string grows as needed");
-    }
-    hex
 }
 
 /// Millionths of a dollar as dollars.

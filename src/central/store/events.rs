@@ -1,17 +1,16 @@
 //! Reads events: lists with filters, one session's, one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::event::{Activity, Timestamp};
-
+use super::block::{BlockEvent, MAX_EVENTS, StoredBlock};
 use super::cursor::encode_cursor;
-use super::event_row::{COLUMNS, Key, StoredEvent, activity_key};
-use super::keys::{agent_key, text_key, uid_key, word_key};
-use super::query::{Query, Row, Value};
+use super::event_row::{Key, StoredEvent};
+use super::keys::text_key;
+use super::query::{Query, Row};
+use super::search::Search;
 use super::sessions::MAX_SESSION_EVENTS;
 use super::text::Sought;
-use super::words::words_of;
-use super::{Database, Event, EventFilter, Page, PageRequest, Scope, Store, StoreError};
+use super::{Event, EventFilter, Page, PageRequest, Scope, Sight, Store, StoreError};
 
 /// Events that one page of a text search reads at most; the page then says where to go on.
 const SCAN_BUDGET: usize = 20_000;
@@ -19,8 +18,11 @@ const SCAN_BUDGET: usize = 20_000;
 /// Events that are read at once while a page is looked for.
 const CHUNK: usize = 1_000;
 
-/// The same of events that the text index found: most of them match.
-const INDEX_CHUNK: usize = 128;
+/// Blocks that are not indexed yet and are looked through as they came, at most.
+const TAIL: usize = 300;
+
+/// Blocks that the text index found and that are read at once: at first, and at most.
+const BLOCKS: (usize, usize) = (4, 32);
 
 impl Store {
     /// Events, latest first. Heartbeats are left out unless the filter's type asks for them.
@@ -29,17 +31,77 @@ impl Store {
     /// [`StoreError`]
     pub async fn events(
         &self,
-        scope: Scope,
+        sight: &Sight,
         filter: &EventFilter,
         page: PageRequest,
     ) -> Result<Page<Event>, StoreError> {
-        let Some(search) = self.search(scope, filter).await? else {
+        let Some(search) = self.search(sight, filter).await? else {
             return Ok(Page {
                 items: Vec::new(),
                 next_cursor: None,
             });
         };
         let after = page.after::<Key>()?;
+        let (events, next) = self.matching(&search, after, page.limit()).await?;
+        Ok(Page {
+            items: events.iter().map(|event| event.event(sight)).collect(),
+            next_cursor: next.map(|key| encode_cursor(&key)),
+        })
+    }
+
+    /// The events just newer than a place in the list, latest first, and whether there are newer ones yet.
+    /// Where a text is sought they are found without the text index, within the same bound.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn newer_events(
+        &self,
+        sight: &Sight,
+        filter: &EventFilter,
+        page: PageRequest,
+    ) -> Result<(Vec<Event>, bool), StoreError> {
+        let (Some(search), Some(mut before)) =
+            (self.search(sight, filter).await?, page.after::<Key>()?)
+        else {
+            return Ok((Vec::new(), false));
+        };
+        let mut found: Vec<StoredEvent> = Vec::new();
+        let mut scanned = 0;
+        while found.len() <= page.limit() && scanned < SCAN_BUDGET {
+            let mut query = self.event_query(sight.scope);
+            search.narrow(&mut query);
+            query.push(" AND e.time >= ").bind(before.0);
+            query.push(" AND (e.time, e.uid) > (").bind(before.0);
+            query.push(", ").bind(before.1).push(")");
+            query
+                .push(" ORDER BY e.time, e.uid LIMIT ")
+                .bind(CHUNK as i64);
+            let rows = self.rows(query).await?;
+            let is_last = rows.len() < CHUNK;
+            scanned += rows.len();
+            for event in self.stored_events(sight.scope, rows).await? {
+                before = event.key;
+                if search.matches(&event) {
+                    found.push(event);
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        let has_newer = found.len() > page.limit();
+        found.truncate(page.limit());
+        let events = found.iter().rev().map(|event| event.event(sight));
+        Ok((events.collect(), has_newer))
+    }
+
+    /// The latest events that match, at most `limit`, and the place to go on after.
+    pub(super) async fn matching(
+        &self,
+        search: &Search,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<(Vec<StoredEvent>, Option<Key>), StoreError> {
         let sources = match search.sought() {
             None => vec![Source::List],
             // First how far the index is: what is added to it from here on is found twice, not never.
@@ -51,10 +113,15 @@ impl Store {
         let mut found: BTreeMap<Key, StoredEvent> = BTreeMap::new();
         let mut stopped: Option<Key> = None;
         for source in &sources {
-            let (events, stopped_at) = self
-                .collect(source, &search, after.clone(), page.limit())
-                .await?;
-            found.extend(events.into_iter().map(|event| (event.key.clone(), event)));
+            let (events, stopped_at) = match source {
+                Source::Index(sought) => self.collect_indexed(sought, search, after, limit).await?,
+                Source::Tail(seq, sought) => {
+                    self.collect_tail(*seq, sought, search, after, limit)
+                        .await?
+                }
+                Source::List => self.collect(None, search, after, limit).await?,
+            };
+            found.extend(events.into_iter().map(|event| (event.key, event)));
             stopped = stopped.max(stopped_at);
         }
         // Below where one source stopped, it may have more: that is for the next page.
@@ -62,57 +129,39 @@ impl Store {
             .into_iter()
             .rev()
             .filter(|(key, _)| stopped.as_ref().is_none_or(|at| key >= at));
-        let page_of: Vec<(Key, StoredEvent)> = latest.by_ref().take(page.limit()).collect();
+        let page_of: Vec<(Key, StoredEvent)> = latest.by_ref().take(limit).collect();
         let next = match latest.next() {
-            Some(_) => page_of.last().map(|(key, _)| key.clone()),
+            Some(_) => page_of.last().map(|(key, _)| *key),
             None => stopped,
         };
-        Ok(Page {
-            items: page_of.iter().map(|(_, event)| event.event()).collect(),
-            next_cursor: next.map(|key| encode_cursor(&key)),
-        })
+        Ok((page_of.into_iter().map(|(_, event)| event).collect(), next))
     }
 
-    /// The latest events of one source that match, one more than `limit` at most; and the event at which
-    /// the looking stopped, when it did before the end.
+    /// The latest events that match, one more than `limit` at most; and the event at which the looking
+    /// stopped, when it did before the end. Only those after a `seq`, when one is given: what of them the
+    /// text index will not find is left out, so that no event vanishes from a list once it is indexed.
     async fn collect(
         &self,
-        source: &Source,
+        unindexed: Option<(i64, &Sought)>,
         search: &Search,
         mut after: Option<Key>,
         limit: usize,
     ) -> Result<(Vec<StoredEvent>, Option<Key>), StoreError> {
         let mut events = Vec::new();
         let mut scanned = 0;
-        let mut chunk = match source {
-            Source::List if search.needle.is_none() => limit + 1,
-            Source::Index(_) => INDEX_CHUNK.max(limit + 1),
-            _ => CHUNK,
+        let chunk = match search.is_decided_by_keys() {
+            true => limit + 1,
+            false => CHUNK,
         };
         loop {
-            let rows = match source {
-                Source::List => {
-                    self.rows(self.list_query(search, None, after.as_ref(), chunk))
-                        .await?
-                }
-                Source::Tail(seq, _) => {
-                    self.rows(self.list_query(search, Some(*seq), after.as_ref(), chunk))
-                        .await?
-                }
-                Source::Index(sought) => {
-                    self.find(search.scope, sought, search.times(), after.as_ref(), chunk)
-                        .await?
-                }
-            };
+            let after_seq = unindexed.map(|(seq, _)| seq);
+            let query = self.list_query(search, after_seq, after.as_ref(), chunk);
+            let rows = self.rows(query).await?;
             let is_last = rows.len() < chunk;
             scanned += rows.len();
-            let before = after.clone();
-            for event in self.stored_events(rows).await? {
-                if before.as_ref().is_some_and(|before| event.key >= *before) {
-                    continue;
-                }
-                after = Some(event.key.clone());
-                if source.finds(&event, search.scope) && search.matches(&event) {
+            for event in self.stored_events(search.scope, rows).await? {
+                after = Some(event.key);
+                if search.finds(&event, unindexed.map(|(_, sought)| sought)) {
                     events.push(event);
                     if events.len() > limit {
                         return Ok((events, after));
@@ -122,12 +171,83 @@ impl Store {
             if is_last {
                 return Ok((events, None));
             }
-            if after == before {
-                // The index tells times to the millisecond: there is one with more events than this.
-                chunk *= 4;
-            } else if scanned >= SCAN_BUDGET {
+            if scanned >= SCAN_BUDGET {
                 return Ok((events, after));
             }
+        }
+    }
+
+    /// The same of events after a `seq`, which the text index does not have yet.
+    async fn collect_tail(
+        &self,
+        seq: i64,
+        sought: &Sought,
+        search: &Search,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<(Vec<StoredEvent>, Option<Key>), StoreError> {
+        let blocks = self.blocks_after(search.scope, seq, TAIL).await?;
+        if blocks.len() > TAIL {
+            // The index is far behind: by time, not by the order in which they came.
+            return self
+                .collect(Some((seq, sought)), search, after, limit)
+                .await;
+        }
+        let words = sought.clone();
+        let events = self
+            .read_events(blocks, move |event| event.seq > seq && words.may_fit(event))
+            .await?
+            .into_values();
+        let fitting = events.filter(|event| {
+            after.is_none_or(|after| event.key < after) && search.finds(event, Some(sought))
+        });
+        Ok((fitting.collect(), None))
+    }
+
+    /// The same of events in blocks that the text index finds.
+    async fn collect_indexed(
+        &self,
+        sought: &Sought,
+        search: &Search,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<(Vec<StoredEvent>, Option<Key>), StoreError> {
+        let (from, to) = search.times();
+        let latest = after.map_or(to, |(time, _)| to.min(time));
+        let mut events: BTreeMap<Key, StoredEvent> = BTreeMap::new();
+        let (mut place, mut scanned, mut chunk) = (None, 0, BLOCKS.0);
+        loop {
+            let found = self
+                .find(search.scope, sought, (from, latest), place, chunk)
+                .await?;
+            let is_last = found.len() < chunk;
+            let Some(last) = found.last() else {
+                return Ok((events.into_values().collect(), None));
+            };
+            place = Some(last.place);
+            // What is later than this is complete, whatever the blocks that follow hold.
+            let stopped = (last.bound, i64::MAX);
+            let seqs = found.iter().map(|found| found.seq).collect();
+            let blocks = self.blocks_of(search.scope, seqs).await?;
+            scanned += blocks.len() * MAX_EVENTS;
+            let words = sought.clone();
+            let read = self
+                .read_events(blocks, move |event| words.may_fit(event))
+                .await?;
+            let fitting = read.into_values().filter(|event| {
+                after.is_none_or(|after| event.key < after) && search.finds(event, Some(sought))
+            });
+            events.extend(fitting.map(|event| (event.key, event)));
+            if is_last {
+                return Ok((events.into_values().collect(), None));
+            }
+            let is_full = events.range(stopped..).nth(limit).is_some();
+            // Blocks that reach beyond the page's beginning do not bring it on.
+            let is_on = after.is_none_or(|after| stopped < after);
+            if is_full || (scanned >= SCAN_BUDGET && is_on) {
+                return Ok((events.into_values().collect(), Some(stopped)));
+            }
+            chunk = (chunk * 2).min(BLOCKS.1);
         }
     }
 
@@ -135,16 +255,18 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn session_events(&self, scope: Scope, id: &str) -> Result<Vec<Event>, StoreError> {
-        let mut query = self.event_query(scope);
+    pub async fn session_events(&self, sight: &Sight, id: &str) -> Result<Vec<Event>, StoreError> {
+        let mut query = self.event_query(sight.scope);
         query.push(" AND e.session = ").bind(text_key(id));
         query.push(" ORDER BY e.time, e.uid LIMIT ");
         query.bind(MAX_SESSION_EVENTS as i64);
-        let stored = self.stored_events(self.rows(query).await?).await?;
+        let stored = self
+            .stored_events(sight.scope, self.rows(query).await?)
+            .await?;
         let mut events: Vec<Event> = stored
             .into_iter()
             .filter(|event| event.facts.session.as_deref() == Some(id))
-            .map(|event| event.event())
+            .map(|event| event.event(sight))
             .collect();
         events.sort_by_key(|event| (event.time, event.sequence.unwrap_or(-1)));
         Ok(events)
@@ -154,58 +276,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn event(&self, scope: Scope, id: &str) -> Result<Option<Event>, StoreError> {
-        let indexed_to = self.indexed_to().await?;
-        let mut rows = self.find_uid(scope, id).await?;
-        let mut tail = self.event_query(scope);
-        tail.push(" AND e.seq > ").bind(indexed_to);
-        tail.push(" AND e.uid = ").bind(uid_key(id));
-        rows.extend(self.rows(tail).await?);
-        let found = self.stored_events(rows).await?.into_iter();
+    pub async fn event(&self, sight: &Sight, id: &str) -> Result<Option<Event>, StoreError> {
+        let seqs = self.find_uid(sight.scope, id).await?;
+        let blocks = self.blocks_of(sight.scope, seqs).await?;
+        let found = self.read_events(blocks, |_| true).await?.into_values();
         let earliest = found
             .filter(|event| event.facts.uid == id)
             .min_by(|a, b| a.key.cmp(&b.key));
-        Ok(earliest.map(|event| event.event()))
+        Ok(earliest.map(|event| event.event(sight)))
     }
 
-    /// What a filter looks for; `None` when nothing can match.
-    async fn search(
-        &self,
-        scope: Scope,
-        filter: &EventFilter,
-    ) -> Result<Option<Search>, StoreError> {
-        let agents = match given(&filter.agent) {
-            None => None,
-            Some(agent) => Some(self.agent_ids(scope, &agent).await?),
-        };
-        if agents.as_ref().is_some_and(Vec::is_empty) {
-            return Ok(None);
-        }
-        Ok(Some(Search {
-            scope,
-            agents,
-            session: given(&filter.session),
-            kind: given(&filter.kind),
-            tool: given(&filter.tool),
-            model: given(&filter.model),
-            needle: given(&filter.q).map(|text| text.to_lowercase()),
-            from: filter.from,
-            to: filter.to,
-        }))
-    }
-
-    /// The events of a scope, with their content.
+    /// The `seq`s of the events of a scope.
     pub(super) fn event_query(&self, scope: Scope) -> Query {
-        let content = match self.database {
-            Database::Sqlite(_) => "c.seq = e.seq",
-            Database::Postgres(_) => {
-                "c.tenant = e.tenant AND c.environment = e.environment AND c.time = e.time AND c.uid = e.uid"
-            }
-        };
-        let sql = format!(
-            "SELECT {COLUMNS} FROM events e LEFT JOIN event_content c ON {content}
-             WHERE e.tenant = $1 AND e.environment = $2"
-        );
+        let sql = "SELECT e.seq FROM events e WHERE e.tenant = $1 AND e.environment = $2";
         Query::scoped(sql, scope)
     }
 
@@ -220,87 +303,60 @@ impl Store {
         if let Some(seq) = after_seq {
             query.push(" AND e.seq > ").bind(seq);
         }
-        if let Some(session) = &search.session {
-            query.push(" AND e.session = ").bind(text_key(session));
-        }
-        match search.agents.as_deref() {
-            None => {}
-            Some([agent]) => {
-                query.push(" AND e.agent = ").bind(agent_key(agent));
-            }
-            Some(agents) => {
-                query.push(" AND e.agent IN ");
-                query.bind_list(agents.iter().map(|agent| agent_key(agent)));
-            }
-        }
-        match search
-            .kind
-            .as_deref()
-            .map(|kind| (kind, Activity::from_slug(kind)))
-        {
-            None => query
-                .push(" AND e.activity <> ")
-                .bind(activity_key(Some(Activity::Machine))),
-            Some((_, Some(activity))) => query
-                .push(" AND e.activity = ")
-                .bind(activity_key(Some(activity))),
-            Some((name, None)) => query
-                .push(" AND e.activity = ")
-                .bind(activity_key(Some(Activity::of_event(name))))
-                .push(" AND e.name = ")
-                .bind(word_key(name)),
-        };
-        if let Some(tool) = &search.tool {
-            query.push(" AND e.tool = ").bind(tool.as_str());
-        }
-        if let Some(model) = &search.model {
-            query.push(" AND e.model = ").bind(word_key(model));
-        }
-        if let Some(from) = search.from {
-            query.push(" AND e.time >= ").bind(from);
-        }
-        if let Some(to) = search.to {
-            query.push(" AND e.time < ").bind(to);
-        }
-        if let Some((time, id)) = after {
+        search.narrow(&mut query);
+        if let Some((time, uid)) = after {
             // The first term alone lets PostgreSQL leave out the months that lie after it.
             query.push(" AND e.time <= ").bind(*time);
             query.push(" AND (e.time, e.uid) < (").bind(*time);
-            query.push(", ").bind(uid_key(id)).push(")");
+            query.push(", ").bind(*uid).push(")");
         }
         query.push(" ORDER BY e.time DESC, e.uid DESC LIMIT ");
         query.bind(limit as i64);
         query
     }
 
-    /// Reads rows of [`COLUMNS`], off the threads that serve connections.
-    async fn stored_events(&self, rows: Vec<Row>) -> Result<Vec<StoredEvent>, StoreError> {
-        if rows.is_empty() {
+    /// The events of rows that hold their `seq`s, in the same order.
+    pub(super) async fn stored_events(
+        &self,
+        scope: Scope,
+        rows: Vec<Row>,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let seqs = rows.into_iter().map(|mut row| row.take(0));
+        let seqs: Vec<i64> = seqs.collect::<Result<_, _>>()?;
+        if seqs.is_empty() {
             return Ok(Vec::new());
         }
-        self.know_dictionaries(&rows).await?;
+        let blocks = self.blocks_of(scope, seqs.clone()).await?;
+        let wanted: BTreeSet<i64> = seqs.iter().copied().collect();
+        let mut events = self
+            .read_events(blocks, move |event| wanted.contains(&event.seq))
+            .await?;
+        // One that is missing was deleted in between.
+        Ok(seqs.iter().filter_map(|seq| events.remove(seq)).collect())
+    }
+
+    /// Reads those events of blocks that are wanted, by their `seq`s, off the threads that serve connections.
+    async fn read_events(
+        &self,
+        blocks: Vec<StoredBlock>,
+        is_wanted: impl Fn(&BlockEvent<'_>) -> bool + Send + 'static,
+    ) -> Result<HashMap<i64, StoredEvent>, StoreError> {
         let dictionaries = self.dictionaries.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            rows.into_iter()
-                .map(|row| StoredEvent::read(&dictionaries, row))
-                .collect()
+            let mut events = HashMap::new();
+            for block in blocks {
+                let inflated = block.inflate(&dictionaries)?;
+                for event in inflated.events()? {
+                    if is_wanted(&event) {
+                        events.insert(event.seq, StoredEvent::read(&event)?);
+                    }
+                }
+            }
+            Ok(events)
         });
         reading
             .await
             .map_err(|error| StoreError::Unavailable(error.to_string()))?
-    }
-
-    /// Fetches the dictionaries that rows of [`COLUMNS`] need and that are not at hand: another replica
-    /// made them.
-    pub(super) async fn know_dictionaries(&self, rows: &[Row]) -> Result<(), StoreError> {
-        let is_known = rows.iter().flat_map(|row| &row.0).all(|value| match value {
-            Value::Bytes(frame) => self.dictionaries.knows(frame),
-            _ => true,
-        });
-        match is_known {
-            true => Ok(()),
-            false => self.load_dictionaries().await,
-        }
     }
 }
 
@@ -312,66 +368,6 @@ enum Source {
     Tail(i64, Sought),
     /// The text index.
     Index(Sought),
-}
-
-impl Source {
-    /// Whether an event that this gave is found here. The index finds words: what is not in it yet is found
-    /// as it will be, so that no event vanishes from a list once it is indexed.
-    fn finds(&self, event: &StoredEvent, scope: Scope) -> bool {
-        match self {
-            Source::Tail(_, sought) => sought.fits(&words_of(event, scope)),
-            Source::List | Source::Index(_) => true,
-        }
-    }
-}
-
-/// What a list of events looks for.
-pub(super) struct Search {
-    pub(super) scope: Scope,
-    pub(super) agents: Option<Vec<String>>,
-    pub(super) session: Option<String>,
-    pub(super) kind: Option<String>,
-    pub(super) tool: Option<String>,
-    model: Option<String>,
-    pub(super) needle: Option<String>,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
-}
-
-impl Search {
-    /// The first and the last time that is looked for.
-    fn times(&self) -> (i64, i64) {
-        let from = self.from.map_or(i64::MIN, |from| from.0);
-        (from, self.to.map_or(i64::MAX, |to| to.0.saturating_sub(1)))
-    }
-
-    /// Whether an event that the database found by its keys is one that is looked for.
-    fn matches(&self, event: &StoredEvent) -> bool {
-        fn is(wanted: &Option<String>, found: Option<&str>) -> bool {
-            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
-        }
-        let facts = &event.facts;
-        let is_kind = match self.kind.as_deref() {
-            None => facts.activity != Activity::Machine,
-            Some(kind) => Activity::from_slug(kind) == Some(facts.activity) || facts.name == kind,
-        };
-        let (from, to) = self.times();
-        let agents = self.agents.as_deref();
-        is_kind
-            && (from..=to).contains(&event.time.0)
-            && agents
-                .is_none_or(|agents| event.agent.as_ref().is_some_and(|it| agents.contains(it)))
-            && is(
-                &self.tool,
-                facts.tool.as_ref().map(|tool| tool.name.as_str()),
-            )
-            && is(&self.session, facts.session.as_deref())
-            && is(&self.model, facts.model.as_deref())
-            && self
-                .needle
-                .as_deref()
-                .is_none_or(|needle| event.mentions(needle))
-    }
 }
 
 /// A filter's text, when it is not blank: a form sends empty fields.

@@ -3,11 +3,10 @@
 use opentelemetry_proto::tonic::logs::v1::{ResourceLogs, ScopeLogs};
 
 use super::event_row::StoredEvent;
-use super::query::Row;
 use super::{Scope, Store, StoreError};
 
-/// Records that are read at once.
-const CHUNK: i64 = 1_000;
+/// Blocks that are read at once.
+const CHUNK: i64 = 16;
 
 /// Some records, and where to go on.
 pub struct Exported {
@@ -24,21 +23,25 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn export(&self, scope: Scope, after: i64) -> Result<Exported, StoreError> {
-        let mut next = after;
+        let mut exported = Exported {
+            records: Vec::new(),
+            next: after,
+        };
         loop {
-            let rows = self.follow(next, CHUNK).await?;
-            let is_last = rows.is_empty();
-            let mut records = Vec::new();
-            for mut row in rows {
-                next = row.take(0)?;
-                let (tenant, environment): (i64, i64) = (row.take(1)?, row.take(2)?);
-                if (tenant, environment) == (scope.tenant, scope.environment) {
-                    let event = StoredEvent::read(&self.dictionaries, Row(row.0.split_off(3)))?;
-                    records.push(event.into_logs());
+            let blocks = self.follow(Some(scope), exported.next, CHUNK).await?;
+            let is_last = blocks.is_empty();
+            for block in blocks {
+                for event in block.inflate(&self.dictionaries)?.events()? {
+                    if event.seq > after {
+                        exported
+                            .records
+                            .push(StoredEvent::read(&event)?.into_logs());
+                    }
                 }
+                exported.next = block.seq;
             }
-            if is_last || !records.is_empty() {
-                return Ok(Exported { records, next });
+            if is_last || !exported.records.is_empty() {
+                return Ok(exported);
             }
         }
     }

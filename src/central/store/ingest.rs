@@ -7,7 +7,7 @@ use crate::central::materialize::{Deltas, NewEvent};
 use crate::event::Timestamp;
 use crate::otlp::Signal;
 
-use super::{Compressor, Scope};
+use super::{Compressor, NewBlock, Scope};
 
 /// One request's records, ready to be stored.
 #[derive(Clone, Debug)]
@@ -20,8 +20,10 @@ pub struct Ingest {
     pub address: String,
     /// When it came.
     pub received: Timestamp,
-    /// Log records.
+    /// What log records say.
     pub events: Vec<NewEvent>,
+    /// The same records packed, in the same order.
+    pub blocks: Vec<NewBlock>,
     /// Metrics or spans.
     pub signals: Vec<NewSignal>,
 }

@@ -200,7 +200,7 @@ fn like(text: &str) -> String {
     pattern
 }
 
-fn entity_sql(is_of_one_agent: bool) -> String {
+pub(super) fn entity_sql(is_of_one_agent: bool) -> String {
     let (table, agents, sessions_of) = match is_of_one_agent {
         false => (
             "entities",
@@ -245,7 +245,7 @@ fn agent(mut row: Row) -> Result<Agent, StoreError> {
     })
 }
 
-fn entity(mut row: Row) -> Result<Entity, StoreError> {
+pub(super) fn entity(mut row: Row) -> Result<Entity, StoreError> {
     let kind: String = row.take(0)?;
     let kind = EntityKind::from_slug(&kind)
         .ok_or_else(|| StoreError::Unavailable(format!("{kind:?} is no kind of entity")))?;

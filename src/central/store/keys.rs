@@ -12,6 +12,13 @@ pub(super) fn uid_key(uid: &str) -> Vec<u8> {
     hex_bytes(uid).unwrap_or_else(|| blake3::hash(uid.as_bytes()).as_bytes()[..UID_BYTES].to_vec())
 }
 
+/// The first half of a record's key, by which events are told apart that happened in the same nanosecond.
+pub(super) fn uid_number(uid: &str) -> i64 {
+    let key = uid_key(uid);
+    let (head, _) = key.split_first_chunk().expect("a key has 16 bytes");
+    i64::from_be_bytes(*head)
+}
+
 /// The key of an agent's id, which is 16 hexadecimal digits.
 pub(super) fn agent_key(id: &str) -> i64 {
     match u64::from_str_radix(id, 16) {

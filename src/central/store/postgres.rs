@@ -8,6 +8,8 @@
 mod connection;
 mod values;
 mod ingest;
+mod blocks;
+mod unpacked;
 mod text;
 mod audit;
 mod retention;
@@ -20,6 +22,7 @@ use deadpool_postgres::{Object, Pool};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
+use super::dictionary::Dictionaries;
 use super::query::{Query, Row};
 use super::{Ingest, StoreError, Stored};
 
@@ -96,8 +99,12 @@ impl Postgres {
     }
 
     /// Stores a request's records, each once.
-    pub(super) async fn ingest(&self, ingest: Ingest) -> Result<Stored, StoreError> {
-        self.collector.ingest(ingest).await
+    pub(super) async fn ingest(
+        &self,
+        ingest: Ingest,
+        dictionaries: Dictionaries,
+    ) -> Result<Stored, StoreError> {
+        self.collector.ingest(ingest, dictionaries).await
     }
 
     /// Sees to it that new events come after those that are there, also when the database was restored
@@ -107,7 +114,7 @@ impl Postgres {
         let sql = format!(
             "INSERT INTO store_state (key, value)
              SELECT 'seq_base', (((latest >> 24) + 1 - now) << 24)::text
-             FROM (SELECT max(seq) AS latest FROM events) e,
+             FROM (SELECT max(seq) AS latest FROM event_blocks) e,
                  (SELECT pg_current_xact_id()::text::bigint AS now) t
              WHERE latest >= {SEQ_BASE} + (now << 24)
              ON CONFLICT (key) DO UPDATE SET value = excluded.value"

@@ -119,6 +119,16 @@ impl Query {
         &mut self,
         values: impl IntoIterator<Item = V>,
     ) -> &mut Query {
+        self.bind_list_or(values, "NULL")
+    }
+
+    /// The same, for `NOT IN`: an empty list holds `nothing`, a value that no row has. `NULL` would let no
+    /// row through.
+    pub(super) fn bind_list_or<V: Into<Value>>(
+        &mut self,
+        values: impl IntoIterator<Item = V>,
+        nothing: &str,
+    ) -> &mut Query {
         self.push("(");
         let mut is_empty = true;
         for value in values {
@@ -129,7 +139,7 @@ impl Query {
             self.bind(value);
         }
         if is_empty {
-            self.push("NULL");
+            self.push(nothing);
         }
         self.push(")")
     }

@@ -4,6 +4,7 @@
 //! they were and `verify` still holds. What was last seen before the cut, such as a session that ended
 //! earlier, is forgotten in both; sums of metrics by hour stay.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,14 +14,16 @@ use crate::event::Timestamp;
 use crate::otlp::Signal;
 
 use super::audit::{decode_deltas, encode_deltas};
-use super::event_row::StoredEvent;
 use super::ingest::signal_deltas;
 use super::query::{Query, Row, Value};
-use super::text::{Document, document};
+use super::repack::{take_out, without_content};
 use super::{Database, EntityKind, Scope, Store, StoreError};
 
 /// Events in one bite.
 const BITE: i64 = 1_000;
+
+/// Blocks whose contents are erased in one bite.
+const BLOCKS: i64 = 16;
 
 /// How long an environment keeps its records; `None` is for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -127,32 +130,35 @@ impl Store {
         cut: Timestamp,
     ) -> Result<u64, StoreError> {
         let mut query = self.event_query(scope);
-        query.sql = query.sql.replacen("SELECT ", "SELECT e.seq, ", 1);
         query.push(" AND e.time < ").bind(cut);
         query.push(" ORDER BY e.time, e.uid LIMIT ").bind(BITE);
-        let rows = self.rows(query).await?;
-        if rows.is_empty() {
+        let rows = self.rows(query).await?.into_iter();
+        let seqs: BTreeSet<i64> = rows.map(|mut row| row.take(0)).collect::<Result<_, _>>()?;
+        if seqs.is_empty() {
             return Ok(0);
         }
-        self.know_dictionaries(&rows).await?;
+        let blocks = self
+            .blocks_of(scope, seqs.iter().copied().collect())
+            .await?;
         let mut deltas = Deltas::default();
-        let mut gone = Vec::with_capacity(rows.len());
-        for mut row in rows {
-            let seq: i64 = row.take(0)?;
-            let columns = Row(row.0.split_off(1));
-            let uid: Vec<u8> = columns.clone().take(1)?;
-            let event = StoredEvent::read(&self.dictionaries, columns)?;
-            gone.push(Gone {
-                seq,
-                time: event.time.0,
-                uid,
-            });
-            deltas.add(&event.into_new());
+        let mut gone = Vec::with_capacity(seqs.len());
+        let mut changes = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            let (events, change) = take_out(&self.dictionaries, self.dialect(), block, &seqs)?;
+            changes.push(change);
+            for (seq, event) in events {
+                gone.push(Gone {
+                    seq,
+                    time: event.time.0,
+                    uid: event.facts.uid.clone(),
+                });
+                deltas.add(&event.into_new());
+            }
         }
         let count = gone.len() as u64;
         match &self.database {
-            Database::Sqlite(sqlite) => sqlite.retire(scope, gone, deltas).await?,
-            Database::Postgres(postgres) => postgres.retire(scope, gone, deltas).await?,
+            Database::Sqlite(sqlite) => sqlite.retire(scope, gone, changes, deltas).await?,
+            Database::Postgres(postgres) => postgres.retire(scope, gone, changes, deltas).await?,
         }
         Ok(count)
     }
@@ -202,30 +208,18 @@ impl Store {
 
     /// Deletes some contents of events before `cut`, and their words from the index; gives how many.
     async fn expire_content(&self, scope: Scope, cut: Timestamp) -> Result<u64, StoreError> {
-        let mut query = self.event_query(scope);
-        query.sql = query
-            .sql
-            .replacen("SELECT ", "SELECT e.seq, e.tenant, e.environment, ", 1);
-        query
-            .push(" AND c.content IS NOT NULL AND e.time < ")
-            .bind(cut);
-        query.push(" ORDER BY e.time, e.uid LIMIT ").bind(BITE);
-        let rows = self.rows(query).await?;
-        if rows.is_empty() {
-            return Ok(0);
+        let blocks = self.blocks_with_content(scope, cut.0, BLOCKS).await?;
+        let mut changes = Vec::with_capacity(blocks.len());
+        let mut count = 0;
+        for block in blocks {
+            let (erased, change) =
+                without_content(&self.dictionaries, self.dialect(), block, cut.0)?;
+            count += erased;
+            changes.push(change);
         }
-        self.know_dictionaries(&rows).await?;
-        let documents = rows.into_iter().map(|mut row| {
-            // Without its last column, the content.
-            row.0.pop();
-            row.0.push(Value::Null);
-            document(&self.dictionaries, row)
-        });
-        let documents: Vec<Document> = documents.collect::<Result<_, _>>()?;
-        let count = documents.len() as u64;
         match &self.database {
-            Database::Sqlite(sqlite) => sqlite.erase_content(documents).await?,
-            Database::Postgres(postgres) => postgres.erase_content(documents).await?,
+            Database::Sqlite(sqlite) => sqlite.change_blocks(changes).await?,
+            Database::Postgres(postgres) => postgres.change_blocks(changes).await?,
         }
         Ok(count)
     }
@@ -235,7 +229,7 @@ impl Store {
 pub(super) struct Gone {
     pub(super) seq: i64,
     pub(super) time: i64,
-    pub(super) uid: Vec<u8>,
+    pub(super) uid: String,
 }
 
 /// The time before which nothing is kept at `now`.

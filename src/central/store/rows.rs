@@ -366,7 +366,7 @@ impl Event {
     }
 }
 
-/// Which events a list shows. Empty fields do not filter.
+/// Which events a list shows. Empty fields do not filter; each field is also a qualifier of `q`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct EventFilter {
@@ -381,7 +381,23 @@ pub struct EventFilter {
     pub tool: Option<String>,
     /// A model, by name.
     pub model: Option<String>,
-    /// Text that must occur in the record.
+    /// A person: an e-mail, or any identity that an agent's records carried.
+    pub user: Option<String>,
+    /// An MCP server, by name.
+    pub mcp: Option<String>,
+    /// `accept` or `reject`.
+    pub decision: Option<String>,
+    /// Who decided: `config`, `hook`, `user_reject`, …
+    pub source: Option<String>,
+    /// A working directory of the event's session.
+    pub dir: Option<String>,
+    /// The client's version.
+    pub version: Option<String>,
+    /// A machine, by host name or by its edge's id.
+    pub machine: Option<String>,
+    /// `prompt`: events that carry a prompt's text.
+    pub has: Option<String>,
+    /// Words, `"phrases"` and qualifiers, as the query box takes them: `tool:Bash -type:error "git push"`.
     pub q: Option<String>,
     /// Events at or after this time.
     pub from: Option<Timestamp>,

@@ -31,7 +31,7 @@ impl Store {
         filter: &SessionFilter,
         page: PageRequest,
     ) -> Result<Page<Session>, StoreError> {
-        let mut query = Query::scoped(SELECT, scope);
+        let mut query = Query::scoped("", scope);
         if let Some(agent) = given(&filter.agent) {
             let ids = self.agent_ids(scope, &agent).await?;
             query.push(" AND s.agent IN ").bind_list(ids);
@@ -53,6 +53,20 @@ impl Store {
         if let Some(to) = filter.to {
             query.push(" AND s.started_at < ").bind(to);
         }
+        self.sessions_where(scope, &query, page).await
+    }
+
+    /// Sessions that meet a condition, which begins with `AND` and has the scope as its first parameters.
+    pub(super) async fn sessions_where(
+        &self,
+        scope: Scope,
+        condition: &Query,
+        page: PageRequest,
+    ) -> Result<Page<Session>, StoreError> {
+        let mut query = Query {
+            sql: format!("{SELECT}{}", condition.sql),
+            values: condition.values.clone(),
+        };
         if let Some((started, id)) = page.after::<(i64, String)>()? {
             query.push(" AND (s.started_at, s.id) < (").bind(started);
             query.push(", ").bind(id).push(")");

@@ -5,6 +5,8 @@ mod values;
 mod writer;
 mod readers;
 mod ingest;
+mod blocks;
+mod migrate;
 mod text;
 mod audit;
 mod retention;
@@ -17,9 +19,12 @@ use anyhow::Context;
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 
+use super::block::StoredBlock;
+use super::dictionary::Dictionaries;
 use super::query::{Query, Row};
-use super::text::{Document, Sought};
-use super::{Ingest, StoreError, Stored, keys};
+use super::repack::BlockChange;
+use super::text::{Document, Found, Sought};
+use super::{Ingest, Scope, StoreError, Stored, keys};
 
 use readers::Readers;
 use text::TextIndex;
@@ -84,9 +89,52 @@ impl Sqlite {
     }
 
     /// Stores a request's records, each once.
-    pub(super) async fn ingest(&self, ingest: Ingest) -> Result<Stored, StoreError> {
+    pub(super) async fn ingest(
+        &self,
+        ingest: Ingest,
+        dictionaries: Dictionaries,
+    ) -> Result<Stored, StoreError> {
         self.writer
-            .write(move |transaction| ingest::store(transaction, &ingest))
+            .write(move |transaction| ingest::store(transaction, &ingest, &dictionaries))
+            .await
+    }
+
+    /// The blocks of events, whose `seq`s are in order.
+    pub(super) async fn blocks_of(
+        &self,
+        scope: Scope,
+        seqs: Vec<i64>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let sql = format!(
+            "SELECT {} FROM event_blocks WHERE tenant = $1 AND environment = $2 AND seq >= $3
+             ORDER BY seq LIMIT 1",
+            StoredBlock::COLUMNS
+        );
+        self.readers
+            .read(move |connection| {
+                let mut blocks = Vec::new();
+                let mut reached = i64::MIN;
+                for seq in seqs.into_iter() {
+                    if seq <= reached {
+                        continue;
+                    }
+                    let mut query = Query::scoped(sql.as_str(), scope);
+                    query.values.push(seq.into());
+                    for row in rows(connection, &query)? {
+                        reached = row.clone().take(2)?;
+                        blocks.push(row);
+                    }
+                }
+                Ok(blocks)
+            })
+            .await
+    }
+
+    /// Changes blocks, with what the text index says of those that it knows.
+    pub(super) async fn change_blocks(&self, changes: Vec<BlockChange>) -> Result<(), StoreError> {
+        self.text.change(&changes).await?;
+        self.writer
+            .write(move |transaction| blocks::change(transaction, &changes))
             .await
     }
 
@@ -95,23 +143,25 @@ impl Sqlite {
         self.text.indexed_to().await
     }
 
-    /// Adds documents that follow `position`, unless somebody else has done so.
+    /// Adds documents that follow `position` and go to `reached`, unless somebody else has done so.
     pub(super) async fn add_documents(
         &self,
         documents: Vec<Document>,
         position: i64,
+        reached: i64,
     ) -> Result<(), StoreError> {
-        self.text.add(documents, position).await
+        self.text.add(documents, position, reached).await
     }
 
-    /// The `seq`s of the latest events that are what is sought.
+    /// The latest blocks that have what is sought, after `after`.
     pub(super) async fn find_documents(
         &self,
         sought: &Sought,
         times: (i64, i64),
+        after: Option<(i64, i64)>,
         limit: usize,
-    ) -> Result<Vec<i64>, StoreError> {
-        self.text.find(sought, times, limit).await
+    ) -> Result<Vec<Found>, StoreError> {
+        self.text.find(sought, times, after, limit).await
     }
 }
 
@@ -128,6 +178,7 @@ pub(super) fn migrate(directory: &Path) -> anyhow::Result<Vec<String>> {
     // A table that is made anew takes the place of the one that others refer to.
     connection.pragma_update(None, "foreign_keys", false)?;
     let report = migrations::migrations::runner().run(&mut connection)?;
+    migrate::pack_old_events(&mut connection)?;
     TextIndex::open(directory)?;
     let applied = report.applied_migrations().iter();
     Ok(applied.map(ToString::to_string).collect())
@@ -205,6 +256,10 @@ fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     connection.create_scalar_function("record_key", 1, flags, |context| {
         let uid: String = context.get(0)?;
         Ok(keys::uid_key(&uid))
+    })?;
+    connection.create_scalar_function("first_half", 1, flags, |context| {
+        let key: Vec<u8> = context.get(0)?;
+        Ok(key.first_chunk().map(|half| i64::from_be_bytes(*half)))
     })?;
     let functions: [(&str, KeyOf); 4] = [
         ("agent_key", keys::agent_key),

@@ -1,33 +1,52 @@
 //! Search for words, by an index that is made in the background.
 //!
-//! The indexer follows the store in the order of `seq`, so that a record that came late is indexed like
-//! any other. What it has not reached yet is looked through row by row: a search misses nothing, it only
-//! takes longer while the index is behind.
+//! The index knows of blocks: whoever searches reads the few events of each that it finds. The indexer follows
+//! the store in the order of `seq`, so that a record that came late is indexed like any other, and unites
+//! small blocks on its way. What it has not reached yet is looked through row by row: a search misses nothing,
+//! it only takes longer while the index is behind.
 
 use std::collections::BTreeSet;
 
-use super::event_row::{COLUMNS, Key, StoredEvent, activity_key};
-use super::events::Search;
-use super::query::{Query, Row};
+use memchr::memmem;
+
+use super::block::BlockEvent;
+use super::bloom;
+use super::event_row::{StoredEvent, activity_key};
+use super::keys::uid_number;
+use super::query::Query;
+use super::repack::unite;
+use super::search::Search;
 use super::words::{
-    activity_mark, agent_mark, id_sought, scope_mark, session_mark, tool_mark, uid_mark, words_of,
-    words_sought,
+    activity_mark, add_words, agent_mark, id_sought, is_id_mark, scope_mark, session_mark,
+    tool_mark, uid_mark, words_sought,
 };
-use super::{Database, Scope, Store, StoreError, postgres};
+use super::{Database, Dialect, Scope, Store, StoreError};
 
 use crate::event::Activity;
 
-/// Events that are indexed together.
-const CHUNK: i64 = 2_000;
+/// Blocks that are indexed together.
+const CHUNK: i64 = 64;
 
-/// An event as the index takes it.
+/// A block as the index takes it.
+#[derive(Clone)]
 pub(super) struct Document {
     pub(super) scope: Scope,
     pub(super) seq: i64,
-    pub(super) time: i64,
-    pub(super) uid: Vec<u8>,
-    /// Its words and marks, with spaces between.
+    pub(super) first_time: i64,
+    pub(super) last_time: i64,
+    /// Words and marks of its events, with spaces between.
     pub(super) words: String,
+    /// In PostgreSQL a filter of the ids, which are not among the words there.
+    pub(super) ids: Vec<u8>,
+}
+
+/// A block that the index found: one event of it may be what is sought, or several together.
+pub(super) struct Found {
+    pub(super) seq: i64,
+    /// Where it stands in the order of the index, the highest first.
+    pub(super) place: (i64, i64),
+    /// No block that follows has an event after this time.
+    pub(super) bound: i64,
 }
 
 /// What is looked for in the index: all marks, and with them all words or the id.
@@ -52,6 +71,18 @@ pub(super) struct Syntax {
 }
 
 impl Sought {
+    /// Whether an event may have the words, judged without reading it: those of plain letters stand in it as
+    /// they are, in whichever case.
+    pub(super) fn may_fit(&self, event: &BlockEvent<'_>) -> bool {
+        let mut words = self.words.iter().chain(&self.beginning);
+        let text = [event.record, event.content].map(<[u8]>::to_ascii_lowercase);
+        let has = |word: &String| {
+            text.iter()
+                .any(|part| memmem::find(part, word.as_bytes()).is_some())
+        };
+        self.id.is_some() || words.all(|word| !word.is_ascii() || has(word))
+    }
+
     /// Whether an event of these words and marks is one that the index would find by what it says.
     pub(super) fn fits(&self, words: &BTreeSet<String>) -> bool {
         let goes_on = |beginning: &String| {
@@ -95,34 +126,58 @@ impl Store {
     /// [`StoreError`]
     pub async fn unindexed(&self) -> Result<i64, StoreError> {
         let sql =
-            "SELECT count(*) FROM (SELECT 1 FROM events WHERE seq > $1 LIMIT 1000000) AS behind";
+            "SELECT CAST(coalesce(sum(event_count), 0) AS bigint) FROM event_blocks WHERE seq > $1";
         let query = Query::new(sql, [self.indexed_to().await?.into()]);
         let mut row = self.rows(query).await?.pop();
         row.as_mut().map_or(Ok(0), |row| row.take(0))
     }
 
-    /// Indexes some of the events that are not indexed yet; gives how many.
+    /// Whether so much is not indexed yet that it fills a chunk.
+    pub(super) async fn has_much_to_index(&self) -> Result<bool, StoreError> {
+        let sql =
+            "SELECT count(*) FROM (SELECT 1 FROM event_blocks WHERE seq > $1 LIMIT $2) AS behind";
+        let query = Query::new(sql, [self.indexed_to().await?.into(), CHUNK.into()]);
+        let mut row = self.rows(query).await?.pop();
+        let blocks: i64 = row.as_mut().map_or(Ok(0), |row| row.take(0))?;
+        Ok(blocks == CHUNK)
+    }
+
+    /// Indexes some of the blocks that are not indexed yet, and unites those that are small before; gives
+    /// how many there were.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn index_some(&self) -> Result<usize, StoreError> {
         let position = self.indexed_to().await?;
-        let rows = self.follow(position, CHUNK).await?;
-        if rows.is_empty() {
+        let blocks = self.follow(None, position, CHUNK).await?;
+        let Some(reached) = blocks.last().map(|block| block.seq) else {
             return Ok(0);
-        }
+        };
+        let count = blocks.len();
         let dictionaries = self.dictionaries.clone();
+        let dialect = self.dialect();
         let reading = tokio::task::spawn_blocking(move || {
-            let documents = rows.into_iter().map(|row| document(&dictionaries, row));
-            documents.collect::<Result<Vec<_>, _>>()
+            let (changes, blocks) = unite(&dictionaries, blocks)?;
+            let documents = blocks.iter().map(|block| {
+                let inflated = block.inflate(&dictionaries)?;
+                document(dialect, block.scope, block.seq, &inflated.events()?)
+            });
+            let documents = documents.collect::<Result<Vec<_>, StoreError>>()?;
+            Ok::<_, StoreError>((changes, documents))
         });
-        let documents = reading
+        let (changes, documents) = reading
             .await
             .map_err(|error| StoreError::Unavailable(error.to_string()))??;
-        let count = documents.len();
         match &self.database {
-            Database::Sqlite(sqlite) => sqlite.add_documents(documents, position).await?,
-            Database::Postgres(postgres) => postgres.add_documents(documents, position).await?,
+            Database::Sqlite(sqlite) => {
+                sqlite.change_blocks(changes).await?;
+                sqlite.add_documents(documents, position, reached).await?;
+            }
+            Database::Postgres(postgres) => {
+                postgres
+                    .add_documents(changes, documents, position, reached)
+                    .await?;
+            }
         }
         Ok(count)
     }
@@ -135,48 +190,17 @@ impl Store {
         }
     }
 
-    /// The events after `seq`, in the order of `seq`: seq, tenant, environment, and then the columns of
-    /// an event. Never past a transaction that may still add earlier ones.
-    pub(super) async fn follow(&self, seq: i64, limit: i64) -> Result<Vec<Row>, StoreError> {
-        let (content, bound) = match &self.database {
-            Database::Sqlite(_) => ("c.seq = e.seq", String::new()),
-            Database::Postgres(_) => (
-                "c.tenant = e.tenant AND c.environment = e.environment AND c.time = e.time AND c.uid = e.uid",
-                format!(" AND e.seq < {}", postgres::open_seq()),
-            ),
-        };
-        let sql = format!(
-            "SELECT e.seq, e.tenant, e.environment, {COLUMNS}
-             FROM events e LEFT JOIN event_content c ON {content}
-             WHERE e.seq > $1{bound} ORDER BY e.seq LIMIT $2"
-        );
-        let rows = self
-            .rows(Query::new(sql, [seq.into(), limit.into()]))
-            .await?;
-        self.know_dictionaries(&rows).await?;
-        Ok(rows)
-    }
-
-    /// Rows of events that the index finds, latest first, after `after`. `seqs` in SQLite are looked up.
+    /// Blocks in which the index finds what is sought and that have events of these times, after `after`.
     pub(super) async fn find(
         &self,
         scope: Scope,
         sought: &Sought,
         times: (i64, i64),
-        after: Option<&Key>,
+        after: Option<(i64, i64)>,
         limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<Vec<Found>, StoreError> {
         match &self.database {
-            Database::Sqlite(sqlite) => {
-                let latest = after.map_or(times.1, |(time, _)| times.1.min(*time));
-                let seqs = sqlite
-                    .find_documents(sought, (times.0, latest), limit)
-                    .await?;
-                let mut query = self.event_query(scope);
-                query.push(" AND e.seq IN ").bind_list(seqs);
-                query.push(" ORDER BY e.time DESC, e.uid DESC");
-                self.rows(query).await
-            }
+            Database::Sqlite(sqlite) => sqlite.find_documents(sought, times, after, limit).await,
             Database::Postgres(postgres) => {
                 postgres
                     .find_documents(scope, sought, times, after, limit)
@@ -185,32 +209,48 @@ impl Store {
         }
     }
 
-    /// The rows of the event with this identity that the index knows.
-    pub(super) async fn find_uid(&self, scope: Scope, uid: &str) -> Result<Vec<Row>, StoreError> {
+    /// The `seq`s of events that may have this identity.
+    pub(super) async fn find_uid(&self, scope: Scope, uid: &str) -> Result<Vec<i64>, StoreError> {
+        let mut query = Query::scoped(
+            "SELECT e.seq FROM events e WHERE e.tenant = $1 AND e.environment = $2 AND e.uid = ",
+            scope,
+        );
+        query.bind(uid_number(uid));
+        if self.dialect() == Dialect::Postgres {
+            let rows = self.rows(query).await?.into_iter();
+            return rows.map(|mut row| row.take(0)).collect();
+        }
+        // SQLite has no index by identity; the text index knows all but the latest.
+        let position = self.indexed_to().await?;
         let sought = Sought {
             marks: vec![scope_mark(scope), uid_mark(uid)],
             ..Sought::default()
         };
-        self.find(scope, &sought, (i64::MIN, i64::MAX), None, 16)
-            .await
+        let found = self
+            .find(scope, &sought, (i64::MIN, i64::MAX), None, 16)
+            .await?;
+        let mut seqs: Vec<i64> = found.into_iter().map(|found| found.seq).collect();
+        query.push(" AND e.seq > ").bind(position);
+        for mut row in self.rows(query).await? {
+            seqs.push(row.take(0)?);
+        }
+        Ok(seqs)
     }
 }
 
 impl Search {
     /// What the index is asked for; `None` when there is no word in what is looked for.
     pub(super) fn sought(&self) -> Option<Sought> {
-        let needle = self.needle.as_deref()?;
-        let (words, beginning) = words_sought(needle);
+        let text = self.needles.join(" ");
+        let (words, beginning) = words_sought(&text);
         if words.is_empty() && beginning.is_none() {
             return None;
         }
         let mut marks = vec![scope_mark(self.scope)];
-        marks.extend(self.session.as_deref().map(session_mark));
-        marks.extend(self.tool.as_deref().map(tool_mark));
-        if let Some([agent]) = self.agents.as_deref() {
-            marks.push(agent_mark(agent));
-        }
-        if let Some(kind) = self.kind.as_deref() {
+        marks.extend(self.sessions.single().map(session_mark));
+        marks.extend(self.tools.single().map(tool_mark));
+        marks.extend(self.agents.single().map(agent_mark));
+        if let Some(kind) = self.kinds.single() {
             let of_event = || Activity::of_event(kind);
             let activity = Activity::from_slug(kind).unwrap_or_else(of_event);
             marks.push(activity_mark(activity_key(Some(activity))));
@@ -219,31 +259,37 @@ impl Search {
             marks,
             words: words.into_iter().collect(),
             beginning,
-            id: id_sought(needle),
+            id: id_sought(&text),
         })
     }
 }
 
-/// The document of an event, from a row of seq, tenant, environment and the columns of an event.
+/// The document of a block with these events.
 pub(super) fn document(
-    dictionaries: &super::dictionary::Dictionaries,
-    mut row: Row,
+    dialect: Dialect,
+    scope: Scope,
+    seq: i64,
+    events: &[BlockEvent<'_>],
 ) -> Result<Document, StoreError> {
-    let seq = row.take(0)?;
-    let scope = Scope {
-        tenant: row.take(1)?,
-        environment: row.take(2)?,
-    };
-    let columns = Row(row.0.split_off(3));
-    let uid = columns.clone().take(1)?;
-    let event = StoredEvent::read(dictionaries, columns)?;
-    let words: Vec<String> = words_of(&event, scope).into_iter().collect();
+    let mut words = BTreeSet::new();
+    for event in events {
+        let event = StoredEvent::read(event)?;
+        add_words(&event, scope, &mut words);
+        if dialect == Dialect::Sqlite {
+            words.insert(uid_mark(&event.facts.uid));
+        }
+    }
+    let (ids, words): (Vec<String>, Vec<String>) = words
+        .into_iter()
+        .partition(|word| dialect == Dialect::Postgres && is_id_mark(word));
+    let times = events.iter().map(|event| event.time);
     Ok(Document {
         scope,
         seq,
-        time: event.time.0,
-        uid,
+        first_time: times.clone().min().unwrap_or_default(),
+        last_time: times.max().unwrap_or_default(),
         words: words.join(" "),
+        ids: bloom::filter(&ids),
     })
 }
 

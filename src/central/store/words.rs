@@ -42,12 +42,17 @@ const MIN_ID: usize = 16;
 
 /// The words and marks of an event.
 pub(super) fn words_of(event: &StoredEvent, scope: Scope) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    add_words(event, scope, &mut words);
+    words
+}
+
+/// Adds the words and marks of an event to those of others.
+pub(super) fn add_words(event: &StoredEvent, scope: Scope, words: &mut BTreeSet<String>) {
     let facts = &event.facts;
-    let mut words = BTreeSet::from([
-        scope_mark(scope),
-        mark(ACTIVITY, activity_key(Some(facts.activity))),
-        uid_mark(&facts.uid),
-    ]);
+    words.insert(scope_mark(scope));
+    words.insert(activity_mark(activity_key(Some(facts.activity))));
+    let most = words.len() + MAX_WORDS;
     words.extend(event.agent.as_deref().map(agent_mark));
     words.extend(facts.session.as_deref().map(session_mark));
     words.extend(facts.tool.as_ref().map(|tool| tool_mark(&tool.name)));
@@ -65,7 +70,7 @@ pub(super) fn words_of(event: &StoredEvent, scope: Scope) -> BTreeSet<String> {
                 return;
             }
             for_each_word(text, &mut |word| {
-                if words.len() < MAX_WORDS && !words.contains(word) {
+                if words.len() < most && !words.contains(word) {
                     words.insert(word.to_owned());
                 }
             });
@@ -74,7 +79,6 @@ pub(super) fn words_of(event: &StoredEvent, scope: Scope) -> BTreeSet<String> {
     for_each_word(&facts.name, &mut |word| {
         words.insert(word.to_owned());
     });
-    words
 }
 
 /// The words of what somebody looks for, and whether the last may go on.
@@ -104,10 +108,12 @@ pub(super) fn id_sought(text: &str) -> Option<String> {
 }
 
 fn id_mark(text: &str) -> String {
-    format!(
-        "{ID}{:x}",
-        text_key(&text.to_lowercase()).cast_unsigned() >> 16
-    )
+    short_mark(ID, &text.to_lowercase())
+}
+
+/// Whether a word is the mark of an id.
+pub(super) fn is_id_mark(word: &str) -> bool {
+    word.starts_with(ID)
 }
 
 /// Whether a text is an id: long, one word but for hyphens and underscores, with digits in it.
@@ -140,9 +146,21 @@ pub(super) fn activity_mark(activity: i64) -> String {
     mark(ACTIVITY, activity)
 }
 
-/// The mark of the events with an identity; short, for every event has one of its own.
+/// The mark of the events with an identity.
 pub(super) fn uid_mark(uid: &str) -> String {
-    format!("{UID}{:x}", text_key(uid).cast_unsigned() >> 24)
+    short_mark(UID, uid)
+}
+
+/// A mark of a text that hardly two events have in common: 35 bits in seven letters and digits, since
+/// such marks are most of the index. Whoever searches reads the event itself.
+fn short_mark(kind: char, text: &str) -> String {
+    const DIGITS: [char; 32] = [
+        'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r',
+        's', 't', 'u', 'v', 'w', 'x', 'y', 'z', '2', '3', '4', '5', '6', '7',
+    ];
+    let key = text_key(text).cast_unsigned();
+    let digits = (0..7).map(|place| DIGITS[(key >> (5 * place)) as usize % 32]);
+    std::iter::once(kind).chain(digits).collect()
 }
 
 fn mark(kind: char, key: i64) -> String {

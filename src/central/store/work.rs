@@ -8,6 +8,7 @@ use tokio::time::{Instant, interval};
 
 use crate::event::Timestamp;
 
+use super::block::{BlockEvent, StoredBlock};
 use super::dictionary;
 use super::query::Query;
 use super::{Database, Store, StoreError};
@@ -15,14 +16,20 @@ use super::{Database, Store, StoreError};
 /// How often it is looked for something to index and to fold.
 const TICK: Duration = Duration::from_millis(300);
 
+/// How often what is new is indexed when it is little: what comes meanwhile is packed together.
+const INDEX_INTERVAL: Duration = Duration::from_secs(5);
+
 /// How often the work is done that nobody waits for: retention, parts of months.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// How often it is tried to make a dictionary, until there is one.
 const TRAINING_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Records that a dictionary is made from: at least and at most.
-const SAMPLES: (usize, i64) = (1_000, 4_000);
+/// What a dictionary is made from: so many records at least, of so many blocks at most.
+const SAMPLES: (usize, i64) = (1_000, 1_000);
+
+/// Records that a dictionary is made from at most.
+const MAX_SAMPLES: usize = 4_000;
 
 /// The task that does it.
 pub(super) struct Work {
@@ -51,6 +58,7 @@ impl Store {
 
     async fn work(&self, mut stopped: watch::Receiver<bool>) {
         let mut ticks = interval(TICK);
+        let mut index_due = Instant::now();
         let mut upkeep_due = Instant::now();
         let mut training_due = Instant::now();
         loop {
@@ -59,7 +67,10 @@ impl Store {
                 _ = stopped.changed() => return,
             }
             self.attempt("folding", self.fold()).await;
-            self.attempt("indexing", self.index(&stopped)).await;
+            if Instant::now() >= index_due || self.has_much_to_index().await.unwrap_or(false) {
+                index_due = Instant::now() + INDEX_INTERVAL;
+                self.attempt("indexing", self.index(&stopped)).await;
+            }
             if self.dictionaries.is_empty() && Instant::now() >= training_due {
                 training_due = Instant::now() + TRAINING_INTERVAL;
                 self.attempt("making a dictionary", self.train()).await;
@@ -116,24 +127,32 @@ impl Store {
         if !self.dictionaries.is_empty() {
             return Ok(());
         }
-        let sql = "SELECT record FROM events ORDER BY seq DESC LIMIT $1";
+        let sql = format!(
+            "SELECT {} FROM event_blocks ORDER BY seq DESC LIMIT $1",
+            StoredBlock::COLUMNS
+        );
         let rows = self.rows(Query::new(sql, [SAMPLES.1.into()])).await?;
-        if rows.len() < SAMPLES.0 {
-            return Ok(());
-        }
         let dictionaries = self.dictionaries.clone();
         let training = tokio::task::spawn_blocking(move || {
-            let samples = rows.into_iter().map(|mut row| {
-                let frame: Vec<u8> = row.take(0)?;
-                let sample = dictionaries.inflate(&frame);
-                sample.map_err(|error| StoreError::Unavailable(error.to_string()))
-            });
-            let samples = samples.collect::<Result<Vec<_>, _>>()?;
-            dictionary::train(&samples).map_err(|error| StoreError::Unavailable(error.to_string()))
+            let mut samples = Vec::new();
+            for row in rows {
+                let inflated = StoredBlock::read(row)?.inflate(&dictionaries)?;
+                samples.extend(inflated.events()?.iter().map(BlockEvent::sample));
+                if samples.len() > MAX_SAMPLES {
+                    break;
+                }
+            }
+            match samples.len() < SAMPLES.0 {
+                true => Ok(None),
+                false => Ok::<_, StoreError>(Some(dictionary::train(&samples)?)),
+            }
         });
-        let (id, dictionary) = training
+        let trained = training
             .await
             .map_err(|error| StoreError::Unavailable(error.to_string()))??;
+        let Some((id, dictionary)) = trained else {
+            return Ok(());
+        };
         let insert = Query::new(
             "INSERT INTO dictionaries (id, made_at, dictionary) SELECT $1, $2, $3
              WHERE NOT EXISTS (SELECT 1 FROM dictionaries)",

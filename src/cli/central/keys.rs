@@ -59,7 +59,7 @@ struct NewApiKey {
 #[derive(Args)]
 struct OfRole {
     /// What the key may do; `list` and `delete` take `operator` for keys that are of no environment.
-    #[arg(long, value_enum, default_value_t = KeyRole::Admin)]
+    #[arg(long, value_enum, default_value_t = KeyRole::Owner)]
     role: KeyRole,
     #[command(flatten)]
     place: Place,
@@ -75,10 +75,12 @@ struct DeleteApiKey {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum KeyRole {
-    /// Read an environment.
+    /// Read an environment, but no content.
     Viewer,
     /// That, and change its tokens, integrations and keys.
     Admin,
+    /// Everything of an environment, content too.
+    Owner,
     /// Tenants, environments, signing keys and metrics of the whole service; no records.
     Operator,
 }
@@ -148,7 +150,8 @@ async fn make(NewApiKey { name, of }: NewApiKey) -> anyhow::Result<()> {
         (Some(environment), KeyRole::Viewer) => {
             Access::Environment(environment.scope, Role::Viewer)
         }
-        (Some(environment), _) => Access::Environment(environment.scope, Role::Admin),
+        (Some(environment), KeyRole::Admin) => Access::Environment(environment.scope, Role::Admin),
+        (Some(environment), _) => Access::Environment(environment.scope, Role::Owner),
         (None, _) => Access::Operator,
     };
     let key = central.create_api_key(access, &name).await?;

@@ -9,6 +9,7 @@ use fieldpost::event::{Identifier, attribute, set_attribute};
 use fieldpost::otlp::compression::Coding;
 use fieldpost::otlp::{ExportLogsServiceRequest, Request};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 use super::records::Generator;
 use super::service::Service;
@@ -24,6 +25,10 @@ const CONNECTIONS: usize = 8;
 
 /// Machines that the events come through, each request from one.
 const MACHINES: u64 = 200;
+
+/// People of a fleet, and events of each of their sessions.
+const PEOPLE: u64 = 500;
+const SESSION_EVENTS: u64 = 50;
 
 /// How long events are sent at a steady pace.
 const PACED: Duration = Duration::from_secs(15);
@@ -49,6 +54,31 @@ impl Requests {
         (0..count).map(|_| self.request(EVENTS)).collect()
     }
 
+    /// The same, of 500 people in sessions of 50 events each.
+    pub(crate) fn make_of_fleet(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let compress = |encoded: Vec<u8>| Coding::Zstd.compress(&encoded).expect("it compresses");
+        (0..count)
+            .map(|_| {
+                let first = self.count * EVENTS as u64;
+                let of_fleet = |number: usize, record: &mut LogRecord| {
+                    let session = (first + number as u64) / SESSION_EVENTS;
+                    let person = session % PEOPLE;
+                    let values = [
+                        (
+                            "session.id",
+                            format!("5e551077-0000-4000-8000-{session:012}"),
+                        ),
+                        ("user.email", format!("person-{person}@example.com")),
+                    ];
+                    for (key, value) in values {
+                        set_attribute(&mut record.attributes, key, Value::StringValue(value));
+                    }
+                };
+                compress(self.encoded_as(EVENTS, of_fleet))
+            })
+            .collect()
+    }
+
     fn request(&mut self, events: usize) -> Vec<u8> {
         Coding::Zstd
             .compress(&self.encoded(events))
@@ -57,6 +87,11 @@ impl Requests {
 
     /// One request, not yet compressed.
     pub(crate) fn encoded(&mut self, events: usize) -> Vec<u8> {
+        self.encoded_as(events, |_, _| ())
+    }
+
+    /// The same, each record changed by its place.
+    fn encoded_as(&mut self, events: usize, change: impl Fn(usize, &mut LogRecord)) -> Vec<u8> {
         let json = self.generator.request(events);
         let mut logs: ExportLogsServiceRequest = serde_json::from_str(&json).expect("OTLP/JSON");
         let machine = self.count % MACHINES;
@@ -74,7 +109,8 @@ impl Requests {
                 .scope_logs
                 .iter_mut()
                 .flat_map(|scope| &mut scope.log_records);
-            for (number, record) in (first + 1..).zip(records) {
+            for (place, (number, record)) in (first + 1..).zip(records).enumerate() {
+                change(place, record);
                 set_attribute(
                     &mut record.attributes,
                     "fieldpost.edge.seq",

@@ -8,7 +8,8 @@
 //!
 //! ```text
 //! cargo bench --bench central                    a few minutes
-//! cargo bench --bench central -- sqlite          only these parts: sqlite, postgres
+//! cargo bench --bench central -- sqlite          only these parts: sqlite, postgres, lists
+//! cargo bench --bench central -- lists           every list of the API over a million events of a fleet
 //! cargo bench --bench central -- --long          with 5 million events, and queries over them
 //! ```
 //! `FIELDPOST_BINARY` names another binary to measure. The data lie below `target`, so that the disk is a
@@ -21,6 +22,7 @@ mod load;
 #[allow(dead_code, reason = "a benchmark uses a part of this")]
 mod postgres;
 mod queries;
+mod lists;
 #[path = "../records.rs"]
 mod records;
 mod service;
@@ -58,7 +60,7 @@ fn main() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("target is writable");
     let mut table = Table::new();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    for part in ["sqlite", "postgres"] {
+    for part in ["sqlite", "postgres", "lists"] {
         if !parts.is_empty() && !parts.iter().any(|name| *name == part) {
             continue;
         }
@@ -66,10 +68,13 @@ fn main() {
         let folder = directory.path().join(part);
         std::fs::create_dir(&folder).expect("target is writable");
         let database = match part {
-            "sqlite" => Database::Sqlite,
+            "sqlite" | "lists" => Database::Sqlite,
             _ => Database::postgres(),
         };
-        runtime.block_on(measure(&database, &folder, is_long, &mut table));
+        match part {
+            "lists" => runtime.block_on(lists::measure(&database, &folder, &mut table)),
+            _ => runtime.block_on(measure(&database, &folder, is_long, &mut table)),
+        }
         std::fs::remove_dir_all(&folder).expect("target is writable");
     }
     table.print();

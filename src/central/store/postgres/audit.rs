@@ -59,9 +59,9 @@ async fn count(transaction: &Transaction<'_>, counter: &mut Counter) -> Result<(
     {
         counter.add_retired(retired)?;
     }
-    let events = format!("SELECT {} FROM events", Counter::COLUMNS);
+    let events = format!("SELECT {} FROM event_blocks", Counter::COLUMNS);
     for_each_row(transaction, "events", &events, &mut |event| {
-        counter.add(event).map(drop)
+        counter.add(event, i64::MIN).map(drop)
     })
     .await?;
     for_each_row(transaction, "signals", Counter::SIGNALS, &mut |row| {

@@ -15,6 +15,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::secret::Secret;
 
+use super::unpacked;
+
 mod migrations {
     refinery::embed_migrations!("src/central/store/migrations/postgres");
 }
@@ -131,10 +133,15 @@ pub(in crate::central::store) async fn migrate(
     let report = migrations::migrations::runner()
         .run_async(&mut **client)
         .await;
+    let packed = match &report {
+        Ok(_) => unpacked::pack_old_events(&mut client).await,
+        Err(_) => Ok(()),
+    };
     client
         .execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK])
         .await?;
     let report = report?;
+    packed?;
     let applied = report.applied_migrations().iter();
     Ok(applied.map(ToString::to_string).collect())
 }

@@ -4,6 +4,7 @@
 //! derived tables as deltas. Rows go in sorted by their keys, so that two transactions with the same
 //! records wait for each other and cannot lock each other out.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -13,11 +14,14 @@ use tokio::task::JoinSet;
 
 use crate::central::materialize::{Deltas, NewEvent};
 use crate::central::store::audit::encode_deltas;
+use crate::central::store::block::NewBlock;
+use crate::central::store::dictionary::Dictionaries;
 use crate::central::store::event_row::EventKeys;
+use crate::central::store::keys::uid_key;
 use crate::central::store::{Ingest, NewSignal, Scope, StoreError, Stored};
 
-use super::SEQ_BASE;
 use super::fold::DELTA_FORMAT;
+use super::{SEQ_BASE, blocks};
 
 /// Transactions of one replica that store events at once.
 const WRITERS: usize = 2;
@@ -36,6 +40,7 @@ const ORDINAL_BITS: u32 = 24;
 
 struct Job {
     ingest: Ingest,
+    dictionaries: Dictionaries,
     done: oneshot::Sender<Result<Stored, StoreError>>,
 }
 
@@ -57,7 +62,11 @@ impl Collector {
         }
     }
 
-    pub(super) async fn ingest(&self, ingest: Ingest) -> Result<Stored, StoreError> {
+    pub(super) async fn ingest(
+        &self,
+        ingest: Ingest,
+        dictionaries: Dictionaries,
+    ) -> Result<Stored, StoreError> {
         let sender = self
             .jobs
             .lock()
@@ -66,7 +75,11 @@ impl Collector {
         let (done, stored) = oneshot::channel();
         sender
             .ok_or_else(closed)?
-            .send(Job { ingest, done })
+            .send(Job {
+                ingest,
+                dictionaries,
+                done,
+            })
             .await
             .map_err(|_| closed())?;
         stored.await.map_err(|_| closed())?
@@ -114,7 +127,11 @@ async fn next_group(jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
 /// cannot be stored does not fail the others.
 async fn commit(pool: &Pool, group: Vec<Job>) {
     let ingests: Vec<&Ingest> = group.iter().map(|job| &job.ingest).collect();
-    match store(pool, &ingests).await {
+    let stored = match group.first() {
+        None => return,
+        Some(first) => store(pool, &ingests, &first.dictionaries).await,
+    };
+    match stored {
         Ok(stored) => {
             for (job, stored) in group.into_iter().zip(stored) {
                 // Whoever asked may be gone.
@@ -139,46 +156,56 @@ async fn commit(pool: &Pool, group: Vec<Job>) {
 
 /// One event with where it came from.
 struct Arrival<'a> {
-    /// Index of its request.
-    request: usize,
+    /// Its place among all events of the transaction, in the order in which their requests came. The
+    /// events of a block follow each other.
+    ordinal: usize,
     ingest: &'a Ingest,
     event: &'a NewEvent,
     keys: EventKeys<'a>,
 }
 
-async fn store(pool: &Pool, ingests: &[&Ingest]) -> Result<Vec<Stored>, StoreError> {
+async fn store(
+    pool: &Pool,
+    ingests: &[&Ingest],
+    dictionaries: &Dictionaries,
+) -> Result<Vec<Stored>, StoreError> {
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
-    let mut arrivals: Vec<Arrival<'_>> = Vec::new();
-    for (request, ingest) in ingests.iter().enumerate() {
-        arrivals.extend(ingest.events.iter().map(|event| Arrival {
-            request,
+    let events = ingests
+        .iter()
+        .flat_map(|ingest| ingest.events.iter().map(move |event| (*ingest, event)));
+    let mut arrivals: Vec<Arrival<'_>> = events
+        .enumerate()
+        .map(|(ordinal, (ingest, event))| Arrival {
+            ordinal,
             ingest,
             event,
             keys: EventKeys::of(event),
-        }));
-    }
-    arrivals.sort_by(|a, b| a.key().cmp(&b.key()));
-    insert_without_time(&transaction, &mut arrivals).await?;
-    let new = insert_events(&transaction, &arrivals).await?;
-    insert_content(&transaction, &new).await?;
-
-    let mut stored: Vec<Stored> = ingests
-        .iter()
-        .map(|ingest| Stored {
-            new: 0,
-            known: ingest.events.len(),
         })
         .collect();
+    let mut seqs = vec![None; arrivals.len()];
+    arrivals.sort_by_key(Arrival::key);
+    insert_without_time(&transaction, &mut arrivals).await?;
+    insert_events(&transaction, &arrivals, &mut seqs).await?;
+
+    let mut stored = Vec::with_capacity(ingests.len());
     let mut deltas: BTreeMap<Scope, Deltas> = BTreeMap::new();
-    for arrival in new {
-        deltas
-            .entry(arrival.ingest.scope)
-            .or_default()
-            .add(arrival.event);
-        stored[arrival.request].new += 1;
-        stored[arrival.request].known -= 1;
+    let mut new_blocks = Vec::new();
+    let mut rest = seqs.as_slice();
+    for ingest in ingests {
+        let (of_request, after) = rest.split_at(ingest.events.len());
+        rest = after;
+        let deltas = deltas.entry(ingest.scope).or_default();
+        let new = ingest.events.iter().zip(of_request);
+        let new = new.filter(|(_, seq)| seq.is_some());
+        let count = new.map(|(event, _)| deltas.add(event)).count();
+        stored.push(Stored {
+            new: count,
+            known: ingest.events.len() - count,
+        });
+        add_blocks(ingest, of_request, dictionaries, &mut new_blocks);
     }
+    blocks::insert(&transaction, &new_blocks).await?;
     insert_signals(&transaction, ingests, &mut stored, &mut deltas).await?;
     for ingest in ingests {
         let deltas = deltas.entry(ingest.scope).or_default();
@@ -189,14 +216,39 @@ async fn store(pool: &Pool, ingests: &[&Ingest]) -> Result<Vec<Stored>, StoreErr
     Ok(stored)
 }
 
+/// Adds a request's blocks; one in which something was known is packed anew.
+fn add_blocks<'a>(
+    ingest: &'a Ingest,
+    mut seqs: &[Option<i64>],
+    dictionaries: &Dictionaries,
+    blocks: &mut Vec<(Scope, i64, Cow<'a, NewBlock>)>,
+) {
+    for block in &ingest.blocks {
+        let (of_block, rest) = seqs.split_at(block.events);
+        seqs = rest;
+        let places = of_block.iter().enumerate();
+        let new: Vec<(usize, i64)> = places
+            .filter_map(|(place, seq)| Some((place, (*seq)?)))
+            .collect();
+        let Some((_, last)) = new.last() else {
+            continue;
+        };
+        if new.len() == block.events {
+            blocks.push((ingest.scope, *last, Cow::Borrowed(block)));
+        } else if let Some((seq, block)) = block.only(dictionaries, &new) {
+            blocks.push((ingest.scope, seq, Cow::Owned(block)));
+        }
+    }
+}
+
 impl Arrival<'_> {
-    fn key(&self) -> (i64, i64, i64, &[u8]) {
+    fn key(&self) -> (i64, i64, i64, i64) {
         let scope = self.ingest.scope;
         (
             scope.tenant,
             scope.environment,
             self.event.time.0,
-            &self.keys.uid,
+            self.keys.uid,
         )
     }
 }
@@ -207,15 +259,19 @@ async fn insert_without_time(
     transaction: &Transaction<'_>,
     arrivals: &mut Vec<Arrival<'_>>,
 ) -> Result<(), StoreError> {
-    let mut timeless: Vec<&Arrival<'_>> = arrivals
+    let timeless = arrivals
         .iter()
-        .filter(|arrival| arrival.event.facts.time.is_none())
+        .filter(|arrival| arrival.event.facts.time.is_none());
+    let mut timeless: Vec<(&Arrival<'_>, Vec<u8>)> = timeless
+        .map(|arrival| (arrival, uid_key(&arrival.event.facts.uid)))
         .collect();
     if timeless.is_empty() {
         return Ok(());
     }
-    timeless.sort_by_key(|arrival| (arrival.ingest.scope, &arrival.keys.uid, arrival.event.time));
-    timeless.dedup_by_key(|arrival| (arrival.ingest.scope, &arrival.keys.uid));
+    timeless.sort_by(|(a, a_uid), (b, b_uid)| {
+        (a.ingest.scope, a_uid, a.event.time).cmp(&(b.ingest.scope, b_uid, b.event.time))
+    });
+    timeless.dedup_by(|(a, a_uid), (b, b_uid)| (a.ingest.scope, a_uid) == (b.ingest.scope, b_uid));
     let statement = transaction
         .prepare_cached(
             "INSERT INTO events_without_time
@@ -223,13 +279,11 @@ async fn insert_without_time(
              ON CONFLICT DO NOTHING RETURNING tenant, environment, uid, time",
         )
         .await?;
-    let tenants: Vec<i64> = timeless.iter().map(|it| it.ingest.scope.tenant).collect();
-    let environments: Vec<i64> = timeless
-        .iter()
-        .map(|it| it.ingest.scope.environment)
-        .collect();
-    let uids: Vec<&[u8]> = timeless.iter().map(|it| it.keys.uid.as_slice()).collect();
-    let times: Vec<i64> = timeless.iter().map(|it| it.event.time.0).collect();
+    let scopes = timeless.iter().map(|(it, _)| it.ingest.scope);
+    let tenants: Vec<i64> = scopes.clone().map(|scope| scope.tenant).collect();
+    let environments: Vec<i64> = scopes.map(|scope| scope.environment).collect();
+    let uids: Vec<&[u8]> = timeless.iter().map(|(_, uid)| uid.as_slice()).collect();
+    let times: Vec<i64> = timeless.iter().map(|(it, _)| it.event.time.0).collect();
     let rows = transaction
         .query(&statement, &[&tenants, &environments, &uids, &times])
         .await?;
@@ -239,128 +293,63 @@ async fn insert_without_time(
         .collect();
     arrivals.retain(|arrival| {
         let scope = arrival.ingest.scope;
-        let uid = arrival.keys.uid.clone();
+        let uid = uid_key(&arrival.event.facts.uid);
         arrival.event.facts.time.is_some()
             || new.contains(&(scope.tenant, scope.environment, uid, arrival.event.time.0))
     });
     Ok(())
 }
 
-/// Inserts events; gives those that were not there.
-async fn insert_events<'a, 'b>(
+/// Inserts events; notes the `seq`s of those that were not there.
+async fn insert_events(
     transaction: &Transaction<'_>,
-    arrivals: &'b [Arrival<'a>],
-) -> Result<Vec<&'b Arrival<'a>>, StoreError> {
+    arrivals: &[Arrival<'_>],
+    seqs: &mut [Option<i64>],
+) -> Result<(), StoreError> {
     if arrivals.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let statement = transaction
-        .prepare_cached(
-            &format!(
-            "INSERT INTO events (tenant, environment, time, received, agent, session, name, model,
-                 activity, is_mcp, uid, tool, record, seq)
-             SELECT tenant, environment, time, received, agent, session, name, model, activity, is_mcp,
-                 uid, tool, record, ({base} + (pg_current_xact_id()::text::bigint << 24)) | (number - 1)
+        .prepare_cached(&format!(
+            "INSERT INTO events (tenant, environment, time, uid, agent, session, name, model, activity,
+                 is_mcp, tool, seq)
+             SELECT tenant, environment, time, uid, agent, session, name, model, activity, is_mcp, tool,
+                 ({SEQ_BASE} + (pg_current_xact_id()::text::bigint << {ORDINAL_BITS})) | ordinal
              FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
                  $6::bigint[], $7::integer[], $8::integer[], $9::smallint[], $10::smallint[],
-                 $11::bytea[], $12::text[], $13::bytea[]) WITH ORDINALITY
-                 AS a (tenant, environment, time, received, agent, session, name, model, activity,
-                     is_mcp, uid, tool, record, number)
-             ON CONFLICT DO NOTHING RETURNING seq", base = SEQ_BASE),
-        )
+                 $11::text[], $12::bigint[])
+                 AS a (tenant, environment, time, uid, agent, session, name, model, activity, is_mcp,
+                     tool, ordinal)
+             ON CONFLICT DO NOTHING RETURNING seq"
+        ))
         .await?;
-    let int =
-        |get: &dyn Fn(&Arrival<'_>) -> i64| -> Vec<i64> { arrivals.iter().map(get).collect() };
+    fn of<'a, T>(arrivals: &'a [Arrival<'a>], get: impl Fn(&'a Arrival<'a>) -> T) -> Vec<T> {
+        arrivals.iter().map(get).collect()
+    }
     let rows = transaction
         .query(
             &statement,
             &[
-                &int(&|it| it.ingest.scope.tenant),
-                &int(&|it| it.ingest.scope.environment),
-                &int(&|it| it.event.time.0),
-                &int(&|it| it.ingest.received.0),
-                &arrivals.iter().map(|it| it.keys.agent).collect::<Vec<_>>(),
-                &arrivals
-                    .iter()
-                    .map(|it| it.keys.session)
-                    .collect::<Vec<_>>(),
-                &arrivals
-                    .iter()
-                    .map(|it| it.keys.name as i32)
-                    .collect::<Vec<_>>(),
-                &arrivals
-                    .iter()
-                    .map(|it| it.keys.model.map(|key| key as i32))
-                    .collect::<Vec<_>>(),
-                &arrivals
-                    .iter()
-                    .map(|it| it.keys.activity as i16)
-                    .collect::<Vec<_>>(),
-                &arrivals
-                    .iter()
-                    .map(|it| it.keys.is_mcp.map(|key| key as i16))
-                    .collect::<Vec<_>>(),
-                &arrivals
-                    .iter()
-                    .map(|it| it.keys.uid.as_slice())
-                    .collect::<Vec<_>>(),
-                &arrivals.iter().map(|it| it.keys.tool).collect::<Vec<_>>(),
-                &arrivals
-                    .iter()
-                    .map(|it| it.event.record.as_slice())
-                    .collect::<Vec<_>>(),
+                &of(arrivals, |it| it.ingest.scope.tenant),
+                &of(arrivals, |it| it.ingest.scope.environment),
+                &of(arrivals, |it| it.event.time.0),
+                &of(arrivals, |it| it.keys.uid),
+                &of(arrivals, |it| it.keys.agent),
+                &of(arrivals, |it| it.keys.session),
+                &of(arrivals, |it| it.keys.name as i32),
+                &of(arrivals, |it| it.keys.model.map(|key| key as i32)),
+                &of(arrivals, |it| it.keys.activity as i16),
+                &of(arrivals, |it| it.keys.is_mcp.map(|key| key as i16)),
+                &of(arrivals, |it| it.keys.tool),
+                &of(arrivals, |it| it.ordinal as i64),
             ],
         )
         .await?;
-    Ok(rows
-        .iter()
-        .map(|row| {
-            let ordinal = row.get::<_, i64>(0) & ((1 << ORDINAL_BITS) - 1);
-            &arrivals[ordinal as usize]
-        })
-        .collect())
-}
-
-async fn insert_content(
-    transaction: &Transaction<'_>,
-    new: &[&Arrival<'_>],
-) -> Result<(), StoreError> {
-    let with_content: Vec<&&Arrival<'_>> = new
-        .iter()
-        .filter(|it| !it.event.content.is_empty())
-        .collect();
-    if with_content.is_empty() {
-        return Ok(());
+    for row in rows {
+        let seq: i64 = row.get(0);
+        let ordinal = seq & ((1 << ORDINAL_BITS) - 1);
+        seqs[ordinal as usize] = Some(seq);
     }
-    let statement = transaction
-        .prepare_cached(
-            "INSERT INTO event_content (tenant, environment, time, uid, content)
-             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[])",
-        )
-        .await?;
-    let tenants: Vec<i64> = with_content
-        .iter()
-        .map(|it| it.ingest.scope.tenant)
-        .collect();
-    let environments: Vec<i64> = with_content
-        .iter()
-        .map(|it| it.ingest.scope.environment)
-        .collect();
-    let times: Vec<i64> = with_content.iter().map(|it| it.event.time.0).collect();
-    let uids: Vec<&[u8]> = with_content
-        .iter()
-        .map(|it| it.keys.uid.as_slice())
-        .collect();
-    let contents: Vec<&[u8]> = with_content
-        .iter()
-        .map(|it| it.event.content.as_slice())
-        .collect();
-    transaction
-        .execute(
-            &statement,
-            &[&tenants, &environments, &times, &uids, &contents],
-        )
-        .await?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ const MONTHS_BEHIND: i32 = 2;
 pub(super) const PARTITION_LOCK: i64 = 0x6669_656c_6470_0003;
 
 /// The tables that are parted, with what the name of a part begins with.
-pub(super) const PARTED: [&str; 3] = ["events", "event_content", "event_text"];
+pub(super) const PARTED: [&str; 1] = ["events"];
 
 impl Postgres {
     /// Makes the parts of the months around now that are not there.

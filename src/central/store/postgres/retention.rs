@@ -1,22 +1,18 @@
 //! Deletes events and what is known of them.
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{Object, Transaction};
 
 use crate::central::materialize::Deltas;
+use crate::central::store::keys::uid_key;
 use crate::central::store::query::Row;
+use crate::central::store::repack::BlockChange;
 use crate::central::store::retention::{Gone, forget_statements, retired_with, retired_without};
-use crate::central::store::text::Document;
 use crate::central::store::{Scope, StoreError};
 use crate::event::Timestamp;
 
-use super::Postgres;
 use super::fold::{FOLD_LOCK, fold_some};
-use super::text;
 use super::values::{parameters, row};
-
-/// The keys of events, as arrays, in a statement about one environment.
-const OF_EVENTS: &str = "USING unnest($3::bigint[], $4::bytea[]) AS gone (time, uid)
-    WHERE t.tenant = $1 AND t.environment = $2 AND t.time = gone.time AND t.uid = gone.uid";
+use super::{Postgres, blocks};
 
 impl Postgres {
     /// Deletes events, and keeps what they add.
@@ -24,31 +20,33 @@ impl Postgres {
         &self,
         scope: Scope,
         gone: Vec<Gone>,
+        changes: Vec<BlockChange>,
         deltas: Deltas,
     ) -> Result<(), StoreError> {
         let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
-        transaction
-            .execute("SELECT pg_advisory_xact_lock($1)", &[&FOLD_LOCK])
-            .await?;
+        let transaction = lock_folding(&mut client).await?;
+        blocks::change(&transaction, &changes).await?;
         let times: Vec<i64> = gone.iter().map(|event| event.time).collect();
-        let uids: Vec<&[u8]> = gone.iter().map(|event| event.uid.as_slice()).collect();
-        for table in [
-            "event_text",
-            "event_content",
-            "events_without_time",
-            "events",
-        ] {
-            let deleted = transaction
-                .execute(
-                    &format!("DELETE FROM {table} t {OF_EVENTS}"),
-                    &[&scope.tenant, &scope.environment, &times, &uids],
-                )
-                .await?;
-            if table == "events" && deleted != gone.len() as u64 {
-                // Another replica was here first; nothing may be counted twice.
-                return Ok(());
-            }
+        let seqs: Vec<i64> = gone.iter().map(|event| event.seq).collect();
+        let uids: Vec<Vec<u8>> = gone.iter().map(|event| uid_key(&event.uid)).collect();
+        transaction
+            .execute(
+                "DELETE FROM events_without_time t USING unnest($3::bytea[]) AS gone (uid)
+                 WHERE t.tenant = $1 AND t.environment = $2 AND t.uid = gone.uid",
+                &[&scope.tenant, &scope.environment, &uids],
+            )
+            .await?;
+        let deleted = transaction
+            .execute(
+                "DELETE FROM events t USING unnest($3::bigint[], $4::bigint[]) AS gone (time, seq)
+                 WHERE t.tenant = $1::bigint AND t.environment = $2::bigint AND t.time = gone.time
+                     AND t.seq = gone.seq",
+                &[&scope.tenant, &scope.environment, &times, &seqs],
+            )
+            .await?;
+        if deleted != gone.len() as u64 {
+            // Another replica was here first; nothing may be counted twice.
+            return Ok(());
         }
         let row = retired_with(retired(&transaction, scope).await?, deltas)?;
         set_retired(&transaction, scope, &row).await?;
@@ -64,10 +62,7 @@ impl Postgres {
         deltas: Deltas,
     ) -> Result<(), StoreError> {
         let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
-        transaction
-            .execute("SELECT pg_advisory_xact_lock($1)", &[&FOLD_LOCK])
-            .await?;
+        let transaction = lock_folding(&mut client).await?;
         let (signals, uids): (Vec<&str>, Vec<&str>) = gone
             .iter()
             .map(|(signal, uid)| (signal.as_str(), uid.as_str()))
@@ -97,10 +92,7 @@ impl Postgres {
         cut: Timestamp,
     ) -> Result<(), StoreError> {
         let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
-        transaction
-            .execute("SELECT pg_advisory_xact_lock($1)", &[&FOLD_LOCK])
-            .await?;
+        let transaction = lock_folding(&mut client).await?;
         while fold_some(&transaction).await? > 0 {}
         let mut forgotten = Vec::new();
         for (statement, table) in forget_statements(scope, cut) {
@@ -117,38 +109,15 @@ impl Postgres {
         transaction.commit().await?;
         self.drop_partitions(cut).await
     }
+}
 
-    /// Deletes the contents of events; the index has them without from now on.
-    pub(in crate::central::store) async fn erase_content(
-        &self,
-        documents: Vec<Document>,
-    ) -> Result<(), StoreError> {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
-        text::add(&transaction, &documents).await?;
-        for document in &documents {
-            let statement = transaction
-                .prepare_cached(
-                    "DELETE FROM event_content
-                     WHERE tenant = $1 AND environment = $2 AND time = $3 AND uid = $4",
-                )
-                .await?;
-            let scope = document.scope;
-            transaction
-                .execute(
-                    &statement,
-                    &[
-                        &scope.tenant,
-                        &scope.environment,
-                        &document.time,
-                        &document.uid,
-                    ],
-                )
-                .await?;
-        }
-        transaction.commit().await?;
-        Ok(())
-    }
+/// A transaction during which nobody folds.
+async fn lock_folding(client: &mut Object) -> Result<Transaction<'_>, StoreError> {
+    let transaction = client.transaction().await?;
+    transaction
+        .execute("SELECT pg_advisory_xact_lock($1)", &[&FOLD_LOCK])
+        .await?;
+    Ok(transaction)
 }
 
 async fn retired(

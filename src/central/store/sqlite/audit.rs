@@ -79,9 +79,10 @@ fn count_signals(connection: &Connection, counter: &mut Counter) -> Result<(), S
 /// Counts the events after `seq`; gives the last one's.
 fn count(connection: &Connection, counter: &mut Counter, mut seq: i64) -> Result<i64, StoreError> {
     let sql = format!(
-        "SELECT {} FROM events WHERE seq > $1 ORDER BY seq LIMIT $2",
+        "SELECT {} FROM event_blocks WHERE seq > $1 ORDER BY seq LIMIT $2",
         Counter::COLUMNS
     );
+    let after = seq;
     loop {
         let chunk = rows(
             connection,
@@ -91,7 +92,7 @@ fn count(connection: &Connection, counter: &mut Counter, mut seq: i64) -> Result
             return Ok(seq);
         }
         for row in chunk {
-            seq = counter.add(row)?;
+            seq = counter.add(row, after)?;
         }
     }
 }

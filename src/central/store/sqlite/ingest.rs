@@ -4,23 +4,22 @@
 use rusqlite::{Connection, params};
 
 use crate::central::materialize::{Deltas, NewEvent};
+use crate::central::store::dictionary::Dictionaries;
 use crate::central::store::event_row::EventKeys;
+use crate::central::store::keys::uid_key;
 use crate::central::store::{Ingest, NewSignal, Stored};
 
-use super::derived;
+use super::{blocks, derived};
 
 /// Stores one request's records.
-pub(super) fn store(connection: &Connection, ingest: &Ingest) -> rusqlite::Result<Stored> {
+pub(super) fn store(
+    connection: &Connection,
+    ingest: &Ingest,
+    dictionaries: &Dictionaries,
+) -> rusqlite::Result<Stored> {
     let mut stored = Stored::default();
     let mut deltas = Deltas::default();
-    for event in &ingest.events {
-        if insert_event(connection, ingest, event)? {
-            deltas.add(event);
-            stored.new += 1;
-        } else {
-            stored.known += 1;
-        }
-    }
+    insert_events(connection, ingest, dictionaries, &mut stored, &mut deltas)?;
     for signal in &ingest.signals {
         match insert_signal(connection, ingest, signal)? {
             true => {
@@ -35,14 +34,55 @@ pub(super) fn store(connection: &Connection, ingest: &Ingest) -> rusqlite::Resul
     Ok(stored)
 }
 
-/// Inserts an event; false when it is there already.
+/// Inserts what is new, and the blocks with it; a block in which something is known is packed anew.
+fn insert_events(
+    connection: &Connection,
+    ingest: &Ingest,
+    dictionaries: &Dictionaries,
+    stored: &mut Stored,
+    deltas: &mut Deltas,
+) -> rusqlite::Result<()> {
+    if ingest.events.is_empty() {
+        return Ok(());
+    }
+    let latest: i64 = connection
+        .prepare_cached("SELECT seq FROM latest_seq")?
+        .query_row([], |row| row.get(0))?;
+    let mut seq = latest;
+    let mut events = ingest.events.iter();
+    for block in &ingest.blocks {
+        let mut new = Vec::with_capacity(block.events);
+        for (place, event) in events.by_ref().take(block.events).enumerate() {
+            if insert_event(connection, ingest, event, seq + 1)? {
+                seq += 1;
+                new.push((place, seq));
+                deltas.add(event);
+            }
+        }
+        stored.new += new.len();
+        stored.known += block.events - new.len();
+        if new.len() == block.events {
+            blocks::insert(connection, ingest.scope, seq, block)?;
+        } else if let Some((seq, block)) = block.only(dictionaries, &new) {
+            blocks::insert(connection, ingest.scope, seq, &block)?;
+        }
+    }
+    if seq > latest {
+        connection
+            .prepare_cached("UPDATE latest_seq SET seq = ?")?
+            .execute([seq])?;
+    }
+    Ok(())
+}
+
+/// Inserts an event under this `seq`; false when it is there already.
 fn insert_event(
     connection: &Connection,
     ingest: &Ingest,
     event: &NewEvent,
+    seq: i64,
 ) -> rusqlite::Result<bool> {
     let scope = ingest.scope;
-    let keys = EventKeys::of(event);
     if event.facts.time.is_none() {
         let inserted = connection
             .prepare_cached(
@@ -51,25 +91,26 @@ fn insert_event(
             .execute(params![
                 scope.tenant,
                 scope.environment,
-                keys.uid,
+                uid_key(&event.facts.uid),
                 event.time.0
             ])?;
         if inserted == 0 {
             return Ok(false);
         }
     }
+    let keys = EventKeys::of(event);
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO events (tenant, environment, time, uid, received, activity, name, agent,
-                 session, model, tool, is_mcp, record)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO events (seq, tenant, environment, time, uid, activity, name, agent, session,
+                 model, tool, is_mcp)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
+            seq,
             scope.tenant,
             scope.environment,
             event.time.0,
             keys.uid,
-            ingest.received.0,
             keys.activity,
             keys.name,
             keys.agent,
@@ -77,17 +118,8 @@ fn insert_event(
             keys.model,
             keys.tool,
             keys.is_mcp,
-            event.record,
         ])?;
-    if inserted == 0 {
-        return Ok(false);
-    }
-    if !event.content.is_empty() {
-        connection
-            .prepare_cached("INSERT INTO event_content (seq, content) VALUES (?, ?)")?
-            .execute(params![connection.last_insert_rowid(), event.content])?;
-    }
-    Ok(true)
+    Ok(inserted > 0)
 }
 
 fn insert_signal(

@@ -3,12 +3,13 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::central::materialize::Deltas;
+use crate::central::store::keys::uid_key;
+use crate::central::store::repack::BlockChange;
 use crate::central::store::retention::{Gone, forget_statements, retired_with, retired_without};
-use crate::central::store::text::Document;
 use crate::central::store::{Scope, StoreError};
 use crate::event::Timestamp;
 
-use super::{Sqlite, rows};
+use super::{Sqlite, blocks, rows};
 
 impl Sqlite {
     /// Deletes events, and keeps what they add.
@@ -16,28 +17,30 @@ impl Sqlite {
         &self,
         scope: Scope,
         gone: Vec<Gone>,
+        changes: Vec<BlockChange>,
         deltas: Deltas,
     ) -> Result<(), StoreError> {
         // The index first: what it no longer knows and the store still has is found by no search, and
         // taken out of both at the next attempt.
-        let indexed = gone.iter().map(|event| (event.time, event.seq)).collect();
-        self.text.remove(indexed).await?;
+        self.text.change(&changes).await?;
         self.writer
             .write(move |transaction| {
+                blocks::change(transaction, &changes)?;
                 let mut deleted = 0;
                 for event in &gone {
                     deleted += transaction
                         .prepare_cached("DELETE FROM events WHERE seq = ?")?
                         .execute([event.seq])?;
                     transaction
-                        .prepare_cached("DELETE FROM event_content WHERE seq = ?")?
-                        .execute([event.seq])?;
-                    transaction
                         .prepare_cached(
                             "DELETE FROM events_without_time
                              WHERE tenant = ? AND environment = ? AND uid = ?",
                         )?
-                        .execute(params![scope.tenant, scope.environment, event.uid])?;
+                        .execute(params![
+                            scope.tenant,
+                            scope.environment,
+                            uid_key(&event.uid)
+                        ])?;
                 }
                 if deleted != gone.len() {
                     // Somebody else was here first; nothing may be counted twice.
@@ -96,25 +99,6 @@ impl Sqlite {
                         set_retired(transaction, scope, &row)
                     }
                 }
-            })
-            .await
-    }
-
-    /// Deletes the contents of events; the index has them without from now on.
-    pub(in crate::central::store) async fn erase_content(
-        &self,
-        documents: Vec<Document>,
-    ) -> Result<(), StoreError> {
-        let seqs: Vec<i64> = documents.iter().map(|document| document.seq).collect();
-        self.text.replace(documents).await?;
-        self.writer
-            .write(move |transaction| {
-                for seq in &seqs {
-                    transaction
-                        .prepare_cached("DELETE FROM event_content WHERE seq = ?")?
-                        .execute([seq])?;
-                }
-                Ok(())
             })
             .await
     }

@@ -1,8 +1,8 @@
 //! The text index, in a file of its own: it is written without holding up the writer of records, and can
 //! be thrown away and made again.
 //!
-//! A document's number is the event's time in milliseconds and, below that, the end of its `seq`: so the
-//! index gives the latest first, and a range of times is a range of numbers.
+//! A document is a block. Its number is the time of its latest event in milliseconds and, below that, the end
+//! of its `seq`: so the index gives the latest first, and a range of times is a range of numbers.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::central::store::StoreError;
-use crate::central::store::text::{Document, Sought, Syntax};
+use crate::central::store::block::SPAN_NANOS;
+use crate::central::store::repack::BlockChange;
+use crate::central::store::text::{Document, Found, Sought, Syntax};
 
 use super::connect;
 use super::readers::Readers;
@@ -19,9 +21,9 @@ use super::readers::Readers;
 pub(super) const FILE: &str = "fieldpost-text.db";
 
 /// The form of the file; one of another form is made anew.
-const FORM: i64 = 1;
+const FORM: i64 = 2;
 
-/// Bits of a document's number that tell apart the events of one millisecond.
+/// Bits of a document's number that tell apart the blocks that end in one millisecond.
 const SEQ_BITS: u32 = 20;
 
 /// Milliseconds that a number has room for.
@@ -64,14 +66,14 @@ impl TextIndex {
             .await
     }
 
-    /// Adds documents that follow `position`, unless somebody else has done so.
+    /// Adds documents that follow `position` and go to `reached`, unless somebody else has done so.
     pub(super) async fn add(
         &self,
         mut documents: Vec<Document>,
         position: i64,
+        reached: i64,
     ) -> Result<(), StoreError> {
         self.write(move |transaction| {
-            let reached = documents.last().map_or(position, |last| last.seq);
             let moved = transaction.execute(
                 "UPDATE position SET seq = ? WHERE seq = ?",
                 params![reached, position],
@@ -80,7 +82,7 @@ impl TextIndex {
                 return Ok(());
             }
             // In the order of numbers, which the index takes best.
-            documents.sort_by_key(|document| number(document.time, document.seq));
+            documents.sort_by_key(|document| number(document.last_time, document.seq));
             for document in &documents {
                 add_document(transaction, document)?;
             }
@@ -89,14 +91,15 @@ impl TextIndex {
         .await
     }
 
-    /// The `seq`s of the latest events that are what is sought, with times from the first to the second
-    /// (to the millisecond).
+    /// The latest blocks that have what is sought and events with times from the first to the second (to
+    /// the millisecond), after `after`.
     pub(super) async fn find(
         &self,
         sought: &Sought,
         times: (i64, i64),
+        after: Option<(i64, i64)>,
         limit: usize,
-    ) -> Result<Vec<i64>, StoreError> {
+    ) -> Result<Vec<Found>, StoreError> {
         let expression = sought.expression(&Syntax {
             quote: '"',
             and: " AND ",
@@ -104,49 +107,58 @@ impl TextIndex {
             goes_on: "*",
         });
         let first = millis(times.0) << SEQ_BITS;
-        let last = (millis(times.1) << SEQ_BITS) | ((1 << SEQ_BITS) - 1);
+        let latest = times.1.saturating_add(SPAN_NANOS);
+        let last = (millis(latest) << SEQ_BITS) | ((1 << SEQ_BITS) - 1);
+        let last = after.map_or(last, |(id, _)| last.min(id - 1));
         self.readers
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(
-                    "SELECT (SELECT seq FROM documents WHERE id = words.rowid) FROM words
-                     WHERE words MATCH ? AND rowid >= ? AND rowid <= ?
-                     ORDER BY rowid DESC LIMIT ?",
+                    "SELECT d.id, d.seq FROM words w CROSS JOIN documents d ON d.id = w.rowid
+                     WHERE w.words MATCH ? AND w.rowid >= ? AND w.rowid <= ? AND d.first_time <= ?
+                     ORDER BY w.rowid DESC LIMIT ?",
                 )?;
-                let found = statement
-                    .query_map(params![expression, first, last, limit as i64], |row| {
-                        row.get(0)
-                    })?;
+                let values = params![expression, first, last, times.1, limit as i64];
+                let found = statement.query_map(values, |row| {
+                    let (id, seq): (i64, i64) = (row.get(0)?, row.get(1)?);
+                    Ok(Found {
+                        seq,
+                        place: (id, seq),
+                        bound: end_of_millisecond(id >> SEQ_BITS),
+                    })
+                })?;
                 Ok(found.collect::<Result<_, _>>()?)
             })
             .await
     }
 
-    /// Takes events out, by time and `seq`.
-    pub(super) async fn remove(&self, events: Vec<(i64, i64)>) -> Result<(), StoreError> {
+    /// Says of changed blocks that are indexed what they are then.
+    pub(super) async fn change(&self, changes: &[BlockChange]) -> Result<(), StoreError> {
+        let changes: Vec<(i64, i64, Option<Document>)> = changes
+            .iter()
+            .map(|change| {
+                (
+                    change.old.last_time,
+                    change.old.seq,
+                    change.document.clone(),
+                )
+            })
+            .collect();
         self.write(move |transaction| {
-            for (time, seq) in &events {
-                if let Some(id) = document_of(transaction, *time, *seq)? {
-                    transaction
-                        .prepare_cached("DELETE FROM words WHERE rowid = ?")?
-                        .execute([id])?;
-                    transaction
-                        .prepare_cached("DELETE FROM documents WHERE id = ?")?
-                        .execute([id])?;
+            for (last_time, seq, document) in &changes {
+                let Some(id) = document_of(transaction, *last_time, *seq)? else {
+                    continue;
+                };
+                transaction
+                    .prepare_cached("DELETE FROM words WHERE rowid = ?")?
+                    .execute([id])?;
+                transaction
+                    .prepare_cached("DELETE FROM documents WHERE id = ?")?
+                    .execute([id])?;
+                if let Some(document) = document {
+                    add_document(transaction, document)?;
                 }
             }
             Ok(())
-        })
-        .await
-    }
-
-    /// Puts documents in the place of those of the same events.
-    pub(super) async fn replace(&self, documents: Vec<Document>) -> Result<(), StoreError> {
-        let events = documents.iter().map(|it| (it.time, it.seq)).collect();
-        self.remove(events).await?;
-        self.write(move |transaction| {
-            documents
-                .iter()
-                .try_for_each(|document| add_document(transaction, document))
         })
         .await
     }
@@ -174,7 +186,7 @@ fn make(connection: &mut Connection) -> rusqlite::Result<()> {
         "DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS words;
          CREATE TABLE position (seq INTEGER NOT NULL);
          INSERT INTO position VALUES (0);
-         CREATE TABLE documents (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+         CREATE TABLE documents (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, first_time INTEGER NOT NULL);
          CREATE VIRTUAL TABLE words USING fts5 (text, content = '', contentless_delete = 1,
              detail = 'none', tokenize = \"unicode61 remove_diacritics 0 categories 'L* M* N* S* P* Co'\");",
     )?;
@@ -183,11 +195,11 @@ fn make(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 fn add_document(connection: &Connection, document: &Document) -> rusqlite::Result<()> {
-    let mut id = number(document.time, document.seq);
+    let mut id = number(document.last_time, document.seq);
     let mut insert = connection
-        .prepare_cached("INSERT INTO documents (id, seq) VALUES (?, ?) ON CONFLICT DO NOTHING")?;
-    // Two events of one millisecond whose `seq`s end alike: the later one takes the next number.
-    while insert.execute(params![id, document.seq])? == 0 {
+        .prepare_cached("INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?;
+    // Two blocks of one millisecond whose `seq`s end alike: the later one takes the next number.
+    while insert.execute(params![id, document.seq, document.first_time])? == 0 {
         id += 1;
     }
     connection
@@ -211,4 +223,12 @@ fn number(time: i64, seq: i64) -> i64 {
 /// A time in milliseconds; what lies outside the years 1970 to 2248 as the nearest of them.
 fn millis(nanos: i64) -> i64 {
     nanos.div_euclid(1_000_000).clamp(0, MAX_MILLIS)
+}
+
+/// The last nanosecond of a millisecond; for ever in the last one.
+fn end_of_millisecond(millis: i64) -> i64 {
+    match millis == MAX_MILLIS {
+        true => i64::MAX,
+        false => (millis + 1).saturating_mul(1_000_000) - 1,
+    }
 }

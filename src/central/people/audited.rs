@@ -1,0 +1,98 @@
+//! Who does something, for the audit.
+
+use crate::central::Central;
+use crate::central::store::{AuditEntry, Environment, Person, StoreError};
+
+/// Who does something, and from where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// The person's id; `None` for the command line, keys of an environment, and strangers.
+    pub person: Option<String>,
+    /// The person's name, or what stands for it.
+    pub name: String,
+    /// The address of the request.
+    pub address: String,
+}
+
+impl Actor {
+    /// A person.
+    pub fn person(person: &Person, address: &str) -> Actor {
+        Actor {
+            person: Some(person.id.clone()),
+            name: person.name.clone(),
+            address: address.to_owned(),
+        }
+    }
+
+    /// Whoever may run the service's own commands on its machine.
+    pub fn command_line() -> Actor {
+        Actor {
+            person: None,
+            name: "command line".to_owned(),
+            address: String::new(),
+        }
+    }
+
+    /// Whoever holds a key.
+    pub fn key(name: &str, address: &str) -> Actor {
+        Actor {
+            person: None,
+            name: format!("API key {name}"),
+            address: address.to_owned(),
+        }
+    }
+}
+
+impl Central {
+    /// An entry of the audit: `actor` did `action` to `object` in an environment, or in none.
+    pub fn entry(
+        &self,
+        actor: &Actor,
+        environment: Option<&Environment>,
+        action: &'static str,
+        object: impl Into<String>,
+    ) -> AuditEntry {
+        AuditEntry {
+            time: self.clock.now(),
+            scope: environment.map(|environment| environment.scope),
+            place: environment.map_or(String::new(), AuditEntry::place_of),
+            person: actor.person.clone(),
+            name: actor.name.clone(),
+            action,
+            object: object.into(),
+            was: String::new(),
+            became: String::new(),
+            reason: String::new(),
+            address: actor.address.clone(),
+        }
+    }
+
+    /// Writes an entry. What it tells of may be done, or shown, once this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then it must not be.
+    pub async fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        self.store.add_audit(&[entry]).await
+    }
+
+    /// Writes what a stranger tried, where somebody can read it: in the environments, when they are all of
+    /// one tenant. No tenant is told what was tried elsewhere.
+    pub(super) async fn audit_stranger(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        let environments = self.store.environments().await?;
+        let is_one = environments
+            .iter()
+            .all(|other| other.tenant_id == environments[0].tenant_id);
+        if !is_one || entry.person.is_some() {
+            return self.audit(entry).await;
+        }
+        let in_each: Vec<AuditEntry> = environments
+            .iter()
+            .map(|environment| AuditEntry {
+                scope: Some(environment.scope),
+                place: AuditEntry::place_of(environment),
+                ..entry.clone()
+            })
+            .collect();
+        self.store.add_audit(&in_each).await
+    }
+}

@@ -1,0 +1,274 @@
+//! Overview: what is missing comes first, then what happens. Every number leads to the rows behind it.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Html;
+
+use crate::central::Central;
+use crate::central::materialize::{Span, Subject};
+use crate::central::store::{
+    EventFilter, Machine, MachineState, PageRequest, Stats, StatsFilter, StoreError, Token,
+};
+use crate::event::Timestamp;
+
+use super::address::with_query;
+use super::event_row::{Link, Stamp, Tag};
+use super::failure::Failure;
+use super::filters::Filters;
+use super::histogram::Histogram;
+use super::inventory::{entity_link, singular};
+use super::machines;
+use super::shell::{Here, Section, Shell, draw};
+use super::words;
+
+#[derive(Template)]
+#[template(path = "overview.html", config = "src/central/portal/askama.toml")]
+struct OverviewPage {
+    shell: Shell,
+    has_anything: bool,
+    missing: Vec<Concern>,
+    figures: Vec<Figure>,
+    histogram: Histogram,
+    newest: Vec<Newest>,
+    install: String,
+}
+
+/// Something that is missing, or may be.
+struct Concern {
+    tag: Tag,
+    detail: String,
+    href: String,
+}
+
+/// A number with the rows behind it.
+struct Figure {
+    title: &'static str,
+    value: String,
+    href: String,
+    is_bad: bool,
+}
+
+/// Something that was seen for the first time.
+struct Newest {
+    kind: &'static str,
+    link: Link,
+    first_seen: Stamp,
+    agents: String,
+}
+
+const SECOND: i64 = 1_000_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+/// A token that ends within this time is a concern.
+const EXPIRES_SOON: i64 = 30 * DAY;
+
+/// Someone opens an environment.
+pub(super) async fn show(
+    here: Here,
+    State(central): State<Arc<Central>>,
+) -> Result<Html<String>, Failure> {
+    let store = &central.store;
+    let now = Timestamp::now();
+    let since = Timestamp(now.0 - DAY);
+    let hours = StatsFilter {
+        span: Span::Hour,
+        subject: Subject::All,
+        from: Some(since),
+        to: None,
+    };
+    let sums = store.stats(here.scope(), hours).await?;
+    let agents = store
+        .agents(here.scope(), None, PageRequest::new(None, Some(1)))
+        .await?;
+    let newest = store.newest_entities(here.scope(), 8).await?;
+    let filters = Filters::last_day();
+    let histogram = Histogram::of_sums(
+        &sums,
+        (since, now),
+        Span::Hour,
+        &filters,
+        &here.base.observability(),
+    );
+    draw(&OverviewPage {
+        shell: here.shell(Section::Overview),
+        has_anything: !agents.items.is_empty(),
+        missing: missing(&here, &central, now).await?,
+        figures: figures(&here, &central, &sums, since).await?,
+        histogram,
+        newest: newest
+            .iter()
+            .map(|entity| Newest {
+                kind: singular(entity.kind),
+                link: entity_link(&here, entity),
+                first_seen: Stamp::brief(entity.first_seen),
+                agents: words::plural(
+                    usize::try_from(entity.agent_count).unwrap_or(0),
+                    "agent",
+                    "agents",
+                ),
+            })
+            .collect(),
+        install: here.base.install(),
+    })
+}
+
+async fn missing(
+    here: &Here,
+    central: &Central,
+    now: Timestamp,
+) -> Result<Vec<Concern>, StoreError> {
+    let mut concerns = Vec::new();
+    for machine in central.store.machines(here.scope(), now).await? {
+        concerns.extend(of_machine(here, &machine, now));
+    }
+    for token in central.store.tokens(here.scope()).await? {
+        let refusals = central
+            .store
+            .token_refusals(here.scope(), &token.id)
+            .await?;
+        let refused: i64 = refusals.iter().map(|refusal| refusal.request_count).sum();
+        concerns.extend(of_token(here, &token, refused, now));
+    }
+    Ok(concerns)
+}
+
+fn of_machine(here: &Here, machine: &Machine, now: Timestamp) -> Vec<Concern> {
+    let name = machines::link(here, machine);
+    let concern = |tone, words: String| Concern {
+        tag: Tag::new("machine", tone, words),
+        detail: machines::one_line(machine),
+        href: name.href.clone(),
+    };
+    let mut concerns = Vec::new();
+    let host = &name.hover;
+    if machine.missing > 0 {
+        let missing = words::count(machine.missing);
+        concerns.push(concern(
+            "danger",
+            format!("{host}: {missing} records missing without a reason"),
+        ));
+    }
+    let dropped: i64 = machine.dropped.iter().map(|dropped| dropped.records).sum();
+    if dropped > 0 {
+        let dropped = words::count(dropped);
+        concerns.push(concern(
+            "warn",
+            format!("{host}: {dropped} records did not come, with a reason"),
+        ));
+    }
+    if machine.state == MachineState::Silent {
+        let since = machine.last_heartbeat.map_or(String::new(), |at| {
+            format!(", last heartbeat {}", words::ago(at, now))
+        });
+        concerns.push(concern("warn", format!("{host}: silent{since}")));
+    }
+    if machine.clock_is_off {
+        concerns.push(concern("warn", format!("{host}: its clock is off")));
+    }
+    concerns
+}
+
+fn of_token(here: &Here, token: &Token, refused: i64, now: Timestamp) -> Option<Concern> {
+    let tokens = format!("{}#tokens", here.base.install());
+    let name = super::text::short_id(&token.id);
+    let is_live = token.revoked_at.is_none() && token.expires_at > now;
+    let words = if refused > 0 {
+        format!(
+            "Token {name}: {} requests were refused",
+            words::count(refused)
+        )
+    } else if is_live && token.expires_at.0 - now.0 < EXPIRES_SOON {
+        format!(
+            "Token {name} expires in {}",
+            words::span(token.expires_at.0 - now.0)
+        )
+    } else {
+        return None;
+    };
+    Some(Concern {
+        tag: Tag::new("key", "warn", words),
+        detail:
+            "Its senders are heard only while it is good; see the list of tokens for the reason."
+                .to_owned(),
+        href: tokens,
+    })
+}
+
+async fn figures(
+    here: &Here,
+    central: &Central,
+    sums: &[Stats],
+    since: Timestamp,
+) -> Result<Vec<Figure>, StoreError> {
+    let sum = |of: fn(&Stats) -> i64| words::count(sums.iter().map(of).sum());
+    let day = EventFilter {
+        from: Some(since),
+        ..EventFilter::default()
+    };
+    let page = PageRequest::new(None, Some(1));
+    let sessions = central
+        .store
+        .find_sessions(&here.sight(), &day, page)
+        .await?;
+    let events = here.base.observability();
+    let list = |pairs: &[(&str, &str)]| {
+        let pairs: Vec<(&str, &str)> = [pairs, &[("range", "24h")]].concat();
+        with_query(&events, &pairs)
+    };
+    let figure = |title, value, href, is_bad| Figure {
+        title,
+        value,
+        href,
+        is_bad,
+    };
+    let denied: i64 = sums.iter().map(|sum| sum.denied_count).sum();
+    let errors: i64 = sums.iter().map(|sum| sum.error_count).sum();
+    let cost: f64 = sums.iter().map(|sum| sum.cost_usd).sum();
+    Ok(vec![
+        figure("Events", sum(|sum| sum.event_count), list(&[]), false),
+        figure(
+            "Sessions",
+            words::count(sessions.count),
+            list(&[("type", "session")]),
+            false,
+        ),
+        figure(
+            "Tools run",
+            sum(|sum| sum.tool_count),
+            list(&[("type", "tool_invocation")]),
+            false,
+        ),
+        figure(
+            "Denied",
+            words::count(denied),
+            list(&[("q", "decision:reject")]),
+            denied > 0,
+        ),
+        figure(
+            "Errors",
+            words::count(errors),
+            list(&[("type", "error")]),
+            errors > 0,
+        ),
+        figure(
+            "Model requests",
+            sum(|sum| sum.request_count),
+            list(&[("type", "api_request")]),
+            false,
+        ),
+        figure(
+            "Cost (estimate)",
+            words::dollars(cost),
+            list(&[("type", "api_request")]),
+            false,
+        ),
+        figure(
+            "Secrets redacted",
+            sum(|sum| sum.redaction_count),
+            list(&[]),
+            false,
+        ),
+    ])
+}

@@ -1,0 +1,247 @@
+//! Signing in and out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{ConnectInfo, Extension, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use crate::central::Central;
+use crate::central::people::{From, NewSession, Refused, SignedIn, Way, origin};
+use crate::secret::Secret;
+
+use super::assets;
+use super::failure::Failure;
+use super::guard::session;
+use super::shell::draw;
+use super::text::visible;
+
+#[derive(Template)]
+#[template(path = "sign_in.html", config = "src/central/portal/askama.toml")]
+struct SignInPage {
+    assets: String,
+    next: String,
+    name: String,
+    problem: Option<&'static str>,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in_link.html", config = "src/central/portal/askama.toml")]
+struct LinkPage {
+    assets: String,
+    action: String,
+    person: String,
+}
+
+/// Where to go once somebody is signed in.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Next {
+    next: String,
+}
+
+/// What the form of the sign-in page sends.
+#[derive(Deserialize)]
+pub(super) struct Credentials {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// Who asks, before anybody is signed in.
+pub(super) struct Visitor {
+    way: Way,
+    from: From,
+}
+
+impl Visitor {
+    fn new(central: &Central, peer: SocketAddr, headers: &HeaderMap) -> Result<Visitor, Failure> {
+        match central.way(peer, headers) {
+            Way::Open => Err(Failure::NeedsTls),
+            way => Ok(Visitor {
+                way,
+                from: origin(peer, headers),
+            }),
+        }
+    }
+
+    /// Gives the browser its session, and leads on.
+    fn let_in(self, central: &Central, session: &NewSession, next: &str) -> Response {
+        let age = central.sessions.max_age.as_secs();
+        let cookie = self.way.set(Some(&session.secret), age);
+        let mut response = Redirect::to(own_address(next)).into_response();
+        if let Some(cookie) = cookie {
+            response.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+}
+
+/// Someone wants to sign in.
+pub(super) async fn page(
+    State(central): State<Arc<Central>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Query(Next { next }): Query<Next>,
+) -> Result<Response, Failure> {
+    Visitor::new(&central, peer, &headers)?;
+    if session(&central, peer, &headers).await?.is_some() {
+        return Ok(Redirect::to(own_address(&next)).into_response());
+    }
+    let page = SignInPage {
+        assets: assets::base(),
+        next,
+        name: String::new(),
+        problem: None,
+    };
+    Ok(draw(&page)?.into_response())
+}
+
+/// Someone signs in by name and password.
+pub(super) async fn enter(
+    State(central): State<Arc<Central>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Form(form): Form<Credentials>,
+) -> Result<Response, Failure> {
+    let visitor = Visitor::new(&central, peer, &headers)?;
+    let password = Secret::new(form.password);
+    match central.sign_in(&form.name, &password, &visitor.from).await {
+        Ok(session) => Ok(visitor.let_in(&central, &session, &form.next)),
+        Err(Refused::Wrong) => {
+            let page = SignInPage {
+                assets: assets::base(),
+                next: form.next,
+                name: form.name.chars().take(254).collect(),
+                problem: Some("The name or the password is wrong."),
+            };
+            Ok((StatusCode::UNAUTHORIZED, draw(&page)?).into_response())
+        }
+        Err(refused) => Err(refused.into()),
+    }
+}
+
+/// Someone opens a link that lets in once. Opening it changes nothing: whoever checks links in mail opens
+/// them, too.
+pub(super) async fn link_page(
+    State(central): State<Arc<Central>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Path(secret): Path<String>,
+) -> Result<Response, Failure> {
+    Visitor::new(&central, peer, &headers)?;
+    let secret = Secret::new(secret);
+    match central.link_person(&secret).await? {
+        Some(person) => {
+            let page = LinkPage {
+                assets: assets::base(),
+                action: format!("/sign-in/link/{}", secret.expose()),
+                person: visible(&person.name),
+            };
+            Ok(draw(&page)?.into_response())
+        }
+        // Whoever used it here and opens it again wants to go on.
+        None if session(&central, peer, &headers).await?.is_some() => {
+            Ok(Redirect::to("/").into_response())
+        }
+        None => Err(Failure::UsedLink),
+    }
+}
+
+/// Someone signs in by such a link.
+pub(super) async fn enter_by_link(
+    State(central): State<Arc<Central>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Path(secret): Path<String>,
+) -> Result<Response, Failure> {
+    let visitor = Visitor::new(&central, peer, &headers)?;
+    let entered = central
+        .sign_in_by_link(&Secret::new(secret), &visitor.from)
+        .await;
+    match entered {
+        Ok(session) => Ok(visitor.let_in(&central, &session, "/")),
+        Err(Refused::Wrong) => Err(Failure::UsedLink),
+        Err(refused) => Err(refused.into()),
+    }
+}
+
+/// Someone signs out of this browser.
+pub(super) async fn leave(
+    State(central): State<Arc<Central>>,
+    Extension(session): Extension<SignedIn>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let from = origin(peer, &headers);
+    central.sign_out(&session, &from.address).await?;
+    Ok(signed_out(central.way(peer, &headers)))
+}
+
+/// Someone signs out of every browser.
+pub(super) async fn leave_everywhere(
+    State(central): State<Arc<Central>>,
+    Extension(session): Extension<SignedIn>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let from = origin(peer, &headers);
+    let actor = crate::central::people::Actor::person(&session.person, &from.address);
+    central.sign_out_everywhere(&session.person, &actor).await?;
+    Ok(signed_out(central.way(peer, &headers)))
+}
+
+fn signed_out(way: Way) -> Response {
+    let mut response = Redirect::to("/sign-in").into_response();
+    if let Some(cookie) = way.set(None, 0) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+impl std::convert::From<Refused> for Failure {
+    fn from(refused: Refused) -> Failure {
+        match refused {
+            Refused::Wrong => Failure::Refused("The present password is wrong.".to_owned()),
+            Refused::TooOften => Failure::TooOften,
+            Refused::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Where to go on: an address of ours, or the portal's first page.
+fn own_address(next: &str) -> &str {
+    let is_ours = next.starts_with('/')
+        && !next.starts_with("//")
+        && next
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if is_ours { next } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_led_elsewhere() {
+        assert_eq!(own_address("/t/a/b/?q=%20x"), "/t/a/b/?q=%20x");
+        for next in [
+            "",
+            "https://example.com",
+            "//example.com",
+            "/\\example.com",
+            "/a\r\nb",
+            "javascript:1",
+        ] {
+            assert_eq!(own_address(next), "/", "{next:?}");
+        }
+    }
+}

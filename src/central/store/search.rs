@@ -1,0 +1,450 @@
+//! What a list of events looks for: a filter's terms, with names made into the keys that events are found
+//! by.
+
+use crate::event::content::Content;
+use crate::event::{Activity, Attributes, Timestamp, ToolKind};
+use crate::otlp::json::plain_attributes;
+
+use super::event_row::{StoredEvent, activity_key};
+use super::keys::{agent_key, text_key, word_key};
+use super::query::{Query, Value};
+use super::terms::{Qualifier, Term};
+use super::text::Sought;
+use super::words::words_of;
+use super::{EventFilter, Scope, Sight, Store, StoreError};
+
+/// Sessions of a directory that are looked up at most: the latest.
+const MAX_DIRECTORY_SESSIONS: i64 = 5_000;
+
+/// What a list of events looks for.
+#[derive(Clone, Debug)]
+pub(super) struct Search {
+    pub(super) scope: Scope,
+    pub(super) agents: Wanted,
+    pub(super) sessions: Wanted,
+    pub(super) kinds: Wanted,
+    pub(super) tools: Wanted,
+    servers: Wanted,
+    models: Wanted,
+    decisions: Wanted,
+    sources: Wanted,
+    versions: Wanted,
+    machines: Wanted,
+    /// Sessions that worked in the directories.
+    directories: Wanted,
+    has_prompt: Option<bool>,
+    /// Texts that must occur, in lower case.
+    pub(super) needles: Vec<String>,
+    without_needles: Vec<String>,
+    pub(super) from: Option<Timestamp>,
+    pub(super) to: Option<Timestamp>,
+}
+
+/// Values of one kind: any of some, and none of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// `None` is any; an empty list is none.
+    pub(super) only: Option<Vec<String>>,
+    pub(super) without: Vec<String>,
+}
+
+impl Wanted {
+    fn of(terms: &[Term], qualifier: Option<Qualifier>) -> Wanted {
+        let values = |is_excluded| -> Vec<String> {
+            let found = terms
+                .iter()
+                .filter(|term| term.qualifier == qualifier && term.is_excluded == is_excluded);
+            found.map(|term| term.value.clone()).collect()
+        };
+        Wanted {
+            only: Some(values(false)).filter(|values| !values.is_empty()),
+            without: values(true),
+        }
+    }
+
+    /// The only value, when there is exactly one.
+    pub(super) fn single(&self) -> Option<&str> {
+        match self.only.as_deref() {
+            Some([value]) => Some(value),
+            _ => None,
+        }
+    }
+
+    fn is_any(&self) -> bool {
+        self.only.is_none() && self.without.is_empty()
+    }
+
+    fn matches(&self, is: impl Fn(&str) -> bool) -> bool {
+        let is_one = |values: &[String]| values.iter().any(|value| is(value));
+        self.only.as_deref().is_none_or(is_one) && !is_one(&self.without)
+    }
+
+    fn has(&self, found: Option<&str>) -> bool {
+        self.matches(|value| found == Some(value))
+    }
+}
+
+impl Store {
+    /// What a filter looks for; `None` when nothing can match, and [`StoreError::ContentHidden`] when it
+    /// looks for text that may not be seen.
+    pub(super) async fn search(
+        &self,
+        sight: &Sight,
+        filter: &EventFilter,
+    ) -> Result<Option<Search>, StoreError> {
+        let scope = sight.scope;
+        let terms = filter
+            .terms()
+            .map_err(|error| StoreError::BadQuery(error.to_string()))?;
+        let of = |qualifier| Wanted::of(&terms, Some(qualifier));
+        let lower = |values: Vec<String>| values.iter().map(|text| text.to_lowercase()).collect();
+        let text = Wanted::of(&terms, None);
+        let seeks_text = text.only.is_some() || !text.without.is_empty();
+        if seeks_text && !sight.shows_all(of(Qualifier::Session).single()) {
+            return Err(StoreError::ContentHidden);
+        }
+        let has = of(Qualifier::Has);
+        let agents = self
+            .resolve(scope, of(Qualifier::Agent), Names::Agents)
+            .await?;
+        let users = self
+            .resolve(scope, of(Qualifier::User), Names::Users)
+            .await?;
+        let machines = self
+            .resolve(scope, of(Qualifier::Machine), Names::Machines)
+            .await?;
+        let directories = self
+            .resolve(scope, of(Qualifier::Dir), Names::Directories)
+            .await?;
+        let agents = both(agents, users);
+        let is_empty = |wanted: &Wanted| wanted.only.as_ref().is_some_and(Vec::is_empty);
+        if [&agents, &machines, &directories].into_iter().any(is_empty) {
+            return Ok(None);
+        }
+        Ok(Some(Search {
+            scope,
+            agents,
+            sessions: of(Qualifier::Session),
+            kinds: of(Qualifier::Type),
+            tools: of(Qualifier::Tool),
+            servers: of(Qualifier::Mcp),
+            models: of(Qualifier::Model),
+            decisions: of(Qualifier::Decision),
+            sources: of(Qualifier::Source),
+            versions: of(Qualifier::Version),
+            machines,
+            directories,
+            has_prompt: match (has.only.is_some(), has.without.is_empty()) {
+                (true, _) => Some(true),
+                (_, false) => Some(false),
+                _ => None,
+            },
+            needles: lower(text.only.unwrap_or_default()),
+            without_needles: lower(text.without),
+            from: filter.from,
+            to: filter.to,
+        }))
+    }
+
+    /// Names made into ids.
+    async fn resolve(
+        &self,
+        scope: Scope,
+        names: Wanted,
+        kind: Names,
+    ) -> Result<Wanted, StoreError> {
+        let mut wanted = Wanted::default();
+        if let Some(only) = names.only {
+            let mut ids = Vec::new();
+            for name in &only {
+                ids.extend(self.ids_of(scope, kind, name).await?);
+            }
+            wanted.only = Some(ids);
+        }
+        for name in &names.without {
+            wanted.without.extend(self.ids_of(scope, kind, name).await?);
+        }
+        Ok(wanted)
+    }
+
+    pub(super) async fn ids_of(
+        &self,
+        scope: Scope,
+        kind: Names,
+        name: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let sql = match kind {
+            Names::Agents => return self.agent_ids(scope, name).await,
+            Names::Users => {
+                "SELECT id FROM agents WHERE tenant = $1 AND environment = $2 AND owner IN ($3, $4)
+                 UNION SELECT agent FROM identities
+                 WHERE tenant = $1 AND environment = $2 AND value IN ($3, $4)"
+            }
+            Names::Machines => {
+                "SELECT id FROM machines
+                 WHERE tenant = $1 AND environment = $2 AND (id IN ($3, $4) OR host_name IN ($3, $4))"
+            }
+            Names::Directories => {
+                "SELECT session FROM session_entities WHERE tenant = $1 AND environment = $2
+                     AND kind = 'working_directory' AND name IN ($3, $4) LIMIT $5"
+            }
+        };
+        let mut query = Query::scoped(sql, scope);
+        query
+            .values
+            .extend([name.into(), name.to_lowercase().into()]);
+        if kind == Names::Directories {
+            query.values[3] = name.into();
+            query.values.push(MAX_DIRECTORY_SESSIONS.into());
+        }
+        let rows = self.derived_rows(query).await?;
+        rows.into_iter().map(|mut row| row.take(0)).collect()
+    }
+}
+
+/// What a name is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    Agents,
+    Users,
+    Machines,
+    /// Gives the sessions that worked there.
+    Directories,
+}
+
+/// What both ask for.
+fn both(one: Wanted, other: Wanted) -> Wanted {
+    let only = match (one.only, other.only) {
+        (Some(one), Some(other)) => Some(one.into_iter().filter(|it| other.contains(it)).collect()),
+        (one, other) => one.or(other),
+    };
+    let mut without = one.without;
+    without.extend(other.without);
+    Wanted { only, without }
+}
+
+impl Search {
+    /// The first and the last time that is looked for.
+    pub(super) fn times(&self) -> (i64, i64) {
+        let from = self.from.map_or(i64::MIN, |from| from.0);
+        (from, self.to.map_or(i64::MAX, |to| to.0.saturating_sub(1)))
+    }
+
+    /// Whether the keys alone decide what matches, so that events can be counted without being read.
+    pub(super) fn is_decided_by_keys(&self) -> bool {
+        let names_excluded = self.kinds.without.iter();
+        self.needles.is_empty()
+            && self.without_needles.is_empty()
+            && self.has_prompt.is_none()
+            && [
+                &self.decisions,
+                &self.sources,
+                &self.versions,
+                &self.machines,
+            ]
+            .into_iter()
+            .all(Wanted::is_any)
+            && [
+                &self.sessions,
+                &self.models,
+                &self.directories,
+                &self.servers,
+            ]
+            .into_iter()
+            .all(|wanted| wanted.without.is_empty())
+            && names_excluded
+                .into_iter()
+                .all(|kind| Activity::from_slug(kind).is_some())
+    }
+
+    /// Adds what the keys can tell to a query of events. Nothing that matches is left out by it; a few
+    /// that do not match may be let in.
+    pub(super) fn narrow(&self, query: &mut Query) {
+        let keys = |wanted: &Wanted, key: fn(&str) -> i64| {
+            let only = wanted.only.as_ref();
+            only.map(|only| only.iter().map(|it| key(it).into()).collect::<Vec<Value>>())
+        };
+        among(query, "e.session", keys(&self.sessions, text_key));
+        among(query, "e.session", keys(&self.directories, text_key));
+        among(query, "e.agent", keys(&self.agents, agent_key));
+        without(
+            query,
+            "e.agent",
+            self.agents.without.iter().map(|it| agent_key(it)),
+        );
+        self.narrow_kinds(query);
+        let tools = self.tools.only.as_ref();
+        let tools = tools.map(|only| only.iter().map(|it| it.as_str().into()).collect());
+        among(query, "e.tool", tools);
+        without(
+            query,
+            "e.tool",
+            self.tools.without.iter().map(String::as_str),
+        );
+        if let Some(servers) = &self.servers.only {
+            query.push(" AND e.is_mcp = 1 AND (");
+            for (index, server) in servers.iter().enumerate() {
+                query.push(if index > 0 { " OR " } else { "" });
+                query.push("(e.tool >= ").bind(format!("{server}:"));
+                query.push(" AND e.tool < ").bind(format!("{server};"));
+                query.push(")");
+            }
+            query.push(")");
+        }
+        among(query, "e.model", keys(&self.models, word_key));
+        if let Some(from) = self.from {
+            query.push(" AND e.time >= ").bind(from);
+        }
+        if let Some(to) = self.to {
+            query.push(" AND e.time < ").bind(to);
+        }
+    }
+
+    /// Activities stand in the statement as numbers: PostgreSQL has an index of rare ones, and cannot know of
+    /// a parameter whether it is one.
+    fn narrow_kinds(&self, query: &mut Query) {
+        let machine = activity_key(Some(Activity::Machine));
+        let excluded = self.kinds.without.iter();
+        let activities = excluded.filter_map(|kind| Activity::from_slug(kind));
+        without_any(
+            query,
+            "e.activity",
+            activities.map(|it| activity_key(Some(it))),
+        );
+        self.narrow_to_decisions(query);
+        let Some(kinds) = &self.kinds.only else {
+            query.push(" AND e.activity <> ").push(&machine.to_string());
+            return;
+        };
+        query.push(" AND (");
+        for (index, kind) in kinds.iter().enumerate() {
+            query.push(if index > 0 { " OR " } else { "" });
+            match Activity::from_slug(kind) {
+                Some(activity) => {
+                    query
+                        .push("e.activity = ")
+                        .push(&activity_key(Some(activity)).to_string());
+                }
+                None => {
+                    let activity = activity_key(Some(Activity::of_event(kind)));
+                    query.push("(e.activity = ").push(&activity.to_string());
+                    query.push(" AND e.name = ").bind(word_key(kind)).push(")");
+                }
+            }
+        }
+        query.push(")");
+    }
+
+    /// Only two activities carry a decision, only one a prompt.
+    fn narrow_to_decisions(&self, query: &mut Query) {
+        let mut activities = Vec::new();
+        if self.decisions.only.is_some() || self.sources.only.is_some() {
+            activities = vec![Activity::PermissionDecision, Activity::ToolInvocation];
+        } else if self.has_prompt == Some(true) {
+            activities = vec![Activity::UserMessage];
+        }
+        if !activities.is_empty() {
+            let keys = activities.into_iter().map(|it| activity_key(Some(it)));
+            query.push(" AND e.activity IN ").bind_list(keys);
+        }
+    }
+
+    /// Whether an event is one that is looked for; by words that the text index knows, when it is asked.
+    pub(super) fn finds(&self, event: &StoredEvent, sought: Option<&Sought>) -> bool {
+        self.matches(event) && sought.is_none_or(|sought| sought.fits(&words_of(event, self.scope)))
+    }
+
+    /// Whether an event that the database found by its keys is one that is looked for.
+    pub(super) fn matches(&self, event: &StoredEvent) -> bool {
+        let facts = &event.facts;
+        let is_kind =
+            |kind: &str| Activity::from_slug(kind) == Some(facts.activity) || facts.name == kind;
+        let is_of_server = |server: &str| {
+            facts.tool.as_ref().is_some_and(|tool| {
+                let of_server = tool.name.strip_prefix(server);
+                tool.kind == ToolKind::Mcp && of_server.is_some_and(|rest| rest.starts_with(':'))
+            })
+        };
+        let (from, to) = self.times();
+        let (decision, source) = decision_of(event);
+        let is_asked_for = self.kinds.only.is_some() || facts.activity != Activity::Machine;
+        is_asked_for
+            && self.kinds.matches(is_kind)
+            && (from..=to).contains(&event.time.0)
+            && self.agents.has(event.agent.as_deref())
+            && self
+                .tools
+                .has(facts.tool.as_ref().map(|tool| tool.name.as_str()))
+            && self.servers.matches(is_of_server)
+            && self.sessions.has(facts.session.as_deref())
+            && self.directories.has(facts.session.as_deref())
+            && self.models.has(facts.model.as_deref())
+            && self.versions.has(facts.client_version.as_deref())
+            && self
+                .machines
+                .has(facts.machine.as_ref().map(|machine| machine.id.as_str()))
+            && self.decisions.has(decision.as_deref())
+            && self.sources.has(source.as_deref())
+            && self
+                .has_prompt
+                .is_none_or(|has| has == carries_prompt(event))
+            && self.needles.iter().all(|needle| event.mentions(needle))
+            && !self
+                .without_needles
+                .iter()
+                .any(|needle| event.mentions(needle))
+    }
+}
+
+/// The decision that an event carries and who took it: its own, or that of a result.
+pub(super) fn decision_of(event: &StoredEvent) -> (Option<String>, Option<String>) {
+    let attributes = Attributes::new(&event.whole.record.attributes, &[]);
+    let facts = &event.facts;
+    let of_result = |key| attributes.text(key);
+    (
+        facts
+            .decision
+            .clone()
+            .or_else(|| of_result("decision_type")),
+        facts
+            .decision_source
+            .clone()
+            .or_else(|| of_result("decision_source")),
+    )
+}
+
+fn carries_prompt(event: &StoredEvent) -> bool {
+    event.facts.name == "user_prompt"
+        && Content::prompt(&plain_attributes(&event.whole.record.attributes))
+            .text()
+            .is_some()
+}
+
+fn among(query: &mut Query, column: &str, values: Option<Vec<Value>>) {
+    match values {
+        None => {}
+        Some(mut values) if values.len() == 1 => {
+            let value = values.remove(0);
+            query.push(&format!(" AND {column} = ")).bind(value);
+        }
+        Some(values) => {
+            query.push(&format!(" AND {column} IN ")).bind_list(values);
+        }
+    }
+}
+
+/// Leaves out values of a column that may hold none.
+fn without<V: Into<Value>>(query: &mut Query, column: &str, values: impl Iterator<Item = V>) {
+    let mut values = values.peekable();
+    if values.peek().is_some() {
+        query.push(&format!(" AND ({column} IS NULL OR {column} NOT IN "));
+        query.bind_list(values).push(")");
+    }
+}
+
+/// Leaves out values of a column that always holds one.
+fn without_any<V: Into<Value>>(query: &mut Query, column: &str, values: impl Iterator<Item = V>) {
+    for value in values {
+        query.push(&format!(" AND {column} <> ")).bind(value);
+    }
+}
