@@ -39,6 +39,7 @@ mod upkeep;
 mod sums;
 mod materialization;
 mod api;
+mod openapi;
 mod people;
 mod access;
 mod portal;
