@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::response::Html;
+use serde::Deserialize;
 
 use crate::central::Central;
 use crate::central::store::{Entity, EntityKind, EntityUser, Owner, Qualifier, Term};
@@ -151,17 +153,36 @@ pub(super) async fn entities(
     })
 }
 
+/// Where the list of a thing's agents goes on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct UsersQuery {
+    /// The agent after which the page begins.
+    after: String,
+}
+
+/// Agents of one page.
+const PAGE_USERS: usize = 100;
+
 /// Someone asks who else uses a thing.
 pub(super) async fn entity(
     here: Here,
     State(central): State<Arc<Central>>,
+    query: Result<Query<UsersQuery>, QueryRejection>,
 ) -> Result<Html<String>, Failure> {
+    let after = read_query(query)?.after;
     let kind = kind_of(here.param("kind"))?;
     let name = here.param("name");
     let store = &central.store;
     let entity = store.entity(here.scope(), kind.kind, name).await?;
     let entity = entity.ok_or(Failure::NotFound("entity"))?;
     let users = store.entity_users(here.scope(), kind.kind, name).await?;
+    let place = users.iter().position(|user| user.agent_id == after);
+    let rest = &users[place.map_or(0, |place| place + 1)..];
+    let shown = &rest[..rest.len().min(PAGE_USERS)];
+    let last = shown.last().filter(|_| rest.len() > shown.len());
+    let path = here.base.entity(kind.segment, name);
+    let more = last.map(|user| with_query(&path, &[("after", &user.agent_id)]));
     let term = Term::new(qualifier_of(kind.kind), name).to_string();
     let events = here.base.observability();
     draw(&TablePage {
@@ -196,10 +217,10 @@ pub(super) async fn entity(
                 "#Uses",
                 "#Denied",
             ]),
-            rows: users.iter().map(|user| user_row(&here, user)).collect(),
+            rows: shown.iter().map(|user| user_row(&here, user)).collect(),
             empty: "No record that names it says whose it is.",
         }],
-        more: None,
+        more,
         tools: None,
     })
 }
