@@ -40,6 +40,8 @@ mod sums;
 mod materialization;
 mod api;
 mod people;
+mod single_sign_on;
+mod audit;
 mod access;
 mod portal;
 mod templates;

@@ -34,24 +34,27 @@ async fn machine(Reader { central, scope, .. }: Reader, Path(id): Path<String>) 
 }
 
 async fn retire(admin: Admin, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    put_aside(&admin, &id, Some(Timestamp::now())).await
+    put_aside(&admin, &id, true).await
 }
 
 async fn restore(admin: Admin, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    put_aside(&admin, &id, None).await
+    put_aside(&admin, &id, false).await
 }
 
 async fn put_aside(
     Admin {
         central,
         environment,
+        actor,
         ..
     }: &Admin,
     id: &str,
-    now: Option<Timestamp>,
+    retired: bool,
 ) -> Result<StatusCode, Problem> {
-    let scope = environment.scope;
-    match central.store.retire_machine(scope, id, now).await? {
+    match central
+        .retire_machine(environment, id, retired, actor)
+        .await?
+    {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(missing("machine", id)),
     }
