@@ -20,6 +20,7 @@ mod ingest;
 mod rejection;
 mod usage;
 pub mod accounts;
+mod fleet;
 pub mod tenancy;
 pub mod people;
 pub mod store;
@@ -52,7 +53,7 @@ use self::config::Config;
 use self::counters::Counters;
 use self::health::Readiness;
 use self::keys::TokenKeys;
-use self::people::{Clock, Passwords, SessionLimits};
+use self::people::{Clock, Passwords, SessionLimits, SingleSignOn};
 use self::store::{Location, Store};
 use self::usage::Usage;
 use self::watched::Watched;
@@ -91,6 +92,9 @@ pub struct Central {
     clock: Clock,
     passwords: Passwords,
     sessions: SessionLimits,
+    /// Whether passwords let people in.
+    has_passwords: bool,
+    single_sign_on: Option<SingleSignOn>,
 }
 
 /// The certificate that is shown, and where it comes from.
@@ -140,6 +144,13 @@ impl Central {
             clock: config.clock.clone(),
             passwords: Passwords::default(),
             sessions: config.sessions,
+            has_passwords: config.has_passwords,
+            single_sign_on: config
+                .oidc
+                .clone()
+                .map(|oidc| SingleSignOn::new(oidc, &public_url))
+                .transpose()
+                .context("[oidc] cannot be used")?,
             identifier: Identifier::new(config.keys.identity(directory)?),
         };
         if central.store.environments().await?.is_empty() {

@@ -41,6 +41,8 @@ mod materialization;
 mod api;
 mod openapi;
 mod people;
+mod single_sign_on;
+mod audit;
 mod access;
 mod portal;
 mod templates;
