@@ -79,6 +79,8 @@ pub struct Central {
     requests: Rates<String>,
     /// Bytes of each token, by its id.
     bytes: Rates<String>,
+    /// Requests to the API, of each key and each person.
+    api_requests: Rates<String>,
     /// What requests hold in memory.
     admission: Admission,
     /// One for each core, for reading requests.
@@ -131,6 +133,7 @@ impl Central {
             verified: VerifiedTokens::default(),
             requests: Rates::new(u64::from(config.ingest.requests_per_second)),
             bytes: Rates::new(config.ingest.bytes_per_second),
+            api_requests: Rates::new(u64::from(config.api_requests_per_second)),
             admission: Admission::new(config.ingest.max_in_flight),
             workers: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(1, NonZero::get),

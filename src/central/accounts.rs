@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::event::Timestamp;
@@ -25,7 +26,7 @@ const KEY_ID_DIGITS: usize = 16;
 const MAX_NAME: usize = 100;
 
 /// A token with everything that is known of its use.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct TokenDetail {
     /// The token.
     #[serde(flatten)]

@@ -21,6 +21,9 @@ pub use oidc::{ClientSecret, Oidc};
 /// comes back all at once after an outage.
 const DEFAULT_REQUESTS_PER_SECOND: u32 = 2_000;
 
+/// Requests a second to the API that one key or one person may send unless configured otherwise.
+const DEFAULT_API_REQUESTS_PER_SECOND: u32 = 200;
+
 /// Bytes of one HTTP/2 connection that may wait to be read.
 const HTTP2_WINDOW: u32 = 256 << 10;
 
@@ -47,6 +50,8 @@ pub struct Config {
     pub body_timeout: Duration,
     /// What a token may send, and what all of them together may have in memory.
     pub ingest: Ingest,
+    /// Requests a second to the API that one key or one person may send; more are answered with 429.
+    pub api_requests_per_second: u32,
     /// When people's sessions end by themselves.
     pub sessions: SessionLimits,
     /// Whether passwords let people in.
@@ -139,6 +144,7 @@ impl Default for Config {
                 max_in_flight: 128 << 20,
                 max_record: 16 << 20,
             },
+            api_requests_per_second: DEFAULT_API_REQUESTS_PER_SECOND,
             sessions: SessionLimits::default(),
             has_passwords: true,
             oidc: None,
@@ -177,6 +183,11 @@ impl Config {
             max_body: size(&mut reader, "listen.max_body", defaults.max_body),
             body_timeout: time(&mut reader, "listen.body_timeout", defaults.body_timeout),
             ingest: ingest(&mut reader, defaults.ingest),
+            api_requests_per_second: count(
+                &mut reader,
+                "api.requests_per_second",
+                defaults.api_requests_per_second,
+            ),
             sessions: SessionLimits {
                 max_age: time(&mut reader, "sign_in.max_age", defaults.sessions.max_age),
                 idle: time(&mut reader, "sign_in.idle", defaults.sessions.idle),

@@ -9,9 +9,11 @@ mod merge;
 mod metrics;
 mod reports;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{AgentIdentity, Facts, Timestamp, ToolKind};
@@ -128,7 +130,9 @@ pub struct TokenUse {
 }
 
 /// The length of time that a roll-up sums over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Span {
     /// An hour of UTC.
@@ -185,6 +189,18 @@ impl Subject {
             "agent" => Some(Subject::Agent),
             slug => EntityKind::from_slug(slug).map(Subject::Entity),
         }
+    }
+}
+
+impl JsonSchema for Subject {
+    fn schema_name() -> Cow<'static, str> {
+        "Subject".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let kinds = EntityKind::ALL.map(Subject::Entity).map(Subject::slug);
+        let slugs = [Subject::All.slug(), Subject::Agent.slug()].into_iter();
+        json_schema!({ "type": "string", "enum": slugs.chain(kinds).collect::<Vec<_>>() })
     }
 }
 

@@ -34,6 +34,8 @@ mod settings;
 mod reveal;
 mod overview;
 mod integrations;
+mod reference;
+mod go;
 mod agents;
 mod inventory;
 mod machines;
@@ -41,6 +43,7 @@ mod retire;
 mod table;
 mod entities;
 mod observability;
+mod browse;
 mod export;
 mod live;
 mod session;
@@ -97,7 +100,9 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
             "/inventory/agents/{agent}/sessions/export",
             post(export::agent_sessions),
         )
+        .route("/exports/{list}", post(export::of_inventory))
         .route("/sessions/{session}", get(session::show))
+        .route("/sessions/{session}/export", post(export::session::export))
         .route("/events/{event}", get(event::show))
         .route("/integrations", get(integrations::list))
         .route(
@@ -108,6 +113,8 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
             "/integrations/claude-cowork/tokens/{token}/revoke",
             post(integrations::revoke),
         )
+        .route("/go", get(go::show))
+        .route("/api", get(reference::show))
         .route("/reveals", post(reveal::open))
         .route("/settings/account", get(settings::account::page))
         .route(
@@ -160,6 +167,11 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .layer(middleware::from_fn(preferences::of_request))
         .layer(middleware::from_fn(guard::own_changes_only))
         .layer(middleware::from_fn(headers::on_every_answer))
+}
+
+/// Gives every answer of `router` the headers that those of the portal have.
+pub(super) fn protected<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router.layer(middleware::from_fn(headers::on_every_answer))
 }
 
 /// Someone opens an address below an environment that no page has.

@@ -60,6 +60,7 @@ pub(super) async fn list(
                     directly to this service is listed under Agents only.",
         }],
         more: None,
+        tools: None,
     })
 }
 
@@ -150,6 +151,7 @@ pub(super) async fn show(
             empty: "Every number that this edge gave out up to the last one seen is stored.",
         }],
         more: None,
+        tools: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Keys for the API: shown once when they are made, and kept as hashes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
@@ -9,7 +10,9 @@ use super::query::{Query, Row};
 use super::{AuditEntry, Person, Scope, Store, StoreError};
 
 /// What a person or a key may do in an environment. Each may do what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Read what the environment holds, but no content.
@@ -78,7 +81,7 @@ pub struct PersonalKey<'a> {
 }
 
 /// A key, without the key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ApiKey {
     /// Names it in lists, and to delete it.
     pub id: String,

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
 use super::load::{EVENTS, Load, Requests};
 use super::service::{Database, Service};
 use super::table::{Row, Table, millis};
+use super::{PATIENCE, pages};
 
 /// Requests that make a million events.
 const REQUESTS: usize = 2_000;
@@ -15,10 +15,10 @@ const REQUESTS: usize = 2_000;
 const PIECE: usize = 500;
 
 /// How often each list is asked for.
-const TIMES: usize = 60;
+pub(crate) const TIMES: usize = 60;
 
 /// Pages from the first to the tenth.
-const PAGES: usize = 10;
+pub(crate) const PAGES: usize = 10;
 
 /// The lists.
 const LISTS: [(&str, &str); 15] = [
@@ -55,13 +55,33 @@ pub(crate) async fn measure(database: &Database, folder: &std::path::Path, table
     }
     assert!(database.wait_for_index(folder) < PATIENCE);
     eprintln!("{} events", REQUESTS * EVENTS);
-    ask_for_all(database, &replicas[0], table).await;
+    let subjects = ask_for_all(database, &replicas[0], table).await;
+    pages::measure(database, &replicas[0], &subjects, table).await;
     for replica in replicas {
         replica.stop();
     }
 }
 
-async fn ask_for_all(database: &Database, service: &Service, table: &mut Table) {
+/// What the lists and pages are about.
+pub(crate) struct Subjects {
+    agent: String,
+    session: String,
+    event: String,
+}
+
+impl Subjects {
+    /// An address with what it is about.
+    pub(crate) fn fill_in(&self, address: &str) -> String {
+        address
+            .replace("{agent}", &self.agent)
+            .replace("{session}", &self.session)
+            .replace("{event}", &self.event)
+            .replace("{from}", "2026-11-20T08:05:00Z")
+            .replace("{to}", "2026-11-20T08:10:00Z")
+    }
+}
+
+async fn ask_for_all(database: &Database, service: &Service, table: &mut Table) -> Subjects {
     let key = service.run(&["api-key"]);
     let client = fieldpost::http::client::builder().no_proxy().build();
     let client = client.expect("a client");
@@ -78,15 +98,13 @@ async fn ask_for_all(database: &Database, service: &Service, table: &mut Table) 
         let list = get(path).await;
         list["items"][0][field].as_str().expect("a text").to_owned()
     };
-    let agent = first("agents?limit=1", "id").await;
-    let session = first("sessions?limit=1", "id").await;
-    let (from, to) = ("2026-11-20T08:05:00Z", "2026-11-20T08:10:00Z");
+    let subjects = Subjects {
+        agent: first("agents?limit=1", "id").await,
+        session: first("sessions?limit=1", "id").await,
+        event: first("events?limit=1", "id").await,
+    };
     for (name, path) in LISTS {
-        let path = path
-            .replace("{agent}", &agent)
-            .replace("{session}", &session)
-            .replace("{from}", from)
-            .replace("{to}", to);
+        let path = subjects.fill_in(path);
         let mut times: Vec<Duration> = Vec::with_capacity(TIMES);
         while times.len() < TIMES {
             let mut page = path.clone();
@@ -108,4 +126,5 @@ async fn ask_for_all(database: &Database, service: &Service, table: &mut Table) 
             format!("{}, p99 {}", millis(median), millis(most)),
         ));
     }
+    subjects
 }
