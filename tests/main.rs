@@ -44,6 +44,7 @@ mod people;
 mod single_sign_on;
 mod audit;
 mod access;
+mod walk;
 mod portal;
 mod templates;
 mod dev;

@@ -208,6 +208,17 @@ async fn changed_groups_change_roles_and_end_sessions(kind: Kind) {
     let by_hand = by_hand.unwrap_err().to_string();
     assert!(by_hand.contains("follows from groups"), "{by_hand}");
 
+    // Nor does a password let her in when the groups do not any more.
+    let set = [("new", "a good long password")];
+    let settings = "/t/default/default/settings";
+    let set = first
+        .post(&format!("{settings}/account/password"), &set)
+        .await;
+    assert_eq!(set.status, StatusCode::CONFLICT);
+    let link = [("name", "ada@example.com")];
+    let link = first.post(&format!("{settings}/people/link"), &link).await;
+    assert_eq!(link.status, StatusCode::CONFLICT);
+
     // She is the only owner: the provider's word stands above that.
     let accounts = json!({ "ada": account("ada@lovelace.example.com", &["staff"]) });
     world.provider.set(json!({ "accounts": accounts })).await;

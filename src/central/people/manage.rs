@@ -30,8 +30,8 @@ pub enum PeopleError {
     /// The role follows from groups at the identity provider.
     #[error("the role of {0} follows from groups at the identity provider; change it there")]
     ByGroups(String),
-    /// Passwords let nobody in here.
-    #[error("passwords let nobody in here (sign_in.passwords)")]
+    /// Passwords let nobody in here, or not this person.
+    #[error("only single sign-on lets that person in")]
     NoPasswords,
     /// The account is also of environments that whoever asks does not own.
     #[error("{0} belongs to other environments, too; only the person can change this")]
@@ -156,12 +156,25 @@ impl Central {
         kept: Option<&str>,
         actor: &Actor,
     ) -> Result<Option<Secret>, PeopleError> {
+        if self.follows_groups(person).await? {
+            return Err(PeopleError::NoPasswords);
+        }
         let (hash, made) = self.hashed(password).await?;
         let entry = self.entry(actor, None, "password.changed", &*person.name);
         self.store
             .set_password(&person.id, hash, kept, &entry)
             .await?;
         Ok(made)
+    }
+
+    /// Whether a role of the person's follows from groups at the identity provider. Then only that lets the
+    /// person in: a password would go on to do so when the groups do not any more.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn follows_groups(&self, person: &Person) -> Result<bool, StoreError> {
+        let known = self.store.memberships(&person.id).await?;
+        Ok(known.iter().any(|it| it.by_groups_at.is_some()))
     }
 
     /// The person of this name.

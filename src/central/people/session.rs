@@ -75,8 +75,8 @@ pub enum Refused {
     /// The name, the password or the link is wrong; which is not said.
     #[error("the name or the password is wrong")]
     Wrong,
-    /// Passwords let nobody in here.
-    #[error("passwords let nobody in here; use single sign-on")]
+    /// Passwords let nobody in here, or not this person.
+    #[error("only single sign-on lets you in")]
     NoPasswords,
     /// It was tried too often.
     #[error("it was tried too often; try again in a quarter of an hour")]
@@ -130,6 +130,9 @@ impl Central {
             return Err(Refused::Wrong);
         }
         let (person, _) = found.ok_or(Refused::Wrong)?;
+        if self.follows_groups(&person).await? {
+            return Err(Refused::NoPasswords);
+        }
         self.store.forget_tries(&account).await?;
         Ok(self.open_session(&person, "password", from).await?)
     }

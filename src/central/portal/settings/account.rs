@@ -26,7 +26,7 @@ use crate::central::portal::text::Text;
 struct AccountPage {
     shell: Shell,
     tabs: Vec<Tab>,
-    /// Whether passwords let people in.
+    /// Whether a password would let the person in.
     passwords: bool,
     has_password: bool,
     action: String,
@@ -60,7 +60,7 @@ pub(in crate::central::portal) async fn page(
     draw(&AccountPage {
         shell: here.shell(Section::Settings),
         tabs: tabs(&here, "account"),
-        passwords: central.has_passwords,
+        passwords: central.has_passwords && !central.follows_groups(person).await?,
         has_password: person.has_password,
         action: here.base.settings("account/password"),
         rows: rows

@@ -101,10 +101,10 @@ pub(in crate::central::portal) async fn link(
 ) -> Result<Html<String>, Failure> {
     here.require(Role::Owner)?;
     // Where passwords are off, nobody comes in past the identity provider but by the command line.
-    if !central.has_passwords {
+    let person = central.member(&here.environment, &change.name).await?;
+    if !central.has_passwords || central.follows_groups(&person).await? {
         return Err(PeopleError::NoPasswords.into());
     }
-    let person = central.member(&here.environment, &change.name).await?;
     ensure_ours(&here, &central, &person).await?;
     let link = central.sign_in_link(&person.name, &here.actor()).await?;
     let link = (visible(&person.name), link.url.expose().to_owned());
