@@ -95,7 +95,7 @@ use work::Work;
 use crate::event::Timestamp;
 
 /// Why the store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The cursor was not made by this list.
     #[error("the cursor is not one that this list gave out; begin without one")]
