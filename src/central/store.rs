@@ -143,13 +143,16 @@ impl Store {
     /// # Errors
     /// When the directory or the database cannot be used.
     pub async fn open(location: &Location, data: &Path) -> anyhow::Result<Store> {
-        let database = match location {
-            Location::DataDirectory => Database::Sqlite(Sqlite::open(data)?),
-            Location::Postgres(connection) => Database::Postgres(Postgres::open(connection).await?),
+        let (database, dialect) = match location {
+            Location::DataDirectory => (Database::Sqlite(Sqlite::open(data)?), Dialect::Sqlite),
+            Location::Postgres(connection) => {
+                let postgres = Postgres::open(connection).await?;
+                (Database::Postgres(postgres), Dialect::Postgres)
+            }
         };
         let store = Store {
             database,
-            dictionaries: Dictionaries::default(),
+            dictionaries: Dictionaries::of(dialect),
             work: Arc::default(),
         };
         store.load_dictionaries().await?;
