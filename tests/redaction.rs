@@ -5,6 +5,7 @@ mod rules;
 mod notations;
 mod requests;
 mod own;
+mod policy;
 mod stream;
 mod personal;
 mod properties;

@@ -3,6 +3,8 @@
 //! What the client sent is never overwritten, but for the edge's own keys, which a client must not
 //! be able to claim.
 
+mod machine;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use crate::reload::Swap;
 use crate::shutdown::Shutdown;
 
 use super::owner::Owner;
+use machine::Machine;
 
 /// Keys that only an edge sets.
 const OWN_KEYS: [&str; 4] = [EDGE_ID, EDGE_SEQ, EDGE_VERSION, PEER_UID];
@@ -37,16 +40,14 @@ pub(super) struct Enricher {
 impl Facts {
     /// Asks the system.
     pub(super) fn read() -> Facts {
+        let Machine { id, serial } = Machine::read();
         let facts = [
             ("host.name", host_name()),
-            ("host.id", first_line("/etc/machine-id")),
+            ("host.id", id),
             ("host.arch", Some(host_arch().to_owned())),
             ("os.type", Some(os_type().to_owned())),
             ("os.version", os_version()),
-            (
-                "device.serial",
-                first_line("/sys/class/dmi/id/product_serial"),
-            ),
+            ("device.serial", serial),
         ];
         let facts = facts.into_iter();
         Facts(
@@ -182,13 +183,6 @@ fn os_type() -> &'static str {
         "macos" => "darwin",
         other => other,
     }
-}
-
-/// The first line of a file, when it can be read and is not blank.
-fn first_line(path: &str) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let line = text.lines().next()?.trim();
-    (!line.is_empty()).then(|| line.to_owned())
 }
 
 #[cfg(test)]

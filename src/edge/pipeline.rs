@@ -10,7 +10,7 @@ use crate::shutdown::Shutdown;
 use super::config::Config;
 use super::enrich::{self, Enricher, Facts};
 use super::owner::Owner;
-use super::redact::{Hits, Placeholder, Redacted, Redactor, Refusal, Tally};
+use super::redact::{Hits, Identity, Placeholder, Redacted, Redactor, Refusal, Tally};
 use super::state;
 
 /// The three steps, in the order in which they must happen.
@@ -127,6 +127,9 @@ impl Steps {
         let mut redactor = Redactor::new(&config.redact)?.counting_in(tally);
         if config.redact.placeholder == Placeholder::Hash {
             redactor = redactor.with_hash_key(state::redaction_key(&config.queue.directory)?);
+        }
+        if config.redact.identity == Identity::Hmac {
+            redactor = redactor.with_identity_key(state::redaction_key(&config.queue.directory)?);
         }
         Ok(Steps {
             enricher: Enricher::new(extras.then_some(edge_id), &config.enrich, facts),

@@ -12,6 +12,8 @@
 //! What is absent: nothing else makes a [`Redacted`], and the queue takes nothing else.
 mod walk;
 mod policy;
+mod profile;
+mod truncate;
 mod engine;
 mod escapes;
 mod keywords;
@@ -21,18 +23,22 @@ mod pairs;
 mod signs;
 mod quotes;
 mod values;
+mod words;
+mod grades;
 mod filler;
 mod natural;
 mod forms;
 mod providers;
 mod pem;
 mod manifest;
+mod opaque;
 mod pii;
 mod checksum;
 mod hash;
 mod rules;
 mod expression;
 mod load;
+mod file;
 mod config;
 mod tally;
 mod explain;
@@ -46,9 +52,9 @@ use hash::HashKey;
 use load::Loaded;
 use policy::Policy;
 
-pub use config::{Placeholder, RedactConfig};
+pub use config::{Identity, Placeholder, Profile, RedactConfig};
 pub use explain::Finding;
-pub use load::Refusal;
+pub use file::Refusal;
 pub use pii::{PiiKind, UnknownPii};
 pub use rules::RuleError;
 pub use split::split_half;
@@ -135,6 +141,8 @@ impl Redacted {
 pub struct Redactor {
     engine: Option<Engine>,
     policy: Policy,
+    /// The hash of what names a person is under this key; without one nothing is left of it.
+    identity_key: Option<HashKey>,
     refusals: Vec<Refusal>,
     tally: Arc<Tally>,
     extras: bool,
@@ -168,18 +176,22 @@ impl Redactor {
         let Loaded {
             engine,
             policy,
+            mut pii,
             refusals,
-        } = load::load(&config.rules, &config.disable)?;
+        } = load::load(config)?;
+        pii.extend(&config.pii);
         let redactor = Self {
             engine: config.secrets.then_some(engine),
             policy,
+            identity_key: None,
             refusals,
             tally: Arc::default(),
             extras: true,
         };
-        Ok(match config.pii.as_slice() {
-            [] => redactor,
-            kinds => redactor.with_pii(kinds.iter().copied()),
+        Ok(if pii.is_empty() {
+            redactor
+        } else {
+            redactor.with_pii(pii)
         })
     }
 
@@ -214,6 +226,14 @@ impl Redactor {
             engine: self
                 .engine
                 .map(|engine| engine.with_hash_key(HashKey::new(key))),
+            ..self
+        }
+    }
+
+    /// The same, with the key for the hashes of [`Identity::Hmac`]; without it nothing is left of identities there.
+    pub fn with_identity_key(self, key: [u8; 32]) -> Self {
+        Self {
+            identity_key: Some(HashKey::new(key)),
             ..self
         }
     }

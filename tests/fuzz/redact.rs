@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz redact` (after `cargo install cargo-fuzz`).
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz redact` (after `cargo install cargo-fuzz`).
 #![no_main]
 
 mod invariants;

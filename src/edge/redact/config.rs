@@ -1,7 +1,8 @@
 //! What is to be redacted: `[redact]` in the configuration.
 use std::path::PathBuf;
 
-use super::load::{self, Refusal};
+use super::file::Refusal;
+use super::load;
 use super::pii::PiiKind;
 use crate::config::{Mistakes, Reader, Setting};
 
@@ -12,12 +13,40 @@ pub struct RedactConfig {
     pub secrets: bool,
     /// Kinds of personal data to search for.
     pub pii: Vec<PiiKind>,
+    /// How much is held back beside secrets.
+    pub profile: Profile,
+    /// What becomes of attributes that name a person.
+    pub identity: Identity,
     /// What placeholders say.
     pub placeholder: Placeholder,
     /// Files with rules of one's own, in the format of the built-in ones; a later file overrides an earlier.
     pub rules: Vec<PathBuf>,
+    /// Ids of rules that are off unless they are named here.
+    pub enable: Vec<String>,
     /// Ids of rules that are switched off.
     pub disable: Vec<String>,
+}
+
+/// How much is held back beside secrets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// What `policy.toml` says.
+    #[default]
+    Standard,
+    /// What `strict.toml` says before it.
+    Strict,
+}
+
+/// What becomes of attributes that name a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// They stay.
+    #[default]
+    Keep,
+    /// A keyed hash takes their place, the same for equal values of one machine.
+    Hmac,
+    /// Nothing is left of them.
+    Drop,
 }
 
 /// What stands in the place of a secret.
@@ -34,8 +63,11 @@ impl Default for RedactConfig {
         Self {
             secrets: true,
             pii: Vec::new(),
+            profile: Profile::default(),
+            identity: Identity::default(),
             placeholder: Placeholder::Type,
             rules: Vec::new(),
+            enable: Vec::new(),
             disable: Vec::new(),
         }
     }
@@ -49,15 +81,19 @@ impl RedactConfig {
         Self {
             secrets: reader.flag("redact.secrets").unwrap_or(default.secrets),
             pii: pii(reader).unwrap_or_default(),
-            placeholder: placeholder(reader).unwrap_or(default.placeholder),
+            profile: word(reader, "redact.profile", &PROFILES).unwrap_or(default.profile),
+            identity: word(reader, "redact.identity", &IDENTITIES).unwrap_or(default.identity),
+            placeholder: word(reader, "redact.placeholder", &PLACEHOLDERS)
+                .unwrap_or(default.placeholder),
             rules: rules.into_iter().map(PathBuf::from).collect(),
+            enable: reader.texts("redact.enable").unwrap_or_default(),
             disable: reader.texts("redact.disable").unwrap_or_default(),
         }
     }
 
     /// What of the configured rules would not be in force, and why.
     pub fn mistakes_in_rules(&self) -> Vec<Refusal> {
-        match load::load(&self.rules, &self.disable) {
+        match load::load(self) {
             Ok(loaded) => loaded.refusals,
             Err(error) => vec![error.into()],
         }
@@ -95,11 +131,27 @@ fn pii(reader: &mut Reader<'_>) -> Option<Vec<PiiKind>> {
     )
 }
 
-fn placeholder(reader: &mut Reader<'_>) -> Option<Placeholder> {
-    let expected = "\"type\" or \"hash\"";
-    reader.parsed("redact.placeholder", expected, |value| match value {
-        Setting::Text(text) if text == "type" => Some(Placeholder::Type),
-        Setting::Text(text) if text == "hash" => Some(Placeholder::Hash),
+const PROFILES: [(&str, Profile); 2] =
+    [("standard", Profile::Standard), ("strict", Profile::Strict)];
+const IDENTITIES: [(&str, Identity); 3] = [
+    ("keep", Identity::Keep),
+    ("hmac", Identity::Hmac),
+    ("drop", Identity::Drop),
+];
+const PLACEHOLDERS: [(&str, Placeholder); 2] =
+    [("type", Placeholder::Type), ("hash", Placeholder::Hash)];
+
+/// The meaning of the one word that stands under `key`.
+fn word<T: Copy>(reader: &mut Reader<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
+    let names: Vec<String> = words
+        .iter()
+        .map(|(name, _)| format!("\"{name}\""))
+        .collect();
+    reader.parsed(key, &names.join(" or "), |value| match value {
+        Setting::Text(text) => words
+            .iter()
+            .find(|(name, _)| name == text)
+            .map(|(_, meaning)| *meaning),
         _ => None,
     })
 }

@@ -40,6 +40,10 @@ pub(super) const BUDGET_TYPE: &str = "budget";
 pub(super) const BINARY_TYPE: &str = "binary";
 /// Replaces values nested deeper than anybody reads.
 pub(super) const DEPTH_TYPE: &str = "depth";
+/// Replaces the name of a person.
+pub(super) const IDENTITY_TYPE: &str = "identity";
+/// Stands in a record of which nothing else is left.
+pub(super) const RECORD_TYPE: &str = "record";
 /// Replaces what stands after the name of a provider.
 pub(super) const PROVIDER_TYPE: &str = "provider-key";
 /// Passes over one text before it is given up.
@@ -90,6 +94,7 @@ impl Engine {
                 .or_default()
                 .push(what)
         };
+        keys.opaque().for_each(|word| add(word, Try::Opaque));
         for (index, rule) in rules.iter().enumerate() {
             for keyword in &rule.keywords {
                 add(
@@ -119,6 +124,8 @@ impl Engine {
                 BINARY_TYPE,
                 DEPTH_TYPE,
                 PROVIDER_TYPE,
+                IDENTITY_TYPE,
+                RECORD_TYPE,
                 pem::TYPE,
                 manifest::TYPE,
             ])
@@ -225,7 +232,7 @@ impl Engine {
                         }
                     }
                     Try::Key => by_words = true,
-                    Try::Token(_) | Try::Provider(_) | Try::Pem | Try::Manifest => {}
+                    Try::Opaque | Try::Token(_) | Try::Provider(_) | Try::Pem | Try::Manifest => {}
                 }
             }
             Ok(())

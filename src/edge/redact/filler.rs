@@ -6,7 +6,7 @@ use super::checksum::decode;
 /// How many bytes make a run. Some tokens begin with a few equal ones.
 const RUN: usize = 10;
 
-/// Whether a token is none: the alphabet stands in it, or runs make up half of it, as it is written or decoded.
+/// Whether a token is none: the alphabet stands in it, or runs make up a good part of it, as it is written or decoded.
 pub(super) fn is_filler(token: &[u8]) -> bool {
     const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
     if token.windows(ALPHABET.len()).any(|w| w == ALPHABET) || is_mostly_runs(token) {
@@ -19,10 +19,10 @@ pub(super) fn is_filler(token: &[u8]) -> bool {
         .is_some_and(|bytes| is_mostly_runs(&bytes))
 }
 
-/// Whether runs in which each byte repeats the one before, or each is the next one, make up half of it.
+/// Whether runs in which each byte is the next one make up half of it, or those that repeat one byte two fifths.
 fn is_mostly_runs(token: &[u8]) -> bool {
     let signs = token.iter().filter(|b| b"-_.".contains(b)).count();
-    let mut in_runs = 0;
+    let (mut counting, mut repeating) = (0, 0);
     let mut start = 0;
     while start + 1 < token.len() {
         let step = token[start + 1].wrapping_sub(token[start]);
@@ -31,14 +31,19 @@ fn is_mostly_runs(token: &[u8]) -> bool {
             end += 1;
         }
         if step <= 1 && end - start >= RUN {
-            in_runs += end - start;
+            *(if step == 0 {
+                &mut repeating
+            } else {
+                &mut counting
+            }) += end - start;
             start = end;
         } else {
             // The last byte of one run may be the first of the next.
             start = end - 1;
         }
     }
-    in_runs > 0 && in_runs * 2 >= token.len() - signs
+    let in_runs = counting + repeating;
+    in_runs > 0 && repeating * 5 + counting * 4 >= (token.len() - signs) * 2
 }
 
 #[cfg(test)]
@@ -66,6 +71,7 @@ mod tests {
             ["AAAAAAAAAAAAAAAAAAAAAG", "7Kq2mZx9Lw4RtVbN8sPdYc3HfJ5gE1uQ"].concat(),
             ["1234567", "8ABCDEFH1234567890"].concat(),
             ["q8Zk2Lm", "X9vTd4RwYbN7sPc"].concat(),
+            ["pre_1234567890abcdefghij", "1234567890klmnopqrst"].concat(),
             String::new(),
             "a".to_owned(),
         ];

@@ -1,6 +1,10 @@
-//! Decides by an attribute's key what happens to its value: the reader of `policy.toml`.
+//! Decides by an attribute's key what happens to its value, and by the type of what is found what happens beside
+//! the placeholder: the reader of `policy.toml` and of what a file of one's own says of the same.
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
 
+use super::config::Identity;
 use super::rules::{RuleError, is_name};
 
 const BUILTIN: &str = include_str!("policy.toml");
@@ -16,18 +20,45 @@ pub(super) enum Verdict<'p> {
     SearchFormats,
     /// It is searched for secrets, but says who or what this is and keeps its personal data.
     SearchSecrets,
+    /// It says who this is, and is replaced whole.
+    HideIdentity,
     /// It is replaced by `[REDACTED:<marker>]`.
     Drop(&'p str),
 }
 
+/// What happens to the value of one attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Treatment<'p> {
+    pub(super) verdict: Verdict<'p>,
+    /// So many bytes stay of what redaction leaves.
+    pub(super) truncate: Option<usize>,
+}
+
+/// What happens where something of a type was found, beside its placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Consequence {
+    /// The attribute's whole value is replaced.
+    DropAttribute,
+    /// Of the record only the time and the event's name stay.
+    DropRecord,
+}
+
 /// The entries of `policy.toml`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Policy {
+    #[serde(default)]
     attribute: Vec<Entry>,
+    #[serde(default)]
+    found: Vec<FoundEntry>,
     /// How many of the first entries drop what somebody's own file names.
     #[serde(skip)]
     own_drops: usize,
+    #[serde(skip)]
+    consequences: BTreeMap<String, Consequence>,
+    #[serde(skip)]
+    identity: Identity,
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,11 +74,24 @@ pub(super) struct Entry {
     /// What is allowed passes whole, also tokens of known formats and private keys.
     #[serde(default)]
     force: bool,
+    /// So many bytes stay of what redaction leaves.
+    truncate: Option<usize>,
+}
+
+/// What happens where something of these types was found.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FoundEntry {
+    types: Vec<String>,
+    action: Consequence,
 }
 
 fn default_marker() -> String {
     "denied".to_owned()
 }
+
+/// No cut of a value is worth less than this.
+const LEAST_KEPT: usize = 64;
 
 impl Entry {
     /// Why this entry cannot stand in a file of somebody's own.
@@ -61,7 +105,28 @@ impl Entry {
         if self.force && !matches!(self.action, Action::Allow) {
             return Err("force goes with action = \"allow\" only".to_owned());
         }
+        if self.truncate.is_some() && !matches!(self.action, Action::Search) {
+            return Err("truncate goes with action = \"search\" only".to_owned());
+        }
+        if self.truncate.is_some_and(|bytes| bytes < LEAST_KEPT) {
+            return Err(format!("truncate keeps {LEAST_KEPT} bytes or more"));
+        }
         Ok(())
+    }
+}
+
+impl FoundEntry {
+    /// Why this entry cannot stand, where these types are known.
+    pub(super) fn check(&self, known: &BTreeSet<String>) -> Result<(), String> {
+        if self.types.is_empty() {
+            return Err("it names no type".to_owned());
+        }
+        match self.types.iter().find(|kind| !known.contains(*kind)) {
+            Some(kind) => Err(format!(
+                "no rule finds the type {kind:?}; fieldpost edge redact --rules lists them"
+            )),
+            None => Ok(()),
+        }
     }
 }
 
@@ -69,6 +134,7 @@ impl Entry {
 #[serde(rename_all = "lowercase")]
 enum Action {
     Identity,
+    Person,
     Drop,
     Search,
     Allow,
@@ -77,6 +143,11 @@ enum Action {
 impl Policy {
     pub(super) fn builtin() -> Result<Self, RuleError> {
         Ok(toml::from_str(BUILTIN)?)
+    }
+
+    /// The same, treating attributes that name a person as the configuration says.
+    pub(super) fn with_identity(self, identity: Identity) -> Self {
+        Self { identity, ..self }
     }
 
     /// Lets entries decide before those that are here, and what they drop before what they allow.
@@ -93,6 +164,44 @@ impl Policy {
         self.attribute = first.into_iter().chain(second).chain(earlier).collect();
     }
 
+    /// Adds what another policy says to the front of this one.
+    pub(super) fn put_policy_before(&mut self, other: Policy) {
+        self.put_before(other.attribute);
+        self.found.extend(other.found);
+    }
+
+    /// Lets a type have a consequence; the harder one stays where there are two.
+    pub(super) fn add_found(&mut self, entry: FoundEntry) {
+        self.found.push(entry);
+    }
+
+    /// Makes the consequences ready to be asked for.
+    pub(super) fn finish(&mut self) {
+        for entry in &self.found {
+            for kind in &entry.types {
+                let known = self.consequences.get(kind).copied();
+                let harder = known.map_or(entry.action, |known| known.max(entry.action));
+                self.consequences.insert(kind.clone(), harder);
+            }
+        }
+    }
+
+    /// What happens beside the placeholders where these types were found.
+    pub(super) fn consequence<'k>(
+        &self,
+        mut found: impl Iterator<Item = &'k str>,
+    ) -> Option<(Consequence, &'k str)> {
+        if self.consequences.is_empty() {
+            return None;
+        }
+        let mut hardest = None;
+        for kind in found.by_ref() {
+            let here = self.consequences.get(kind).map(|here| (*here, kind));
+            hardest = hardest.max(here);
+        }
+        hardest
+    }
+
     /// Every word that a placeholder may say in place of a dropped value.
     pub(super) fn markers(&self) -> Vec<String> {
         let drops = |entry: &&Entry| matches!(entry.action, Action::Drop);
@@ -103,8 +212,8 @@ impl Policy {
             .collect()
     }
 
-    /// The verdict on an attribute of a record of `event`; `value` is given when it is text.
-    pub(super) fn verdict(&self, event: &str, key: &str, value: Option<&str>) -> Verdict<'_> {
+    /// What happens to an attribute of a record of `event`; `value` is given when it is text.
+    pub(super) fn treatment(&self, event: &str, key: &str, value: Option<&str>) -> Treatment<'_> {
         let named = |entry: &&Entry| {
             (entry.events.is_empty() || entry.events.iter().any(|name| name == event))
                 && entry
@@ -115,16 +224,24 @@ impl Policy {
                         None => pattern == key,
                     })
         };
-        match self.attribute.iter().find(named) {
-            None => Verdict::Search,
-            Some(entry) => match entry.action {
-                Action::Drop => Verdict::Drop(&entry.marker),
-                Action::Search => Verdict::Search,
-                Action::Allow if entry.force => Verdict::Pass,
-                Action::Allow => Verdict::SearchFormats,
-                Action::Identity if value.is_some_and(is_identity) => Verdict::Pass,
-                Action::Identity => Verdict::SearchSecrets,
-            },
+        let Some(entry) = self.attribute.iter().find(named) else {
+            return Treatment {
+                verdict: Verdict::Search,
+                truncate: None,
+            };
+        };
+        let verdict = match entry.action {
+            Action::Drop => Verdict::Drop(&entry.marker),
+            Action::Search => Verdict::Search,
+            Action::Allow if entry.force => Verdict::Pass,
+            Action::Allow => Verdict::SearchFormats,
+            Action::Person if self.identity != Identity::Keep => Verdict::HideIdentity,
+            Action::Identity | Action::Person if value.is_some_and(is_identity) => Verdict::Pass,
+            Action::Identity | Action::Person => Verdict::SearchSecrets,
+        };
+        Treatment {
+            verdict,
+            truncate: entry.truncate,
         }
     }
 }

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::filler::is_filler;
 use super::forms::{is_mixed, is_uuid};
-use super::values::{KeyWords, entropy, is_token_after};
+use super::grades::{entropy, is_token_after};
+use super::values::KeyWords;
 
 /// How far the value may stand behind the name, in bytes.
 const REACH: usize = 56;

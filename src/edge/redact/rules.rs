@@ -15,10 +15,10 @@ use serde::Deserialize;
 
 use super::checksum::Checksum;
 use super::expression::{Expression, Fault};
+use super::file::Place;
 use super::filler::is_filler;
-use super::load::Place;
+use super::grades::entropy;
 use super::quotes::VALUE_REACH;
-use super::values::entropy;
 
 /// The rules that fieldpost brings along.
 pub(super) const BUILTIN: &str = include_str!("rules.toml");
@@ -100,6 +100,9 @@ pub(super) struct RuleText {
     /// Yields to any rule that knows the format.
     #[serde(default)]
     generic: bool,
+    /// In force only where the configuration or its profile names it.
+    #[serde(default)]
+    off: bool,
     #[serde(default)]
     examples: Vec<String>,
     #[serde(default)]
@@ -137,6 +140,7 @@ pub(super) struct Rule {
     pub(super) at: At,
     pub(super) keywords: Vec<String>,
     pub(super) generic: bool,
+    pub(super) off: bool,
     /// How far one try may look.
     max_len: usize,
     /// The expression goes on after a blank.
@@ -188,6 +192,7 @@ impl Rule {
             at: text.at,
             keywords: text.keywords,
             generic: text.generic,
+            off: text.off,
             max_len: text.max_len,
             crosses_blanks: expression.crosses_blanks(),
             back: text.back,

@@ -3,8 +3,9 @@ use std::ops::Range;
 
 use super::{
     engine::{Engine, PROVIDER_TYPE, kind_of},
-    manifest, pairs, pem,
+    manifest, opaque, pairs, pem,
     providers::Name,
+    rules::Rule,
     spans::{PLACEHOLDER, Rank, Span, placeholder_at, whole_characters},
 };
 
@@ -22,6 +23,8 @@ const TRY_WORK: usize = 32;
 /// What to look at where a keyword stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Try {
+    /// A run of base64 in which only tokens of known formats count.
+    Opaque,
     /// A rule whose token begins here.
     Token(usize),
     /// A rule on the value of the key that this is part of.
@@ -51,6 +54,8 @@ pub(super) struct Search<'e, 't> {
     after_pem: usize,
     /// Manifests up to here are cut already.
     after_manifest: usize,
+    /// The run of base64 read last.
+    opaque: Range<usize>,
     work: usize,
 }
 
@@ -70,6 +75,7 @@ impl<'e, 't> Search<'e, 't> {
             pair: None,
             after_pem: 0,
             after_manifest: 0,
+            opaque: 0..0,
             work: WORK_BASE + text.len().saturating_mul(WORK_PER_BYTE),
         }
     }
@@ -84,147 +90,160 @@ impl<'e, 't> Search<'e, 't> {
     /// # Errors
     /// The budget is spent.
     pub(super) fn attempt(&mut self, what: Try, hit: Range<usize>) -> Result<(), Spent> {
-        let text = self.text.as_bytes();
-        let weight = hit.len();
-        let engine = self.engine;
+        let in_blob = self.opaque.contains(&hit.start);
         match what {
-            Try::Token(index) => {
-                let rule = &engine.rules[index];
-                if !rule.may_begin(text, hit.start) {
-                    return Ok(());
-                }
-                let Some(window) = rule.window(text, hit.start) else {
-                    return Ok(());
-                };
-                self.spend(TRY_WORK + window.len())?;
-                if let Some(secret) = rule.at_keyword(text, window) {
-                    let range = whole_characters(self.text, secret);
-                    let rank = if rule.generic {
-                        Rank::Context
-                    } else {
-                        Rank::Format
-                    };
-                    if !rule.generic
-                        || !engine
-                            .keys
-                            .stands_for_another(&self.text[range.clone()], true)
-                    {
-                        self.spans.push(Span {
-                            range,
-                            kind: &rule.kind,
-                            rule: &rule.id,
-                            rank,
-                            weight,
-                            wrap: None,
-                        });
-                    }
-                }
-            }
-            Try::Value(index) => {
-                let rule = &engine.rules[index];
-                if !begins_word(text, hit.start) {
-                    return Ok(());
-                }
-                let Some(pair) = self.pair_at(hit)?.pair.clone() else {
-                    return Ok(());
-                };
-                if rule.generic && pair.separator != pairs::Separator::Sign {
-                    return Ok(());
-                }
-                self.spend(pair.value.len())?;
-                if let Some(secret) = rule.at_value(text, pair.value.clone()) {
-                    // Quotes go around a whole value, never into one.
-                    let range = if pair.wrap.is_some() {
-                        pair.value
-                    } else {
-                        secret
-                    };
-                    let rank = if rule.generic {
-                        Rank::Context
-                    } else {
-                        Rank::KeyAndFormat
-                    };
-                    self.spans.push(Span {
-                        range,
-                        kind: &rule.kind,
-                        rule: &rule.id,
-                        rank,
-                        weight,
-                        wrap: pair.wrap,
-                    });
-                }
-            }
-            Try::Key => {
-                let read = self.pair_at(hit)?;
-                if std::mem::replace(&mut read.graded, true) {
-                    return Ok(());
-                }
-                let Some(pair) = read.pair.clone() else {
-                    return Ok(());
-                };
-                self.spend(pair.value.len())?;
-                if let Some(found) = engine.keys.grade(self.text, &pair) {
-                    self.spans.push(Span {
-                        range: pair.value,
-                        kind: kind_of(found),
-                        rule: kind_of(found),
-                        rank: Rank::Generic,
-                        weight,
-                        wrap: pair.wrap,
-                    });
-                }
-            }
-            Try::Provider(name) => {
-                if !begins_word(text, hit.start) {
-                    return Ok(());
-                }
-                self.spend(PROVIDER_WORK)?;
-                let (text, end) = (self.text, hit.end);
-                if let Some(range) = engine.providers.value_after(text, end, name, &engine.keys) {
-                    self.spans.push(Span {
-                        range,
-                        kind: PROVIDER_TYPE,
-                        rule: PROVIDER_TYPE,
-                        rank: Rank::Context,
-                        weight,
-                        wrap: None,
-                    });
-                }
-            }
-            Try::Manifest => {
-                if hit.start >= self.after_manifest
-                    && let Some(found) = manifest::secret(text, hit, self.after_manifest)
-                {
-                    self.spend(found.end - self.after_manifest.min(found.end))?;
-                    self.after_manifest = found.end;
-                    let span = |range| Span {
-                        range,
-                        kind: manifest::TYPE,
-                        rule: manifest::TYPE,
-                        rank: Rank::Context,
-                        weight,
-                        wrap: None,
-                    };
-                    self.spans.extend(found.values.into_iter().map(span));
-                }
-            }
-            Try::Pem => {
-                if hit.start >= self.after_pem
-                    && let Some(key) = pem::private_key(text, hit)
-                {
-                    self.after_pem = key.end;
-                    self.spans.push(Span {
-                        range: key,
-                        kind: pem::TYPE,
-                        rule: pem::TYPE,
-                        rank: Rank::Format,
-                        weight,
-                        wrap: None,
-                    });
-                }
-            }
+            Try::Opaque => self.opaque(hit),
+            Try::Token(index) => self.token(&self.engine.rules[index], hit)?,
+            Try::Pem => self.pem(hit),
+            Try::Value(_) | Try::Key | Try::Provider(_) | Try::Manifest if in_blob => {}
+            Try::Value(index) => self.value(&self.engine.rules[index], hit)?,
+            Try::Key => self.key(hit)?,
+            Try::Provider(name) => self.provider(name, hit)?,
+            Try::Manifest => self.manifest(hit)?,
         }
         Ok(())
+    }
+
+    fn opaque(&mut self, hit: Range<usize>) {
+        if hit.end > self.opaque.end
+            && let Some(blob) = opaque::blob_after(self.text.as_bytes(), hit.end)
+        {
+            self.opaque = blob;
+        }
+    }
+
+    fn token(&mut self, rule: &'e Rule, hit: Range<usize>) -> Result<(), Spent> {
+        let text = self.text.as_bytes();
+        if !rule.may_begin(text, hit.start) {
+            return Ok(());
+        }
+        let Some(window) = rule.window(text, hit.start) else {
+            return Ok(());
+        };
+        self.spend(TRY_WORK + window.len())?;
+        let Some(secret) = rule.at_keyword(text, window) else {
+            return Ok(());
+        };
+        let range = whole_characters(self.text, secret);
+        let keys = &self.engine.keys;
+        if rule.generic && keys.stands_for_another(&self.text[range.clone()], true) {
+            return Ok(());
+        }
+        let rank = if rule.generic {
+            Rank::Context
+        } else {
+            Rank::Format
+        };
+        self.spans.push(Span {
+            range,
+            kind: &rule.kind,
+            rule: &rule.id,
+            rank,
+            weight: hit.len(),
+            wrap: None,
+        });
+        Ok(())
+    }
+
+    fn value(&mut self, rule: &'e Rule, hit: Range<usize>) -> Result<(), Spent> {
+        let (text, weight) = (self.text.as_bytes(), hit.len());
+        if !begins_word(text, hit.start) {
+            return Ok(());
+        }
+        let Some(pair) = self.pair_at(hit)?.pair.clone() else {
+            return Ok(());
+        };
+        if rule.generic && pair.separator != pairs::Separator::Sign {
+            return Ok(());
+        }
+        self.spend(pair.value.len())?;
+        let Some(secret) = rule.at_value(text, pair.value.clone()) else {
+            return Ok(());
+        };
+        // Quotes go around a whole value, never into one.
+        let range = if pair.wrap.is_some() {
+            pair.value
+        } else {
+            secret
+        };
+        let rank = if rule.generic {
+            Rank::Context
+        } else {
+            Rank::KeyAndFormat
+        };
+        self.spans.push(Span {
+            range,
+            kind: &rule.kind,
+            rule: &rule.id,
+            rank,
+            weight,
+            wrap: pair.wrap,
+        });
+        Ok(())
+    }
+
+    fn key(&mut self, hit: Range<usize>) -> Result<(), Spent> {
+        let weight = hit.len();
+        let read = self.pair_at(hit)?;
+        if std::mem::replace(&mut read.graded, true) {
+            return Ok(());
+        }
+        let Some(pair) = read.pair.clone() else {
+            return Ok(());
+        };
+        if self.opaque.start == pair.value.start {
+            return Ok(());
+        }
+        self.spend(pair.value.len())?;
+        if let Some(found) = self.engine.keys.grade(self.text, &pair) {
+            self.spans.push(Span {
+                range: pair.value,
+                kind: kind_of(found),
+                rule: kind_of(found),
+                rank: Rank::Generic,
+                weight,
+                wrap: pair.wrap,
+            });
+        }
+        Ok(())
+    }
+
+    fn provider(&mut self, name: Name, hit: Range<usize>) -> Result<(), Spent> {
+        if !begins_word(self.text.as_bytes(), hit.start) {
+            return Ok(());
+        }
+        self.spend(PROVIDER_WORK)?;
+        let (engine, text) = (self.engine, self.text);
+        let found = engine
+            .providers
+            .value_after(text, hit.end, name, &engine.keys);
+        let found = found.map(|range| built_in(range, PROVIDER_TYPE, Rank::Context, hit.len()));
+        self.spans.extend(found);
+        Ok(())
+    }
+
+    fn manifest(&mut self, hit: Range<usize>) -> Result<(), Spent> {
+        let (text, weight) = (self.text.as_bytes(), hit.len());
+        if hit.start >= self.after_manifest
+            && let Some(found) = manifest::secret(text, hit, self.after_manifest)
+        {
+            self.spend(found.end - self.after_manifest.min(found.end))?;
+            self.after_manifest = found.end;
+            let span = |range| built_in(range, manifest::TYPE, Rank::Context, weight);
+            self.spans.extend(found.values.into_iter().map(span));
+        }
+        Ok(())
+    }
+
+    fn pem(&mut self, hit: Range<usize>) {
+        let (text, weight) = (self.text.as_bytes(), hit.len());
+        if hit.start >= self.after_pem
+            && let Some(key) = pem::private_key(text, hit)
+        {
+            self.after_pem = key.end;
+            self.spans
+                .push(built_in(key, pem::TYPE, Rank::Format, weight));
+        }
     }
 
     /// The pair around a keyword, read once per key.
@@ -255,6 +274,18 @@ impl<'e, 't> Search<'e, 't> {
     fn spend(&mut self, work: usize) -> Result<(), Spent> {
         self.work = self.work.checked_sub(work).ok_or(Spent)?;
         Ok(())
+    }
+}
+
+/// A find of what is no rule.
+fn built_in(range: Range<usize>, kind: &'static str, rank: Rank, weight: usize) -> Span<'static> {
+    Span {
+        range,
+        kind,
+        rule: kind,
+        rank,
+        weight,
+        wrap: None,
     }
 }
 

@@ -29,6 +29,16 @@ pub(super) fn placeholder_at(
         .then(|| start..start + PLACEHOLDER.len() + length + 1)
 }
 
+/// Whether a text is one placeholder of this type.
+pub(super) fn is_placeholder_of(kind: &str, text: &str) -> bool {
+    let inner = text
+        .strip_prefix(PLACEHOLDER)
+        .and_then(|rest| rest.strip_suffix(']'));
+    inner
+        .and_then(|inner| inner.strip_prefix(kind))
+        .is_some_and(|rest| rest.is_empty() || rest.strip_prefix(HASH_SIGN).is_some_and(is_hash))
+}
+
 /// A secret found.
 #[derive(Clone, Debug)]
 pub(super) struct Span<'e> {

@@ -10,11 +10,13 @@ use std::sync::OnceLock;
 use aho_corasick::AhoCorasick;
 use serde::Deserialize;
 
-use super::forms::{is_code, is_mixed, is_path, is_pattern, is_slug, is_uuid, is_version};
-use super::natural::{is_natural, naturalness};
+use super::filler::is_filler;
+use super::forms::{is_code, is_mixed, is_path, is_pattern, is_slug};
+use super::grades::{Strictness, is_password, is_token};
 use super::pairs::{self, Pair, Separator};
 use super::quotes::VALUE_REACH;
 use super::spans::PLACEHOLDER;
+use super::words::Words;
 
 /// The words of keys, as `rules.toml` has them: lower case, without separators.
 #[derive(Debug, Default, Deserialize)]
@@ -40,6 +42,8 @@ struct Lists {
     placeholder: Vec<String>,
     /// Values that begin so are identifiers or ciphertext.
     identifier: Vec<String>,
+    /// A long run of base64 after one of these is a picture or a signature.
+    opaque: Vec<String>,
 }
 
 /// The words of keys, ready to be asked for.
@@ -55,6 +59,7 @@ pub(super) struct KeyWords {
     /// All of them in one automaton, made when first used.
     placeholders: OnceLock<AhoCorasick>,
     identifier: Vec<String>,
+    opaque: Vec<String>,
 }
 
 /// The lists of words, each a bit.
@@ -97,6 +102,7 @@ impl From<Lists> for KeyWords {
             placeholder: lists.placeholder,
             placeholders: OnceLock::new(),
             identifier: lists.identifier,
+            opaque: lists.opaque,
         }
     }
 }
@@ -143,6 +149,11 @@ impl KeyWords {
         self.keywords.iter().map(String::as_str)
     }
 
+    /// Words before runs of base64 that are no secrets.
+    pub(super) fn opaque(&self) -> impl Iterator<Item = &str> {
+        self.opaque.iter().map(String::as_str)
+    }
+
     /// Grades a pair of `text`.
     pub(super) fn grade(&self, text: &str, pair: &Pair) -> Option<Found> {
         let key = text.get(pair.key.clone())?;
@@ -177,7 +188,9 @@ impl KeyWords {
             (Promise::Secret, _) => is_token(value, pair.quoted, Strictness::Secret),
             (Promise::Hint, _) => is_token(value, pair.quoted, Strictness::Hint),
         };
-        (may_be && !self.stands_for_another(value, pair.quoted)).then_some(
+        // Some passwords are runs; no token is.
+        let filler = || promise != Promise::Password && is_filler(value.as_bytes());
+        (may_be && !self.stands_for_another(value, pair.quoted) && !filler()).then_some(
             if promise == Promise::Password {
                 Found::Password
             } else {
@@ -315,149 +328,4 @@ impl KeyWords {
                 & (mark::PASSWORD | mark::SECRET)
                 != 0
     }
-}
-
-/// The words of a key in lower case: `apiKey2`, `API_KEY` → `api`, `key`. Digits end a word and are dropped.
-struct Words {
-    letters: [u8; KEY_LETTERS],
-    /// Where each word ends.
-    ends: [u8; KEY_WORDS],
-    count: usize,
-}
-
-/// Letters of a key that are looked at, and words.
-const KEY_LETTERS: usize = 192;
-const KEY_WORDS: usize = 32;
-
-impl Words {
-    fn of(key: &str) -> Self {
-        let mut words = Self {
-            letters: [0; KEY_LETTERS],
-            ends: [0; KEY_WORDS],
-            count: 0,
-        };
-        let bytes = key.as_bytes();
-        let mut previous = 0u8;
-        let mut length = 0;
-        for (at, &byte) in bytes.iter().enumerate() {
-            if byte.is_ascii_alphabetic() && length < KEY_LETTERS {
-                let camel = byte.is_ascii_uppercase()
-                    && (previous.is_ascii_lowercase()
-                        || (previous.is_ascii_uppercase()
-                            && bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase)));
-                // The last word takes what is left of a key with more.
-                let goes_on = !camel && previous.is_ascii_alphabetic() && words.count > 0;
-                if !goes_on && words.count < KEY_WORDS {
-                    words.count += 1;
-                }
-                words.letters[length] = byte.to_ascii_lowercase();
-                length += 1;
-                words.ends[words.count - 1] = length as u8;
-            }
-            previous = byte;
-        }
-        words
-    }
-
-    fn start(&self, word: usize) -> usize {
-        word.checked_sub(1).map_or(0, |last| self.ends[last].into())
-    }
-
-    fn iter(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
-        (0..self.count).map(|word| &self.letters[self.start(word)..self.ends[word].into()])
-    }
-
-    /// Each two neighbors as one word.
-    fn joined(&self) -> impl Iterator<Item = &[u8]> {
-        (1..self.count).map(|word| &self.letters[self.start(word - 1)..self.ends[word].into()])
-    }
-}
-
-fn is_password(value: &str, quoted: bool) -> bool {
-    let bytes = value.as_bytes();
-    if bytes.len() > 128 || bytes.len() < 6 && !(quoted && bytes.len() >= 5) {
-        return false;
-    }
-    let digit = bytes.iter().any(u8::is_ascii_digit);
-    let letter = bytes.iter().any(u8::is_ascii_alphabetic);
-    let sign = bytes.iter().any(|b| b"!@#$%^&*+=?~".contains(b)) || !value.is_ascii();
-    if !digit && !sign {
-        // Letters alone: only what no language would write.
-        return bytes.len() >= 8
-            && bytes.iter().all(u8::is_ascii_alphabetic)
-            && naturalness(value) < 60;
-    }
-    letter || sign || bytes.len() >= 8 || quoted
-}
-
-/// How random a value must look.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Strictness {
-    /// After an authentication scheme.
-    Scheme,
-    /// After a key that says it is a secret.
-    Secret,
-    /// After a key that only hints.
-    Hint,
-}
-
-fn is_token(value: &str, quoted: bool, strictness: Strictness) -> bool {
-    let bytes = value.as_bytes();
-    let shortest = match strictness {
-        Strictness::Scheme => 12,
-        Strictness::Secret => 10,
-        Strictness::Hint => 16,
-    };
-    let signs: &[u8] = if quoted {
-        b"_/+=.~:-!@#$%^*?&()<>;|"
-    } else {
-        b"_/+=.~:-!@#$%^*?"
-    };
-    let alphabet = |b: &u8| b.is_ascii_alphanumeric() || signs.contains(b);
-    if bytes.len() < shortest || !bytes.iter().all(alphabet) {
-        return false;
-    }
-    if is_uuid(bytes) {
-        return strictness != Strictness::Hint && entropy(bytes) > 2.0;
-    }
-    let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
-    let letters = bytes.iter().filter(|b| b.is_ascii_alphabetic()).count();
-    if letters == 0
-        || is_version(value)
-        || (is_slug(value)
-            && (strictness == Strictness::Hint
-                || strictness == Strictness::Secret && bytes.len() < 16))
-        || (digits == 0 && (bytes.len() < 20 || naturalness(value) >= 60))
-        || is_natural(value)
-    {
-        return false;
-    }
-    let floor = match strictness {
-        Strictness::Scheme => 2.5,
-        Strictness::Secret if bytes.len() < 16 => 2.8,
-        Strictness::Secret => 3.0,
-        Strictness::Hint => 3.2,
-    };
-    entropy(bytes) >= floor
-}
-
-/// Whether a value looks random enough for a place where a token is expected, without a key of its own.
-pub(super) fn is_token_after(value: &str) -> bool {
-    is_mixed(value) && is_token(value, false, Strictness::Secret)
-        || value.len() >= 20 && is_token(value, false, Strictness::Hint)
-}
-
-/// Bits of information per byte, as far as the value itself tells.
-pub(super) fn entropy(bytes: &[u8]) -> f32 {
-    let mut counts = [0u16; 256];
-    for &byte in bytes {
-        counts[usize::from(byte)] = counts[usize::from(byte)].saturating_add(1);
-    }
-    let length = bytes.len() as f32;
-    counts
-        .iter()
-        .filter(|&&count| count > 0)
-        .map(|&count| f32::from(count) / length)
-        .map(|p| -p * p.log2())
-        .sum()
 }

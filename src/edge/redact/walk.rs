@@ -9,15 +9,21 @@ use opentelemetry_proto::tonic::{
 
 use super::{
     Hits, Redactor,
-    engine::{BINARY_TYPE, DEPTH_TYPE, Scope},
-    policy::Verdict,
-    spans::PLACEHOLDER,
+    engine::{BINARY_TYPE, DEPTH_TYPE, IDENTITY_TYPE, RECORD_TYPE, Scope},
+    hash::HASH_SIGN,
+    policy::{Consequence, Treatment, Verdict},
+    spans::{PLACEHOLDER, is_placeholder_of},
+    truncate::{self, truncate},
 };
 use crate::event::{REDACTION_COUNT, event_name, set_attribute};
 use crate::otlp::Request;
 
 /// Of which types the secrets were that [`REDACTION_COUNT`] counts.
 const TYPES: &str = "fieldpost.redaction.types";
+/// What stays of a record that is dropped, beside what the edge itself says of it.
+const KEPT_OF_RECORDS: [&str; 2] = ["event.name", "event.timestamp"];
+/// How the names of the edge's own attributes begin.
+const OWN_KEYS: &str = "fieldpost.";
 /// Arrays and maps in one another.
 const MAX_DEPTH: usize = 64;
 
@@ -112,9 +118,13 @@ impl Walk<'_> {
         self.text(&mut record.severity_text);
         self.text(&mut record.event_name);
         if let Some(body) = &mut record.body {
-            self.value(body, 0);
+            self.within(body, |walk, body| walk.value(body, 0));
         }
         self.attributes(&mut record.attributes);
+        if self.drops_record() {
+            record.body = Some(self.mark_of_record());
+            record.attributes.retain(is_kept_of_records);
+        }
         self.annotate(&mut record.attributes);
         self.event.clear();
     }
@@ -156,6 +166,10 @@ impl Walk<'_> {
             None => {}
         }
         self.attributes(&mut metric.metadata);
+        if self.drops_record() {
+            metric.data = None;
+            self.mark_of_record();
+        }
         // On the metric, not on its points: another attribute would make another series of them.
         self.annotate(&mut metric.metadata);
     }
@@ -175,13 +189,21 @@ impl Walk<'_> {
         }
         for event in &mut span.events {
             self.text(&mut event.name);
+            self.event.clone_from(&event.name);
             self.attributes(&mut event.attributes);
         }
+        self.event.clear();
         for link in &mut span.links {
             self.text(&mut link.trace_state);
             self.attributes(&mut link.attributes);
         }
         self.attributes(&mut span.attributes);
+        if self.drops_record() {
+            span.events.clear();
+            span.links.clear();
+            span.attributes.retain(is_kept_of_records);
+            self.mark_of_record();
+        }
         self.annotate(&mut span.attributes);
     }
 
@@ -192,26 +214,81 @@ impl Walk<'_> {
                 continue;
             };
             let redactor = self.redactor;
-            match redactor
+            let treatment = redactor
                 .policy
-                .verdict(&self.event, &attribute.key, as_text(value))
-            {
-                Verdict::Pass => {}
-                Verdict::Drop(marker) => self.replace(value, marker, marker),
-                Verdict::SearchFormats => {
-                    self.scope = Scope::Formats;
-                    self.value(value, 0);
-                    self.text(&mut attribute.key);
-                    self.scope = Scope::All;
-                }
-                Verdict::Search => self.keyed(&mut attribute.key, value, 0),
-                Verdict::SearchSecrets => {
-                    self.scope = Scope::Secrets;
-                    self.keyed(&mut attribute.key, value, 0);
-                    self.scope = Scope::All;
-                }
+                .treatment(&self.event, &attribute.key, as_text(value));
+            let key = &mut attribute.key;
+            self.within(value, |walk, value| walk.treat(key, value, treatment));
+        }
+    }
+
+    fn treat(&mut self, key: &mut String, value: &mut AnyValue, treatment: Treatment<'_>) {
+        match treatment.verdict {
+            Verdict::Pass => {}
+            Verdict::Drop(marker) => self.replace(value, marker, marker),
+            Verdict::HideIdentity => self.hide_identity(value),
+            Verdict::SearchFormats => {
+                self.scope = Scope::Formats;
+                self.value(value, 0);
+                self.text(key);
+                self.scope = Scope::All;
+            }
+            Verdict::Search => self.keyed(key, value, 0),
+            Verdict::SearchSecrets => {
+                self.scope = Scope::Secrets;
+                self.keyed(key, value, 0);
+                self.scope = Scope::All;
             }
         }
+        if let (Some(keep), Some(Value::StringValue(text)), Some(engine)) =
+            (treatment.truncate, &mut value.value, &self.redactor.engine)
+            && truncate(text, keep, &engine.kinds)
+        {
+            self.hits.add(truncate::TYPE, truncate::TYPE);
+        }
+    }
+
+    /// Treats one value, which is replaced whole where something was found in it that the policy wants it dropped for.
+    fn within(&mut self, value: &mut AnyValue, treat: impl FnOnce(&mut Self, &mut AnyValue)) {
+        let before = std::mem::take(&mut self.hits);
+        treat(self, value);
+        let redactor = self.redactor;
+        let found = self.hits.by_type().map(|(kind, _)| kind);
+        if let Some((_, kind)) = redactor.policy.consequence(found) {
+            value.value = Some(Value::StringValue(format!("{PLACEHOLDER}{kind}]")));
+        }
+        self.hits.merge(&before);
+    }
+
+    /// Whether something was found in the record at hand that the policy drops it for.
+    fn drops_record(&self) -> bool {
+        let found = self.hits.by_type().map(|(kind, _)| kind);
+        let consequence = self.redactor.policy.consequence(found);
+        consequence.is_some_and(|(consequence, _)| consequence == Consequence::DropRecord)
+    }
+
+    /// What says in the place of a record that it was there.
+    fn mark_of_record(&mut self) -> AnyValue {
+        self.hits.add(RECORD_TYPE, RECORD_TYPE);
+        AnyValue {
+            value: Some(Value::StringValue(format!("{PLACEHOLDER}{RECORD_TYPE}]"))),
+        }
+    }
+
+    fn hide_identity(&mut self, value: &mut AnyValue) {
+        let identity = as_text(value).unwrap_or_default();
+        if is_placeholder_of(IDENTITY_TYPE, identity) {
+            return;
+        }
+        let hidden = match &self.redactor.identity_key {
+            Some(key) if !identity.is_empty() => {
+                let hash = key.hash_whatever(IDENTITY_TYPE, identity);
+                format!("{PLACEHOLDER}{IDENTITY_TYPE}{HASH_SIGN}{hash}]")
+            }
+            _ => format!("{PLACEHOLDER}{IDENTITY_TYPE}]"),
+        };
+        value.value = Some(Value::StringValue(hidden));
+        self.hits.add(IDENTITY_TYPE, IDENTITY_TYPE);
     }
 
     /// A value that has a key: the key may say what the value is.
@@ -308,4 +385,8 @@ fn as_text(value: &AnyValue) -> Option<&str> {
         Some(Value::StringValue(text)) => Some(text),
         _ => None,
     }
+}
+
+fn is_kept_of_records(attribute: &KeyValue) -> bool {
+    KEPT_OF_RECORDS.contains(&attribute.key.as_str()) || attribute.key.starts_with(OWN_KEYS)
 }
