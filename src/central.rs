@@ -85,6 +85,8 @@ pub struct Central {
     admission: Admission,
     /// One for each core, for reading requests.
     workers: Arc<Semaphore>,
+    /// One permit for each request that is being read and stored.
+    taking: Semaphore,
     identifier: Identifier,
     counters: Counters,
     usage: Usage,
@@ -135,6 +137,7 @@ impl Central {
             bytes: Rates::new(config.ingest.bytes_per_second),
             api_requests: Rates::new(u64::from(config.api_requests_per_second)),
             admission: Admission::new(config.ingest.max_in_flight),
+            taking: Semaphore::new(ingest::MAX_TAKING),
             workers: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(1, NonZero::get),
             )),

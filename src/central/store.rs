@@ -97,7 +97,7 @@ use work::Work;
 use crate::event::Timestamp;
 
 /// Why the store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The cursor was not made by this list.
     #[error("the cursor is not one that this list gave out; begin without one")]
@@ -145,13 +145,16 @@ impl Store {
     /// # Errors
     /// When the directory or the database cannot be used.
     pub async fn open(location: &Location, data: &Path) -> anyhow::Result<Store> {
-        let database = match location {
-            Location::DataDirectory => Database::Sqlite(Sqlite::open(data)?),
-            Location::Postgres(connection) => Database::Postgres(Postgres::open(connection).await?),
+        let (database, dialect) = match location {
+            Location::DataDirectory => (Database::Sqlite(Sqlite::open(data)?), Dialect::Sqlite),
+            Location::Postgres(connection) => {
+                let postgres = Postgres::open(connection).await?;
+                (Database::Postgres(postgres), Dialect::Postgres)
+            }
         };
         let store = Store {
             database,
-            dictionaries: Dictionaries::default(),
+            dictionaries: Dictionaries::of(dialect),
             work: Arc::default(),
         };
         store.load_dictionaries().await?;
