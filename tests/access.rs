@@ -236,7 +236,7 @@ async fn owners_manage_people_and_retention_and_the_audit_tells(kind: Kind) {
 
 /// Every address with a fixed or a filled-in path: the portal's as its router names them, the API's as its
 /// document does.
-async fn addresses(central: &TestCentral) -> Vec<(Method, String)> {
+pub(crate) async fn addresses(central: &TestCentral) -> Vec<(Method, String)> {
     let mut addresses = Vec::new();
     for route in include_str!("../src/central/portal.rs")
         .split(".route(")

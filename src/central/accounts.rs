@@ -180,7 +180,8 @@ impl Central {
     /// [`StoreError`]
     pub async fn knows_api_key(&self, key: &str) -> Result<bool, StoreError> {
         let hash = auth::api_key_hash(key);
-        let found = self.store.api_key_access(&hash, self.clock.now()).await?;
+        let (now, confirmed) = (self.clock.now(), self.keys_confirmed_after());
+        let found = self.store.api_key_access(&hash, now, confirmed).await?;
         Ok(found.is_some())
     }
 

@@ -1,5 +1,7 @@
 //! The central service's configuration: one TOML file, every key with a default.
 
+mod oidc;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use crate::secret::{self, Secret};
 use super::keys::KeySource;
 use super::people::{Clock, SessionLimits};
 use super::store::{Location, PostgresConnection};
+
+pub use oidc::{ClientSecret, Oidc};
 
 /// Requests a second that one token may send unless configured otherwise: a fleet shares a token, and
 /// comes back all at once after an outage.
@@ -50,6 +54,10 @@ pub struct Config {
     pub api_requests_per_second: u32,
     /// When people's sessions end by themselves.
     pub sessions: SessionLimits,
+    /// Whether passwords let people in.
+    pub has_passwords: bool,
+    /// The provider that people sign in through.
+    pub oidc: Option<Oidc>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -138,6 +146,8 @@ impl Default for Config {
             },
             api_requests_per_second: DEFAULT_API_REQUESTS_PER_SECOND,
             sessions: SessionLimits::default(),
+            has_passwords: true,
+            oidc: None,
             clock: Clock::default(),
         }
     }
@@ -182,8 +192,14 @@ impl Config {
                 max_age: time(&mut reader, "sign_in.max_age", defaults.sessions.max_age),
                 idle: time(&mut reader, "sign_in.idle", defaults.sessions.idle),
             },
+            has_passwords: reader.flag("sign_in.passwords").unwrap_or(true),
+            oidc: oidc::read(&mut reader, variable),
             clock: defaults.clock,
         };
+        if !config.has_passwords && config.oidc.is_none() {
+            let help = "without passwords, people sign in through a provider: set [oidc]";
+            reader.wrong("sign_in.passwords", help);
+        }
         reader.finish()?;
         Ok(config)
     }

@@ -29,6 +29,7 @@ mod headers;
 mod failure;
 mod shell;
 mod sign_in;
+mod single_sign_on;
 mod settings;
 mod reveal;
 mod overview;
@@ -38,6 +39,7 @@ mod go;
 mod agents;
 mod inventory;
 mod machines;
+mod retire;
 mod table;
 mod entities;
 mod observability;
@@ -76,6 +78,10 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .route("/inventory/agents/{agent}/owner", get(agents::owner))
         .route("/inventory/machines", get(machines::list))
         .route("/inventory/machines/{machine}", get(machines::show))
+        .route(
+            "/inventory/machines/{machine}/retire",
+            get(retire::page).post(retire::decide),
+        )
         .route("/inventory/owners", get(inventory::owners))
         .route("/inventory/{kind}", get(inventory::entities))
         .route("/inventory/{kind}/{name}", get(inventory::entity))
@@ -151,6 +157,9 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
             "/sign-in/link/{secret}",
             get(sign_in::link_page).post(sign_in::enter_by_link),
         )
+        .route("/sign-in/sso", get(single_sign_on::begin))
+        .route("/sign-in/sso/callback", get(single_sign_on::callback))
+        .route("/sign-in/sso/sign-out", get(single_sign_on::leave))
         .route("/assets/{version}/{file}", get(assets::file))
         .layer(DefaultBodyLimit::max(guard::MAX_FORM));
     inside

@@ -13,7 +13,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::central::Central;
 use crate::central::people::{Actor, SignedIn, origin};
-use crate::central::store::{Access, ApiKeyAccess, Environment, Role, Scope, Sight};
+use crate::central::store::{
+    Access, ApiKeyAccess, AuditEntry, Environment, Role, Scope, Sight, StoreError,
+};
 use crate::event::Timestamp;
 
 use super::openapi::{refusals, secured};
@@ -213,7 +215,7 @@ impl FromRequestParts<Arc<Central>> for Operator {
                 if parts.method != Method::GET && parts.method != Method::HEAD {
                     let change = format!("{} {}", parts.method, parts.uri.path());
                     let entry = central.entry(&actor, None, "operator.change", change);
-                    central.audit(entry).await?;
+                    audit_change(central, parts.uri.path(), entry).await?;
                 }
                 Ok(Operator {
                     central: Arc::clone(central),
@@ -224,6 +226,16 @@ impl FromRequestParts<Arc<Central>> for Operator {
                 "this needs an operator's key: fieldpost central api-key --role operator",
             )),
         }
+    }
+}
+
+/// Writes an operator's change where the people whom it concerns can read it.
+async fn audit_change(central: &Central, path: &str, entry: AuditEntry) -> Result<(), StoreError> {
+    let mut words = path.trim_start_matches("/api/v1").split('/').skip(1);
+    match (words.next(), words.next()) {
+        (Some("tenants"), Some(tenant)) => central.audit_above(entry, Some(tenant)).await,
+        (Some("signing-keys"), _) => central.audit_above(entry, None).await,
+        _ => central.audit(entry).await,
     }
 }
 

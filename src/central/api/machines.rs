@@ -64,24 +64,27 @@ async fn machine(Reader { central, scope, .. }: Reader, At(Id { id }): At<Id>) -
 }
 
 async fn retire(admin: Admin, At(Id { id }): At<Id>) -> Result<NoContent, Problem> {
-    put_aside(&admin, &id, Some(Timestamp::now())).await
+    put_aside(&admin, &id, true).await
 }
 
 async fn restore(admin: Admin, At(Id { id }): At<Id>) -> Result<NoContent, Problem> {
-    put_aside(&admin, &id, None).await
+    put_aside(&admin, &id, false).await
 }
 
 async fn put_aside(
     Admin {
         central,
         environment,
+        actor,
         ..
     }: &Admin,
     id: &str,
-    now: Option<Timestamp>,
+    retired: bool,
 ) -> Result<NoContent, Problem> {
-    let scope = environment.scope;
-    match central.store.retire_machine(scope, id, now).await? {
+    match central
+        .retire_machine(environment, id, retired, actor)
+        .await?
+    {
         true => Ok(NoContent),
         false => Err(Problem::missing("machine", id)),
     }

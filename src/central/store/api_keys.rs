@@ -213,7 +213,8 @@ impl Store {
     }
 
     /// What the key with this hash lets in at `now`; `None` when there is none, it has expired, or its
-    /// environment is gone. A person's key may do no more than the person.
+    /// environment is gone. A person's key may do no more than the person; where that follows from groups,
+    /// the identity provider must have said so after `confirmed`.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -221,6 +222,7 @@ impl Store {
         &self,
         hash: &str,
         now: Timestamp,
+        confirmed: Timestamp,
     ) -> Result<Option<ApiKeyAccess>, StoreError> {
         let query = Query::new(
             format!(
@@ -231,9 +233,10 @@ impl Store {
                  AND m.person = k.person
              LEFT JOIN people p ON p.id = m.person
              WHERE k.hash = $1 AND e.deleted_at IS NULL
-                 AND (k.expires_at IS NULL OR k.expires_at > $2)"
+                 AND (k.expires_at IS NULL OR k.expires_at > $2)
+                 AND (m.by_groups_at IS NULL OR m.by_groups_at > $3)"
             ),
-            [hash.into(), now.into()],
+            [hash.into(), now.into(), confirmed.into()],
         );
         if let Some(mut row) = self.rows(query).await?.pop() {
             let scope = Scope {

@@ -115,6 +115,18 @@ impl Database {
         begun.elapsed()
     }
 
+    /// Says which tables and indexes of PostgreSQL take the most, in bytes an event.
+    pub(crate) fn tell_sizes(&self, events: i64) {
+        let Database::Postgres { cluster } = self else {
+            return;
+        };
+        let sql = format!(
+            "SELECT relname || ' ' || pg_relation_size(oid) / {events} FROM pg_class
+             WHERE relkind IN ('r', 'i', 't') ORDER BY pg_relation_size(oid) DESC LIMIT 20"
+        );
+        eprintln!("{}", cluster.psql("store", &sql).expect("it reads"));
+    }
+
     /// Bytes on disk.
     pub(crate) fn bytes(&self, folder: &Path) -> i64 {
         match self {
