@@ -66,7 +66,10 @@ pub(in crate::central::portal) async fn page(
         rows: rows
             .iter()
             .map(|row| SignInView {
-                client: Text::name(&row.client),
+                client: Text::name(match row.client.as_str() {
+                    "" => "a program that does not say what it is",
+                    client => client,
+                }),
                 how: Text::name(&row.how),
                 address: Text::name(&row.address),
                 since: Stamp::brief(row.created_at),
