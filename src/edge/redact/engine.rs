@@ -19,6 +19,7 @@ use std::{
 
 use super::{
     Hits,
+    allow::Allowed,
     escapes::Plain,
     hash::HashKey,
     keywords::Keywords,
@@ -64,6 +65,8 @@ pub(super) struct Engine {
     pub(super) kinds: BTreeSet<String>,
     /// The personal data to look for.
     pii: PiiKinds,
+    /// Finds that stay.
+    allowed: Vec<Allowed>,
     /// Placeholders carry a hash under this key.
     key: Option<HashKey>,
 }
@@ -141,6 +144,7 @@ impl Engine {
             keys,
             providers,
             pii: PiiKinds::default(),
+            allowed: Vec::new(),
             key: None,
         })
     }
@@ -155,6 +159,7 @@ impl Engine {
             providers: Providers::default(),
             kinds: PiiKind::ALL.map(|kind| kind.name().to_owned()).into(),
             pii: PiiKinds::default(),
+            allowed: Vec::new(),
             key: None,
         }
     }
@@ -162,6 +167,11 @@ impl Engine {
     /// The same engine, looking for personal data too.
     pub(super) fn with_pii(self, pii: PiiKinds) -> Self {
         Self { pii, ..self }
+    }
+
+    /// The same engine, letting some of what it finds stay.
+    pub(super) fn with_allowed(self, allowed: Vec<Allowed>) -> Self {
+        Self { allowed, ..self }
     }
 
     /// The same engine, with hashes in its placeholders.
@@ -238,12 +248,12 @@ impl Engine {
             Ok(())
         });
         if let Some(rule) = by_rule {
-            return Some((&rule.kind, &rule.id));
+            let lets = self.lets(&rule.kind, Rank::KeyAndFormat, value);
+            return (!lets).then_some((&rule.kind, &rule.id));
         }
-        by_words
-            .then(|| self.keys.grade_whole(key, value))
-            .flatten()
-            .map(|found| (kind_of(found), kind_of(found)))
+        let found = by_words.then(|| self.keys.grade_whole(key, value))?;
+        let kind = kind_of(found?);
+        (!self.lets(kind, Rank::Generic, value)).then_some((kind, kind))
     }
 
     /// What finds secrets beside the rules: words of keys, names of providers, and forms.
@@ -260,6 +270,10 @@ impl Engine {
             .into_iter()
             .map(|span| (span.range, span.kind.to_owned()))
             .collect()
+    }
+
+    fn lets(&self, kind: &str, rank: Rank, secret: &str) -> bool {
+        self.allowed.iter().any(|one| one.lets(kind, rank, secret))
     }
 
     fn is_placeholder(&self, value: &str) -> bool {
@@ -295,6 +309,8 @@ impl Engine {
         if scope == Scope::Formats {
             spans.retain(|span| span.rank == Rank::Format);
         }
+        // Before overlaps are merged: what else stands there is no less a secret.
+        spans.retain(|span| !self.lets(span.kind, span.rank, &text[span.range.clone()]));
         let mut spans = settle(text, spans, &self.kinds);
         spans.retain_mut(|span| {
             span.range = plain.original(&span.range);
