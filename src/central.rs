@@ -13,6 +13,7 @@ mod health;
 mod metrics;
 mod counters;
 mod watched;
+mod progress;
 pub mod keys;
 pub mod auth;
 mod ingest;
@@ -192,6 +193,7 @@ pub async fn run(central: Arc<Central>, listener: TcpListener, shutdown: Shutdow
 async fn keep(central: Arc<Central>) {
     tokio::join!(
         watch_files(&central),
+        progress::run(&central.store),
         central.keep_usage(),
         central.keep_sweeping()
     );

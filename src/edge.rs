@@ -26,6 +26,7 @@ mod heartbeat;
 mod state;
 mod settings;
 mod reloader;
+mod origins;
 mod inside;
 pub mod status;
 mod metrics;
@@ -33,6 +34,7 @@ mod plain;
 mod tail;
 pub mod control;
 mod progress;
+mod rounds;
 pub mod install;
 pub mod doctor;
 
@@ -207,6 +209,8 @@ pub async fn run_reloading(
         sending.clone(),
     ));
     if let Some(source) = source {
+        let findings = inside.findings.clone();
+        tokio::spawn(rounds::run(source.path.clone(), findings, sending.clone()));
         let reloader = Reloader {
             source,
             config,

@@ -1,6 +1,7 @@
 //! What supervises the daemons. systemd hands over the sockets that they listen on, so that clients
 //! find them open while a daemon restarts (sd_listen_fds(3)), and is told how it goes (sd_notify(3)).
-//! Under anything else nothing is handed over, and telling does nothing.
+//! launchd hands sockets over as well (launch_activate_socket(3)). Under anything else nothing is
+//! handed over, and telling does nothing.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -24,7 +25,34 @@ pub fn listeners() -> anyhow::Result<Vec<TcpListener>> {
         let listener = listener.context("the supervisor handed over what is no TCP socket")?;
         listeners.extend(listener);
     }
+    #[cfg(target_os = "macos")]
+    listeners.extend(launchd::listeners());
     Ok(listeners)
+}
+
+#[cfg(target_os = "macos")]
+mod launchd {
+    use std::net::TcpListener;
+    use std::os::fd::OwnedFd;
+
+    use service_binding::{Binding, Listener};
+
+    /// The keys under `Sockets` in `launchd/dev.fieldpost.edge.plist`.
+    const SOCKETS: [&str; 2] = ["otlp4", "otlp6"];
+
+    /// Those that launchd has; none for a process that it has not started.
+    pub(super) fn listeners() -> Vec<TcpListener> {
+        SOCKETS.into_iter().filter_map(take).collect()
+    }
+
+    /// The library takes every such socket for a Unix one; it is what launchd was told to open.
+    fn take(name: &str) -> Option<TcpListener> {
+        let binding: Binding = format!("fd://{name}").parse().ok()?;
+        match Listener::try_from(binding).ok()? {
+            Listener::Unix(socket) => Some(TcpListener::from(OwnedFd::from(socket))),
+            _ => None,
+        }
+    }
 }
 
 /// What a supervisor can be told.

@@ -11,10 +11,11 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use fieldpost::event::Attributes;
 use fieldpost::otlp::Request;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::support::eventually;
 use crate::support::fieldpost::{client, command, edge_config, free_port};
+use crate::support::process::signal;
 use crate::support::records::{claude_session, request};
 use crate::support::upstream::{Upstream, hanging};
 
@@ -271,10 +272,8 @@ async fn limits_change_and_what_cannot_is_said() {
 async fn a_hangup_reads_the_configuration_again() {
     let upstream = Upstream::start().await;
     let edge = Edge::start(&upstream.endpoint).await;
-    let process = edge.child.id().expect("it runs").to_string();
     for times in 1..=2 {
-        let status = Command::new("kill").args(["-HUP", &process]).status().await;
-        assert!(status.expect("kill starts").success());
+        signal(&edge.child, "-HUP").await;
         edge.wait_for_log(LOADED, times).await;
     }
     assert_eq!(edge.post(1).await.expect("an answer"), StatusCode::OK);

@@ -1,5 +1,7 @@
 //! The way upstream as a company's network and its secrets make it: certificates, proxies, tokens.
 
+mod trust;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +14,7 @@ use fieldpost::edge::config::{Config, TokenSource};
 use fieldpost::event::Attributes;
 use fieldpost::otlp::{Request, Signal};
 use serde_json::{Value, json};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use crate::support::fieldpost::{TestEdge, client, command, edge_config, free_port, write_token};
 use crate::support::proxy::Proxy;
@@ -46,13 +48,19 @@ async fn wait_for_records(upstream: &Upstream, count: usize) {
 
 /// Starts `fieldpost edge run` with its log in `directory`, and waits until it takes requests.
 async fn start_process(directory: &Path, config: &str, port: u16, env: &[(&str, &str)]) -> Child {
+    let mut command = command();
+    command.envs(env.iter().copied());
+    start(command, directory, config, port).await
+}
+
+/// The same with a command that runs the binary.
+async fn start(mut command: Command, directory: &Path, config: &str, port: u16) -> Child {
     let file = directory.join("edge.toml");
     fs::write(&file, config).expect("the directory is writable");
     let log = fs::File::create(directory.join("log")).expect("the directory is writable");
-    let child = command()
+    let child = command
         .args(["edge", "run", "--config"])
         .arg(file)
-        .envs(env.iter().copied())
         .stderr(Stdio::from(log))
         .spawn()
         .expect("the binary starts");
@@ -62,51 +70,6 @@ async fn start_process(directory: &Path, config: &str, port: u16, env: &[(&str, 
     })
     .await;
     child
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_of_a_private_authority_is_trusted_when_its_file_is_named() {
-    let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
-    let ca_file = authority.write(directory.path());
-    let listener = TlsListener::bind("localhost", &authority, None).await;
-    let base = format!("https://localhost:{}", listener.address().port());
-    let upstream = Upstream::on(listener, base, |_| None);
-    let config = format!(
-        "{}ca_file = \"{}\"\n",
-        edge_config(directory.path(), &upstream.endpoint, None, 0),
-        ca_file.display()
-    );
-    let edge = TestEdge::start_with(directory.path(), &config).await;
-    post(&edge.logs(), &records(3)).await;
-    wait_for_records(&upstream, 3).await;
-    edge.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_nobody_vouches_for_keeps_records_waiting_and_the_log_says_why() {
-    let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
-    let ca_file = authority.write(directory.path());
-    let listener = TlsListener::bind("localhost", &authority, None).await;
-    let base = format!("https://localhost:{}", listener.address().port());
-    let upstream = Upstream::on(listener, base, |_| None);
-    let port = free_port();
-    let config = edge_config(directory.path(), &upstream.endpoint, None, port);
-    let mut edge = start_process(directory.path(), &config, port, &[]).await;
-    let logs = format!("http://127.0.0.1:{port}/v1/logs");
-    post(&logs, &records(3)).await;
-    eventually("the reason in the log", async || {
-        let log = fs::read_to_string(directory.path().join("log")).expect("a log");
-        (log.contains("invalid peer certificate") && log.contains("upstream.ca_file")).then_some(())
-    })
-    .await;
-    assert!(upstream.received().is_empty());
-    edge.kill().await.expect("it was running");
-
-    // Nothing was lost by it: once the authority is named, everything goes out.
-    let config = format!("{config}ca_file = \"{}\"\n", ca_file.display());
-    let mut edge = start_process(directory.path(), &config, port, &[]).await;
-    wait_for_records(&upstream, 3).await;
-    edge.kill().await.expect("it was running");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,9 @@ use fieldpost::central::config::{Config, default_file};
 use fieldpost::central::store::{Environment, Store};
 use fieldpost::config::{Mistakes, read_file};
 use fieldpost::secret::private_directory;
+use fieldpost::supervisor;
 use serde::Serialize;
+use tokio::net::TcpListener;
 
 use store::{Backup, RetentionCommand};
 use transfer::{Export, Import};
@@ -146,13 +148,9 @@ impl Place {
 
 fn serve(file: &ConfigFile) -> anyhow::Result<()> {
     let config = file.load().context("the configuration cannot be used")?;
+    let handed = supervisor::listeners()?;
     super::serve(async |shutdown| {
-        let listener = fieldpost::http::listen(config.address).with_context(|| {
-            format!(
-                "cannot listen on {}; choose another with listen.address",
-                config.address
-            )
-        })?;
+        let listener = listen(&config, handed)?;
         let url = config.url(listener.local_addr()?);
         let central = Arc::new(Central::open(&config, url).await?);
         if let Some(link) = central.first_owner_link().await? {
@@ -164,6 +162,26 @@ fn serve(file: &ConfigFile) -> anyhow::Result<()> {
         }
         fieldpost::central::run(central, listener, shutdown).await;
         Ok(())
+    })
+}
+
+/// Takes the socket that a supervisor has handed over, or else opens the configured address.
+fn listen(config: &Config, mut handed: Vec<std::net::TcpListener>) -> anyhow::Result<TcpListener> {
+    anyhow::ensure!(
+        handed.len() < 2,
+        "the supervisor handed over {} sockets, and the service listens on one: \
+         [::]:443 takes connections of both kinds",
+        handed.len()
+    );
+    if let Some(listener) = handed.pop() {
+        listener.set_nonblocking(true)?;
+        return Ok(TcpListener::from_std(listener)?);
+    }
+    fieldpost::http::listen(config.address).with_context(|| {
+        format!(
+            "cannot listen on {}; choose another with listen.address",
+            config.address
+        )
     })
 }
 

@@ -18,10 +18,14 @@ mod policy;
 mod claude;
 mod people;
 
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+
+use super::install::Step;
 
 pub use self::finding::{Finding, Verdict};
 pub use self::world::{Options, Variable, World};
@@ -29,7 +33,7 @@ pub use self::world::{Options, Variable, World};
 /// Time for one check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 
-type Looking<'a> = Pin<Box<dyn Future<Output = Finding> + 'a>>;
+type Looking<'a> = Pin<Box<dyn Future<Output = Finding> + Send + 'a>>;
 
 /// One thing to look at.
 pub struct Check {
@@ -43,7 +47,7 @@ pub struct Check {
 }
 
 /// What one check found.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The check's id.
     pub id: &'static str,
@@ -55,6 +59,9 @@ pub struct Report {
     pub detail: String,
     /// What to do about it.
     pub fix: Option<String>,
+    /// What was done about it, step by step, before it was looked at once more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repaired: Vec<String>,
     /// How long looking took, in milliseconds.
     pub duration_ms: u64,
 }
@@ -103,27 +110,63 @@ pub const CHECKS: [Check; 22] = [
     check!("E22", "Claude's exporter log", claude::exporter_log),
 ];
 
-/// Makes the checks that `world`'s options ask for, one after the other.
+/// Checks that the daemon makes of itself, for it sees what they look at and nothing else tells of it.
+const DAEMON: [&str; 3] = ["E04", "E05", "E18"];
+
+/// What the daemon finds that is not well, with the configuration in `file`.
+pub(super) async fn examine_daemon(file: PathBuf) -> Vec<Report> {
+    let options = Options {
+        root: PathBuf::from("/"),
+        config: file,
+        only: DAEMON.map(str::to_owned).to_vec(),
+        network: false,
+        fix: false,
+    };
+    let world = World::new(options, Arc::new(|name| std::env::var(name).ok()));
+    let mut reports = examine(&world, |_| ()).await;
+    reports.retain(|report| matches!(report.status, Verdict::Warn | Verdict::Fail));
+    reports
+}
+
+/// Makes the checks that `world`'s options ask for, one after the other, and repairs what they ask to.
 pub async fn examine(world: &World, mut told: impl FnMut(&Report)) -> Vec<Report> {
     let mut reports = Vec::new();
     for check in CHECKS.iter().filter(|check| world.asks_for(check.id)) {
         let began = Instant::now();
-        let finding = match check.needs_network && !world.options.network {
-            true => Finding::skip("not looked at without the network"),
-            false => tokio::time::timeout(CHECK_TIMEOUT, (check.look)(world))
-                .await
-                .unwrap_or_else(|_| Finding::warn("looking took longer than 20 s", "try again")),
-        };
+        let mut finding = look(check, world).await;
+        let mut repaired = Vec::new();
+        if world.options.fix && !finding.repairs.is_empty() {
+            repaired = finding.repairs.iter().map(repair).collect();
+            finding = look(check, &world.anew()).await;
+        }
         let report = Report {
             id: check.id,
             status: finding.verdict,
             summary: check.title,
             detail: finding.seen,
             fix: finding.fix,
+            repaired,
             duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         told(&report);
         reports.push(report);
     }
     reports
+}
+
+async fn look(check: &Check, world: &World) -> Finding {
+    if check.needs_network && !world.options.network {
+        return Finding::skip("not looked at without the network");
+    }
+    tokio::time::timeout(CHECK_TIMEOUT, (check.look)(world))
+        .await
+        .unwrap_or_else(|_| Finding::warn("looking took longer than 20 s", "try again"))
+}
+
+/// Does one step, and says what became of it.
+fn repair(step: &Step) -> String {
+    match step.apply() {
+        Ok(()) => step.to_string(),
+        Err(error) => format!("{error:#}"),
+    }
 }

@@ -10,9 +10,11 @@ use crate::event::Timestamp;
 use super::Gauges;
 use super::intake::{Intake, Numbers};
 use super::link::{self, Link};
+use super::origins::Origins;
 use super::pipeline::Pipeline;
 use super::queue::{AppendError, Losses, Queue};
 use super::redact::Hits;
+use super::rounds::Findings;
 use super::settings::Settings;
 use super::status::{self, Configuration, Parked, Requests, State, Status, Upstream};
 use super::tail::Tail;
@@ -33,6 +35,8 @@ pub(super) struct Inside {
     pub(super) queue: Queue,
     pub(super) intake: Intake,
     pub(super) tail: Tail,
+    pub(super) origins: Origins,
+    pub(super) findings: Findings,
     pub(super) link: Link,
     pub(super) settings: Settings,
 }
@@ -65,6 +69,8 @@ impl Inside {
             queue,
             intake: gauges.intake,
             tail: Tail::new(),
+            origins: Origins::default(),
+            findings: Findings::default(),
             link: gauges.link,
             settings,
         }
@@ -140,6 +146,7 @@ impl Inside {
                 rejected_because: settings.rejected.map(|rejected| rejected.1),
                 waits_for_restart: words(&settings.waits_for_restart),
             },
+            checks: self.findings.list(),
         };
         status.judged()
     }

@@ -26,7 +26,7 @@ pub use self::step::{Step, Text};
 use self::units::{SYSUSERS, UNITS};
 
 /// The account of the service.
-const ACCOUNT: &str = "fieldpost";
+pub(super) const ACCOUNT: &str = "fieldpost";
 
 /// Units of which each is started and enabled; the socket comes first.
 const STARTED: [&str; 3] = [

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::Semaphore;
 
+use crate::event::Timestamp;
 use crate::http::otlp::{Exchange, Refusal};
 use crate::http::{BodyLimits, Limits, discard_body};
 use crate::metrics::CONTENT_TYPE;
@@ -29,6 +30,7 @@ use super::config::{Config, Listen};
 use super::guard::Guard;
 use super::inside::Inside;
 use super::metrics;
+use super::origins::{self, Origin};
 use super::owner::{Connection, Owner};
 use super::pipeline::Pipeline;
 use super::queue::AppendError;
@@ -108,8 +110,16 @@ struct Processed {
     rejected: usize,
     /// `None` when there is nothing to keep.
     records: Option<Redacted>,
-    /// The same for those who watch.
+    shown: Shown,
+}
+
+/// What is told of records once they are on disk.
+#[derive(Default)]
+struct Shown {
+    /// To those who watch.
     lines: Vec<Line>,
+    /// To those who ask who sends anything.
+    origins: Vec<Origin>,
 }
 
 /// The routes of the localhost endpoint.
@@ -141,7 +151,11 @@ async fn readyz(State(receiver): State<Arc<Receiver>>, headers: HeaderMap) -> Re
         return refusal.into_response();
     }
     match receiver.inside.not_ready() {
-        None => "ready\n".into_response(),
+        None => {
+            let found = receiver.inside.findings.list().into_iter();
+            let found: String = found.map(|check| format!("{check}\n")).collect();
+            format!("ready\n{found}").into_response()
+        }
         Some((reason, _)) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
         }
@@ -238,13 +252,13 @@ impl Receiver {
             signal,
             rejected,
             records,
-            lines,
+            shown,
         } = match processed {
             Ok(processed) => processed,
             Err(refusal) => return (None, exchange.refuse(refusal)),
         };
         if let Some(records) = records
-            && let Err(refusal) = self.append(records, lines).await
+            && let Err(refusal) = self.append(records, shown).await
         {
             return (Some(signal), exchange.refuse(refusal));
         }
@@ -273,13 +287,16 @@ impl Receiver {
             signal,
             rejected,
             records: None,
-            lines: Vec::new(),
+            shown: Shown::default(),
         };
         if !door.signals.contains(&signal) {
             self.discard(&request);
         } else if count > 0 {
             let records = self.pipeline.process_from(request, owner);
-            processed.lines = self.inside.tail.lines(records.request());
+            processed.shown = Shown {
+                lines: self.inside.tail.lines(records.request()),
+                origins: origins::seen(records.request(), owner, Timestamp::now()),
+            };
             processed.records = Some(records);
         }
         Ok(processed)
@@ -310,13 +327,14 @@ impl Receiver {
         Refusal::too_many(wait, message)
     }
 
-    async fn append(&self, records: Redacted, lines: Vec<Line>) -> Result<(), Refusal> {
+    async fn append(&self, records: Redacted, shown: Shown) -> Result<(), Refusal> {
         let (signal, count) = (records.signal(), records.record_count() as u64);
         let appended = self.inside.queue.append(records).await;
         let intake = &self.inside.intake;
         intake.appended(signal, count, appended.as_ref().err());
         if appended.is_ok() {
-            self.inside.tail.show(lines);
+            self.inside.tail.show(shown.lines);
+            self.inside.origins.add(shown.origins);
         }
         appended.map(drop).map_err(|error| match error {
             AppendError::Full => {

@@ -2,6 +2,7 @@
 //! numbers, addresses and reasons, and nothing of any record.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -65,6 +66,28 @@ pub struct Status {
     pub refused_rules: Vec<String>,
     /// The configuration.
     pub configuration: Configuration,
+    /// What the checks that the daemon makes every hour did not find well.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+}
+
+/// A check that is not well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// As in `fieldpost edge doctor`.
+    pub id: String,
+    /// What was looked at.
+    pub summary: String,
+    /// What was seen.
+    pub detail: String,
+    /// What to do about it.
+    pub fix: Option<String>,
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}: {}", self.id, self.summary, self.detail)
+    }
 }
 
 /// The way upstream.
@@ -225,7 +248,9 @@ impl Status {
 
     /// For one line of a supervisor's own status.
     pub fn in_a_line(&self) -> String {
-        let state = self.problems.first().map_or("all well", String::as_str);
+        let check = self.checks.first().map(ToString::to_string);
+        let state = self.problems.first().cloned().or(check);
+        let state = state.unwrap_or_else(|| "all well".to_owned());
         format!("{}; {state}", self.waiting())
     }
 

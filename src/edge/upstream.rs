@@ -8,6 +8,8 @@ use bytes::Bytes;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER,
 };
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 
 use crate::event::Timestamp;
 use crate::logging::clean;
@@ -76,18 +78,7 @@ impl Upstream {
     /// # Errors
     /// When one cannot be used, or the token's folder cannot be watched.
     pub(super) fn new(config: &config::Upstream, link: &Link) -> anyhow::Result<Upstream> {
-        let mut builder = crate::http::client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(config.timeout)
-            // A redirect is a mistake in the configuration, and a token must not follow it.
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("fieldpost-edge/", env!("CARGO_PKG_VERSION")));
-        if is_loopback(&config.endpoint) {
-            builder = builder.no_proxy();
-        } else if let Some(url) = &config.proxy {
-            let proxy = reqwest::Proxy::all(url.expose()).context("cannot use upstream.proxy")?;
-            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_env()));
-        }
+        let mut builder = way(config)?;
         if let Some(file) = &config.ca_file {
             builder = builder.tls_certs_merge(authorities(file)?);
         }
@@ -183,6 +174,41 @@ impl Post {
             ..answer
         }
     }
+}
+
+/// Who has signed the certificate that is shown at the upstream's address, as its name is written
+/// (RFC 4514); `None` without TLS, or when nobody answers. Nobody vouches for who that is: it gets
+/// neither token nor records, nor the endpoint's path.
+pub(super) async fn signer(config: &config::Upstream) -> Option<String> {
+    let mut address = reqwest::Url::parse(&config.endpoint).ok()?;
+    // Only addresses that cannot have any refuse this.
+    let _ = (address.set_username(""), address.set_password(None));
+    address.set_path("/");
+    address.set_query(None);
+    let builder = way(config).ok()?.tls_info(true);
+    let client = builder.tls_danger_accept_invalid_certs(true).build().ok()?;
+    let answer = client.head(address).send().await.ok()?;
+    let info: &reqwest::tls::TlsInfo = answer.extensions().get()?;
+    let certificate = Certificate::from_der(info.peer_certificate()?).ok()?;
+    Some(clean(&certificate.tbs_certificate.issuer.to_string()))
+}
+
+/// A client that takes the way that `config` says, with its time limits, and nobody's certificates yet.
+fn way(config: &config::Upstream) -> anyhow::Result<reqwest::ClientBuilder> {
+    let builder = crate::http::client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(config.timeout)
+        // A redirect is a mistake in the configuration, and a token must not follow it.
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("fieldpost-edge/", env!("CARGO_PKG_VERSION")));
+    if is_loopback(&config.endpoint) {
+        return Ok(builder.no_proxy());
+    }
+    let Some(url) = &config.proxy else {
+        return Ok(builder);
+    };
+    let proxy = reqwest::Proxy::all(url.expose()).context("cannot use upstream.proxy")?;
+    Ok(builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_env())))
 }
 
 /// The message within zstd frames, as the upstream wants it.

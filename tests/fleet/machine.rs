@@ -9,6 +9,8 @@ use std::process::Stdio;
 
 use axum::Router;
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -120,8 +122,13 @@ impl Machine {
 
     /// A program of this name that prints `text`.
     pub(super) fn program(&mut self, name: &str, text: &str) {
+        self.script(name, &format!("#!/bin/sh\ncat <<'END'\n{text}\nEND\n"));
+    }
+
+    /// A program of this name.
+    pub(super) fn script(&mut self, name: &str, text: &str) {
         let file = format!("bin/{name}");
-        self.write(&file, &format!("#!/bin/sh\ncat <<'END'\n{text}\nEND\n"));
+        self.write(&file, text);
         self.mode(&file, 0o755);
         let path = std::env::var("PATH").unwrap_or_default();
         let path = format!("{}:{path}", self.path("bin").display());
@@ -185,6 +192,20 @@ impl Machine {
             String::from_utf8(output.stderr).expect("text"),
         )
     }
+}
+
+/// A day in seconds.
+pub(super) const DAY: i64 = 86_400;
+
+/// A token that expires after so many seconds.
+pub(super) fn jwt(expires_in: i64) -> String {
+    let exp = jiff::Timestamp::now().as_second() + expires_in;
+    let claims = json!({"exp": exp, "tid": "acme", "eid": "laptops"}).to_string();
+    format!(
+        "{}.{}.c2ln",
+        URL_SAFE_NO_PAD.encode("{}"),
+        URL_SAFE_NO_PAD.encode(claims)
+    )
 }
 
 /// The address of a server that gives every request this answer.

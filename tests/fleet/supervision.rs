@@ -9,8 +9,9 @@ use std::time::Duration;
 use fieldpost::edge;
 use fieldpost::shutdown;
 
+use crate::fleet::machine::{DAY, jwt};
 use crate::support::fieldpost::{client, command, edge_config, free_port};
-use crate::support::process;
+use crate::support::process::{self, signal};
 use crate::support::queue;
 use crate::support::upstream::Upstream;
 use crate::support::{PATIENCE, eventually};
@@ -82,6 +83,62 @@ async fn the_supervisor_hears_when_it_is_ready_how_it_goes_and_when_it_stops() {
             .expect("it ends")
             .success()
     );
+}
+
+/// A token that is good for some days more stops nothing, and nothing but a check tells of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_daemons_own_checks_find_is_told_wherever_somebody_looks() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (upstream, port) = (Upstream::start().await, free_port());
+    let token = jwt(10 * DAY);
+    let config = edge_config(directory.path(), &upstream.endpoint, Some(&token), port);
+    let file = directory.path().join("edge.toml");
+    std::fs::write(&file, config).expect("a file");
+    let (socket, log) = (
+        directory.path().join("notify"),
+        directory.path().join("log"),
+    );
+    let supervisor = Supervisor::listen(&socket);
+    let mut child = command()
+        .args(["edge", "run", "--config"])
+        .arg(&file)
+        .env("NOTIFY_SOCKET", &socket)
+        .env("WATCHDOG_USEC", "400000")
+        .stderr(std::fs::File::create(&log).expect("a file"))
+        .spawn()
+        .expect("the binary starts");
+    let words = "E05 token: the token expires on ";
+    supervisor
+        .hears(&format!("STATUS=0 records wait; {words}"))
+        .await;
+    let ready = client()
+        .get(format!("http://127.0.0.1:{port}/readyz"))
+        .send()
+        .await;
+    let ready = ready.expect("an answer");
+    assert_eq!(ready.status(), 200, "it takes records all the same");
+    let ready = ready.text().await.expect("text");
+    assert!(ready.starts_with(&format!("ready\n{words}")), "{ready}");
+    let log = std::fs::read_to_string(log).expect("a log");
+    assert_eq!(log.matches(words).count(), 1, "{log}");
+    assert!(!log.contains(&token));
+    let status = command()
+        .args(["edge", "status", "--config"])
+        .arg(&file)
+        .output()
+        .await
+        .expect("the binary starts");
+    let shown = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(shown.starts_with("all well"), "{shown}");
+    let check = shown
+        .lines()
+        .find(|line| line.contains(words))
+        .expect("a line");
+    assert!(
+        check.contains("fieldpost edge install --token-stdin"),
+        "{check}"
+    );
+    terminate(&mut child).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,15 +248,6 @@ impl Supervisor {
         })
         .await;
     }
-}
-
-async fn signal(child: &tokio::process::Child, signal: &str) {
-    let pid = child.id().expect("the process is running").to_string();
-    let sent = tokio::process::Command::new("kill")
-        .args([signal, &pid])
-        .status()
-        .await;
-    assert!(sent.expect("kill runs").success());
 }
 
 async fn terminate(child: &mut tokio::process::Child) {

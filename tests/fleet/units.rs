@@ -34,7 +34,7 @@ async fn systemd_finds_nothing_wrong_with_the_units() {
         fs::write(&copy, text.replace("/usr/bin/fieldpost", "/bin/true")).expect("a file");
         units.push(copy);
     }
-    assert_eq!(units.len(), 5, "{units:?}");
+    assert_eq!(units.len(), 6, "{units:?}");
     let output = analyze(&["verify", "--man=no", "--recursive-errors=no"], &units).await;
     let output = output.expect_success();
     assert_eq!(output.stderr, "", "it has nothing to say");

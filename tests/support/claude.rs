@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::process::Command;
 
 use super::clients::{installed, source};
 use super::model::ScriptedModel;
@@ -79,7 +78,7 @@ impl Claude {
         );
         let mut command = match &self.etc {
             None => process::command(installed(&binary)),
-            Some(folder) => over_etc(folder, &installed(&binary)),
+            Some(folder) => process::over_etc(folder, &installed(&binary)),
         };
         command
             .args(["--print", prompt, "--mcp-config"])
@@ -102,17 +101,6 @@ impl Claude {
     fn write(&self, name: &str, value: &Value) {
         fs::write(self.path(name), value.to_string()).expect("the home is writable");
     }
-}
-
-/// Runs `program` where /etc is `folder` laid over this machine's own, which stays as it is.
-fn over_etc(folder: &Path, program: &Path) -> Command {
-    let mut command = process::command("unshare");
-    let script = "mount -t overlay overlay -o \"lowerdir=$1:/etc\" /etc && shift && exec \"$@\"";
-    command
-        .args(["--mount", "sh", "-ec", script, "sh"])
-        .arg(folder)
-        .arg(program);
-    command
 }
 
 /// The name that Claude Code's packages give to this machine.

@@ -1,11 +1,12 @@
 //! Runs other programs, each with a time limit and in an environment of its own.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// What a program that ended left behind.
 #[derive(Debug)]
@@ -36,6 +37,24 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
+}
+
+/// Runs `program` where /etc is `folder` laid over this machine's own, which stays as it is.
+pub(crate) fn over_etc(folder: &Path, program: &Path) -> Command {
+    let mut command = command("unshare");
+    let script = "mount -t overlay overlay -o \"lowerdir=$1:/etc\" /etc && shift && exec \"$@\"";
+    command
+        .args(["--mount", "sh", "-ec", script, "sh"])
+        .arg(folder)
+        .arg(program);
+    command
+}
+
+/// Sends `signal`, such as `-HUP`, to a process that runs.
+pub(crate) async fn signal(child: &Child, signal: &str) {
+    let pid = child.id().expect("the process is running").to_string();
+    let sent = Command::new("kill").args([signal, &pid]).status().await;
+    assert!(sent.expect("kill runs").success());
 }
 
 /// Runs `command` with `input` on its standard input. Panics when it cannot start, and when it

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use fieldpost::edge::config::default_file;
@@ -25,6 +26,10 @@ pub(in crate::cli) struct Arguments {
     /// Send nothing to the upstream.
     #[arg(long)]
     no_network: bool,
+    /// Repair what needs nothing but the edge's own files and units: modes and owners, the form of the
+    /// token's file, units that do not run. What was done is said, and the check is made once more.
+    #[arg(long)]
+    fix: bool,
     /// End with 1 for a warning, too.
     #[arg(long)]
     strict: bool,
@@ -61,9 +66,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         root: arguments.root,
         only: arguments.only,
         network: !arguments.no_network,
+        fix: arguments.fix,
     };
     let is_for_people = !arguments.json && arguments.format.is_none();
-    let world = World::new(options, Box::new(crate::cli::variable));
+    let world = World::new(options, Arc::new(crate::cli::variable));
     let reports = examine(&world, |report| {
         if is_for_people {
             print(report);
@@ -105,6 +111,7 @@ fn print(report: &Report) {
         summary,
         detail,
         fix,
+        repaired,
         ..
     } = report;
     let word = match report.status {
@@ -113,6 +120,9 @@ fn print(report: &Report) {
         Verdict::Fail => "FAIL",
         Verdict::Skip => "skip",
     };
+    for step in repaired {
+        println!("       {id} did: {step}");
+    }
     println!("[{word:<4}] {id} {summary}: {detail}");
     if let Some(fix) = fix {
         println!("       fix: {fix}");

@@ -65,6 +65,10 @@ fn text(status: &Status) -> String {
     }
     line("redacted", by(&status.redacted, |rule| rule));
     line("configuration", configuration(status));
+    for check in &status.checks {
+        let fix = check.fix.as_deref().unwrap_or_default();
+        line("check", format!("{check}; {fix}"));
+    }
     text
 }
 

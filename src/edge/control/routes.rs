@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::edge::inside::Inside;
+use crate::edge::origins::Origin;
 use crate::edge::pipeline::Pipeline;
 use crate::edge::plain;
 use crate::edge::queue::{AppendError, ParkedSummary, SegmentCheck, SegmentSummary, StorageError};
@@ -108,6 +109,7 @@ pub(super) fn router(control: Control) -> Router {
         .route("/queue/segments/{first}/check", post(check))
         .route("/flush", post(flush))
         .route("/tail", get(tail))
+        .route("/origins", get(origins))
         .route("/parked", get(parked))
         .route("/parked/{id}", get(show_parked).delete(drop_parked))
         .route("/parked/{id}/send", post(send_parked))
@@ -145,6 +147,10 @@ async fn flush(State(control): Asked) -> Json<Flush> {
     let (_, until) = control.inside.queue.position();
     control.inside.link.wake();
     Json(Flush { until })
+}
+
+async fn origins(State(control): Asked) -> Json<Vec<Origin>> {
+    Json(control.inside.origins.list())
 }
 
 #[derive(Deserialize)]

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::edge::install::Step;
+
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -17,7 +19,7 @@ pub enum Verdict {
 }
 
 /// A verdict, what was seen, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Finding {
     /// How it is.
     pub verdict: Verdict,
@@ -25,6 +27,8 @@ pub struct Finding {
     pub seen: String,
     /// What to do about it.
     pub fix: Option<String>,
+    /// What `doctor --fix` does about it: only what changes nothing but the edge's own files and units.
+    pub(super) repairs: Vec<Step>,
 }
 
 impl Finding {
@@ -33,6 +37,7 @@ impl Finding {
             verdict: Verdict::Ok,
             seen: seen.into(),
             fix: None,
+            repairs: Vec::new(),
         }
     }
 
@@ -41,6 +46,7 @@ impl Finding {
             verdict: Verdict::Warn,
             seen: seen.into(),
             fix: Some(fix.into()),
+            repairs: Vec::new(),
         }
     }
 
@@ -49,6 +55,7 @@ impl Finding {
             verdict: Verdict::Fail,
             seen: seen.into(),
             fix: Some(fix.into()),
+            repairs: Vec::new(),
         }
     }
 
@@ -57,6 +64,13 @@ impl Finding {
             verdict: Verdict::Skip,
             seen: why.into(),
             fix: None,
+            repairs: Vec::new(),
         }
+    }
+
+    /// `doctor --fix` does this about it.
+    pub(super) fn repaired_by(mut self, step: Step) -> Finding {
+        self.repairs.push(step);
+        self
     }
 }

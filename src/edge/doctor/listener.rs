@@ -4,12 +4,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::edge::config::{Config, Listen};
+use crate::edge::install::Step;
 use crate::edge::upstream::words;
 
 use super::finding::Finding;
 #[cfg(target_os = "linux")]
 use super::ports;
 use super::world::World;
+
+/// The unit that holds the port.
+#[cfg(target_os = "linux")]
+const SOCKET: &str = "fieldpost-edge.socket";
 
 /// Time for an answer on loopback.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,7 +32,8 @@ pub(super) async fn holder(world: &World) -> Finding {
             return Finding::fail(
                 format!("nobody listens on {address}"),
                 "sudo systemctl enable --now fieldpost-edge.socket",
-            );
+            )
+            .repaired_by(Step::systemctl(&["enable", "--now", SOCKET]));
         };
         if let Some(stranger) = holders.iter().find(|holder| !holder.is_ours()) {
             return Finding::fail(
@@ -92,7 +98,8 @@ pub(super) async fn answers(world: &World) -> Finding {
                 return Finding::fail(
                     format!("no answer at {address}: {words}"),
                     "sudo systemctl start fieldpost-edge; journalctl -u fieldpost-edge -n 20 says why not",
-                );
+                )
+                .repaired_by(Step::systemctl(&["start", "fieldpost-edge.service"]));
             }
         }
     }

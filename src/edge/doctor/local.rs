@@ -2,11 +2,17 @@
 
 use std::path::Path;
 
+use crate::edge::install::{ACCOUNT, Step};
+use crate::edge::origins::Origin;
 use crate::edge::status::State;
+use crate::event::Timestamp;
 use crate::words;
 
 use super::finding::Finding;
 use super::world::World;
+
+/// Accounts with a program each that E10 names.
+const SENDERS_SHOWN: usize = 6;
 
 /// E04
 pub(super) async fn configuration(world: &World) -> Finding {
@@ -33,7 +39,8 @@ pub(super) async fn configuration(world: &World) -> Finding {
             return Finding::fail(
                 format!("{path} can be changed by others than its owner"),
                 format!("sudo chmod 644 {path}"),
-            );
+            )
+            .repaired_by(Step::Mode(world.options.config.clone(), 0o644));
         }
     }
     let unit = unit_addresses(world);
@@ -150,9 +157,23 @@ pub(super) async fn delivery(world: &World) -> Finding {
     let last = status.upstream.last_delivery;
     let last = last.map_or("never".to_owned(), |last| words::ago(last, status.now));
     Finding::ok(format!(
-        "{} records delivered since the start, the last {last}",
-        status.upstream.records
+        "{} records delivered since the start, the last {last}{}",
+        status.upstream.records,
+        senders(&world.origins().await.unwrap_or_default(), status.now)
     ))
+}
+
+/// Who has sent something last, the latest first.
+fn senders(origins: &[Origin], now: Timestamp) -> String {
+    let senders = origins.iter().take(SENDERS_SHOWN).map(|origin| {
+        let last = words::ago(origin.last, now);
+        format!("{} by {} {last}", origin.who(), origin.program)
+    });
+    let senders: Vec<String> = senders.collect();
+    match senders.is_empty() {
+        true => String::new(),
+        false => format!("; received last from {}", senders.join(", ")),
+    }
 }
 
 /// E18
@@ -174,15 +195,8 @@ pub(super) async fn state(world: &World) -> Finding {
         );
     };
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Finding::fail(
-                format!("{shown} has the mode {mode:o}: others can look at what waits"),
-                format!("sudo chmod 700 {shown}"),
-            );
-        }
+    if let Some(finding) = rights(world, &folder, &directory, &metadata) {
+        return finding;
     }
     match file_system(&folder) {
         Some(kind @ ("NFS" | "SMB")) => Finding::fail(
@@ -195,6 +209,42 @@ pub(super) async fn state(world: &World) -> Finding {
         ),
         None => Finding::ok(format!("{shown} is on a local disk, for its account alone")),
     }
+}
+
+/// What is wrong with who may look at the state, if anything is.
+#[cfg(unix)]
+fn rights(
+    world: &World,
+    folder: &Path,
+    queue: &Path,
+    metadata: &std::fs::Metadata,
+) -> Option<Finding> {
+    use std::os::unix::fs::MetadataExt;
+    let (shown, mode) = (folder.display(), metadata.mode() & 0o777);
+    let is_closed = |metadata: &std::fs::Metadata| metadata.mode() & 0o077 == 0;
+    let queue = folder
+        .join(queue.file_name().unwrap_or_default())
+        .metadata();
+    if !is_closed(metadata) && !queue.is_ok_and(|queue| is_closed(&queue)) {
+        let finding = Finding::fail(
+            format!("{shown} has the mode {mode:o}: others can look at what waits"),
+            format!("sudo chmod 700 {shown}"),
+        );
+        return Some(finding.repaired_by(Step::Mode(folder.to_owned(), 0o700)));
+    }
+    // A person's own edge runs as that person, and there the service has no account.
+    let account = world.uid(ACCOUNT).filter(|_| world.is_of_the_machine())?;
+    (metadata.uid() != account).then(|| {
+        let arguments = ["-R", "fieldpost:fieldpost", &shown.to_string()].map(str::to_owned);
+        Finding::fail(
+            format!(
+                "{shown} belongs to the account {}, and the service runs as {ACCOUNT}",
+                metadata.uid()
+            ),
+            format!("sudo chown {}", arguments.join(" ")),
+        )
+        .repaired_by(Step::Run("chown".to_owned(), arguments.to_vec()))
+    })
 }
 
 /// The kind of a file system that does not keep what is written; `None` for any other.

@@ -1,44 +1,86 @@
 //! People's accounts: who they are to Claude, what lies open, and what no edge can see.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+
+use crate::edge::origins::Origin;
 
 use super::finding::Finding;
 use super::world::World;
 
 /// E16
 pub(super) async fn identity(world: &World) -> Finding {
-    let mut with = Vec::new();
-    let mut without = Vec::new();
-    for home in world.homes() {
-        let Ok(text) = fs::read_to_string(home.path.join(".claude.json")) else {
-            continue;
-        };
-        let state: Value = serde_json::from_str(&text).unwrap_or_default();
-        match state["oauthAccount"]["emailAddress"].as_str() {
-            Some(_) => with.push(home.user),
-            None => without.push(home.user),
-        }
-    }
-    match (with.is_empty(), without.is_empty()) {
-        (true, true) => {
-            Finding::skip("nobody whose home this account can read has used Claude here")
-        }
-        (_, true) => Finding::ok(format!(
+    let (with, without) = signed_in(world);
+    let origins = world.origins().await.unwrap_or_default();
+    let records: u64 = origins.iter().map(|origin| origin.records).sum();
+    let nameless: u64 = origins.iter().map(|origin| origin.without_email).sum();
+    let mut seen = Vec::new();
+    if !with.is_empty() {
+        seen.push(format!(
             "signed in with an e-mail address: {}",
             with.join(", ")
-        )),
+        ));
+    }
+    if !without.is_empty() {
+        seen.push(format!(
+            "no e-mail address, so the portal shows an id instead of an owner: {}",
+            without.join(", ")
+        ));
+    }
+    if records > 0 {
+        seen.push(format!(
+            "{nameless} of {records} records since the edge's start came without one: {}",
+            addresses(&origins)
+        ));
+    }
+    match (seen.is_empty(), without.is_empty() && nameless == 0) {
+        (true, _) => Finding::skip(
+            "nobody whose home this account can read has used Claude here, and the edge has received nothing that it tells this account of",
+        ),
+        (_, true) => Finding::ok(seen.join("; ")),
         (_, false) => Finding::warn(
-            format!(
-                "no e-mail address, so the portal shows an id instead of an owner: {}",
-                without.join(", ")
-            ),
+            seen.join("; "),
             "have them sign in with their account (claude, then /login): an API key names nobody; \
              or set enduser.id in OTEL_RESOURCE_ATTRIBUTES",
         ),
     }
+}
+
+/// People who have used Claude with an e-mail address, and those who have without.
+fn signed_in(world: &World) -> (Vec<String>, Vec<String>) {
+    let used = world.homes().into_iter().filter_map(|home| {
+        let text = fs::read_to_string(home.path.join(".claude.json")).ok()?;
+        let state: Value = serde_json::from_str(&text).unwrap_or_default();
+        let has_address = state["oauthAccount"]["emailAddress"].is_string();
+        Some((home.user, has_address))
+    });
+    let (with, without): (Vec<_>, Vec<_>) = used.partition(|(_, has_address)| *has_address);
+    let names = |people: Vec<(String, bool)>| people.into_iter().map(|(user, _)| user).collect();
+    (names(with), names(without))
+}
+
+/// Which addresses each account has sent: `ada (uid 1000) is ada@example.com`.
+fn addresses(origins: &[Origin]) -> String {
+    let mut accounts: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for origin in origins {
+        let uid = origin.account.as_ref().and(origin.uid);
+        let uid = uid.map_or_else(String::new, |uid| format!(" (uid {uid})"));
+        let emails = accounts
+            .entry(format!("{}{uid}", origin.who()))
+            .or_default();
+        emails.extend(origin.emails.iter().map(String::as_str));
+    }
+    let accounts = accounts.into_iter().map(|(account, emails)| {
+        let emails: Vec<&str> = emails.into_iter().collect();
+        match emails.is_empty() {
+            true => format!("{account} is nobody by e-mail"),
+            false => format!("{account} is {}", emails.join(" and ")),
+        }
+    });
+    accounts.collect::<Vec<_>>().join(", ")
 }
 
 /// E17

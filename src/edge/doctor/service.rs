@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::time::Instant;
+
+use crate::edge::install::Step;
 
 use super::finding::Finding;
 use super::world::World;
@@ -17,20 +21,51 @@ const UNITS: [&str; 3] = [
     "fieldpost-edge-token.path",
 ];
 
+/// Time for a unit to be started or stopped.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_millis(200);
+
 /// E01
 pub(super) async fn units(_world: &World) -> Finding {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = match shown().await {
+            Ok(text) => text,
+            Err(finding) => return finding,
+        };
+        let units = parse(&text);
+        if !is_changing(&units) || Instant::now() >= deadline {
+            return judge(&units);
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// What systemd says of the units.
+async fn shown() -> Result<String, Finding> {
     let properties = "Id,LoadState,ActiveState,NRestarts,Result";
     let mut command = Command::new("systemctl");
     command.args(["show", "-p", properties]).args(UNITS);
-    let output = match command.output().await {
-        Ok(output) if output.status.success() => output.stdout,
-        Ok(_) => return Finding::skip("systemd does not run here"),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Finding::skip("there is no systemd here");
+    match command.output().await {
+        Ok(output) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         }
-        Err(error) => return Finding::skip(format!("systemctl cannot be started: {error}")),
-    };
-    judge(&parse(&String::from_utf8_lossy(&output)))
+        Ok(_) => Err(Finding::skip("systemd does not run here")),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Finding::skip("there is no systemd here"))
+        }
+        Err(error) => Err(Finding::skip(format!(
+            "systemctl cannot be started: {error}"
+        ))),
+    }
+}
+
+/// Whether a unit is being started, stopped or restarted, as it is for a new token.
+fn is_changing(units: &BTreeMap<&str, Properties<'_>>) -> bool {
+    let mut states = units.values().filter_map(|unit| unit.get("ActiveState"));
+    states.any(|state| matches!(*state, "activating" | "deactivating" | "reloading"))
 }
 
 type Properties<'a> = BTreeMap<&'a str, &'a str>;
@@ -65,14 +100,16 @@ fn judge(units: &BTreeMap<&str, Properties<'_>>) -> Finding {
             return Finding::fail(
                 format!("{unit} is {state} (last result: {result})"),
                 format!("sudo systemctl enable --now {unit}; journalctl -u {unit} -n 20 says why"),
-            );
+            )
+            .repaired_by(Step::systemctl(&["enable", "--now", unit]));
         }
     }
     if property(UNITS[2], "ActiveState") != "active" {
         return Finding::warn(
             "fieldpost-edge-token.path is not active: a new token is not noticed",
             "sudo systemctl enable --now fieldpost-edge-token.path",
-        );
+        )
+        .repaired_by(Step::systemctl(&["enable", "--now", UNITS[2]]));
     }
     match property(UNITS[1], "NRestarts") {
         "" | "0" => Finding::ok("socket, service and token path are active"),
@@ -96,10 +133,14 @@ pub(super) async fn program(world: &World) -> Finding {
     {
         use std::os::unix::fs::MetadataExt;
         if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
+            let shown = path.display().to_string();
+            let owner = vec!["root:".to_owned(), shown.clone()];
             return Finding::fail(
-                format!("{} can be changed by others than root", path.display()),
-                format!("sudo chown root: {0} && sudo chmod 755 {0}", path.display()),
-            );
+                format!("{shown} can be changed by others than root"),
+                format!("sudo chown root: {shown} && sudo chmod 755 {shown}"),
+            )
+            .repaired_by(Step::Run("chown".to_owned(), owner))
+            .repaired_by(Step::Mode(path, 0o755));
         }
     }
     let own = env!("CARGO_PKG_VERSION");
@@ -107,7 +148,8 @@ pub(super) async fn program(world: &World) -> Finding {
         Some(status) if status.version != own => Finding::warn(
             format!("{} runs, and {own} is installed", status.version),
             "sudo systemctl restart fieldpost-edge; no request is lost",
-        ),
+        )
+        .repaired_by(Step::systemctl(&["try-restart", UNITS[1]])),
         Some(_) => Finding::ok(format!("{own} is installed, and runs")),
         None => Finding::ok(format!(
             "{own} is installed; what runs does not say its version"

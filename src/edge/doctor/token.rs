@@ -7,8 +7,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::Deserialize;
 
 use crate::edge::config::TokenSource;
+use crate::edge::install::{Step, Text};
 use crate::edge::token::{NO_TOKEN_YET, claims};
 use crate::event::Timestamp;
+use crate::secret::Secret;
 
 use super::finding::Finding;
 use super::world::World;
@@ -33,10 +35,8 @@ pub(super) async fn token(world: &World) -> Finding {
         return Finding::skip("the configuration does not say where the token is");
     };
     match config.upstream.token.first() {
-        None => Finding::warn(
-            "no token is configured, and none is sent",
-            "name one with upstream.token_file, unless the upstream asks for none",
-        ),
+        // An upstream that asks for one says so, in E07.
+        None => Finding::ok("no token is configured, and none is sent"),
         Some(TokenSource::Command(_)) => Finding::skip("a program prints the token; E07 tries it"),
         Some(TokenSource::File(path)) => file(world, path),
     }
@@ -61,18 +61,21 @@ fn file(world: &World, path: &Path) -> Finding {
             return Finding::fail(
                 format!("{shown} has the mode {mode:o}: every user of the machine can read it"),
                 format!("sudo chmod 600 {shown}, and renew the token: it may be known"),
-            );
+            )
+            .repaired_by(Step::Mode(path.to_owned(), 0o600));
         }
     }
     let token = text.trim();
     if token.is_empty() || token == NO_TOKEN_YET {
         return Finding::fail(format!("{shown} holds no token yet"), RENEW);
     }
-    if token.starts_with("Bearer ") {
+    if let Some(alone) = token.strip_prefix("Bearer ") {
+        let text = Text::private(&Secret::new(alone.trim()));
         return Finding::warn(
             format!("{shown} holds the whole header; the word Bearer is taken off"),
             "sudo fieldpost edge install --token-stdin writes the token alone",
-        );
+        )
+        .repaired_by(Step::Write(path.to_owned(), text));
     }
     if token.contains(char::is_whitespace) {
         return Finding::fail(

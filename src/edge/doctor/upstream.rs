@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::OnceCell;
 
-use crate::edge::upstream::{Probe, Upstream};
+use crate::edge::upstream::{Probe, Upstream, signer};
 use crate::event::CLOCK_TOLERANCE;
 
 use super::finding::Finding;
@@ -13,6 +13,9 @@ use super::world::World;
 
 /// Time for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+const TRUST: &str = "when a company's own authority signs what passes, name its certificate in \
+                     upstream.ca_file, or have the system trust it and run: sudo systemctl reload fieldpost-edge";
 
 /// E06
 pub(super) async fn way(world: &World) -> Finding {
@@ -54,11 +57,21 @@ pub(super) async fn way(world: &World) -> Finding {
             );
         }
     }
-    match probe(world).await {
-        Ok(_) => Finding::ok(format!("{host} port {port} is reached, and speaks HTTP")),
-        Err(words) => Finding::fail(
-            words,
-            "when a company's own authority signs what passes, name its certificate in upstream.ca_file",
+    let probe = probe(world).await;
+    // A company that looks into what passes shows a certificate of its own.
+    let signer = match url.scheme() {
+        "https" => signer(&config.upstream).await,
+        _ => None,
+    };
+    match (probe, signer) {
+        (Ok(_), None) => Finding::ok(format!("{host} port {port} is reached, and speaks HTTP")),
+        (Ok(_), Some(signer)) => Finding::ok(format!(
+            "{host} port {port} is reached, and its certificate, signed by {signer}, is trusted"
+        )),
+        (Err(words), None) => Finding::fail(words, TRUST),
+        (Err(words), Some(signer)) => Finding::fail(
+            format!("{words}; the certificate at {host} port {port} is signed by {signer}"),
+            TRUST,
         ),
     }
 }

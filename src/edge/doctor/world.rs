@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::OnceCell;
@@ -10,6 +11,7 @@ use tokio::sync::OnceCell;
 use crate::config::Mistakes;
 use crate::edge::config::{Config, Control};
 use crate::edge::control::client::Client;
+use crate::edge::origins::Origin;
 use crate::edge::status::Status;
 use crate::edge::upstream::Probe;
 
@@ -24,10 +26,12 @@ pub struct Options {
     pub only: Vec<String>,
     /// Whether anything may be sent to the upstream.
     pub network: bool,
+    /// Whether to repair what is found, where that changes nothing but the edge's own files and units.
+    pub fix: bool,
 }
 
 /// Looks up the environment.
-pub type Variable = Box<dyn Fn(&str) -> Option<String>>;
+pub type Variable = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// The machine as the checks see it: everything is read when it is first asked for.
 pub struct World {
@@ -69,6 +73,17 @@ impl World {
         }
     }
 
+    /// The same machine, as it is now.
+    pub(super) fn anew(&self) -> World {
+        World::new(self.options.clone(), Arc::clone(&self.variable))
+    }
+
+    /// Whether what is looked at is the machine's own service, and no person's.
+    #[cfg(unix)]
+    pub(super) fn is_of_the_machine(&self) -> bool {
+        self.options.config == self.path("etc/fieldpost/edge.toml")
+    }
+
     pub(super) fn asks_for(&self, id: &str) -> bool {
         let only = &self.options.only;
         only.is_empty() || only.iter().any(|asked| asked.eq_ignore_ascii_case(id))
@@ -90,8 +105,25 @@ impl World {
         self.status.get_or_init(ask).await.as_ref()
     }
 
+    /// Who has sent records to the running edge; `None` when it does not run, or does not tell this account.
+    pub(super) async fn origins(&self) -> Option<Vec<Origin>> {
+        self.control.get("/origins").await.ok()
+    }
+
     pub(super) fn control(&self) -> &Client {
         &self.control
+    }
+
+    /// The number of an account.
+    #[cfg(unix)]
+    pub(super) fn uid(&self, account: &str) -> Option<u32> {
+        let accounts = self.read("etc/passwd")?;
+        let mut accounts = accounts.lines().map(|line| line.split(':'));
+        let mut fields = accounts.find_map(|mut fields| {
+            let is_it = fields.next() == Some(account);
+            is_it.then_some(fields)
+        })?;
+        fields.nth(1)?.parse().ok()
     }
 
     /// The homes of people: accounts from 1000 on, and root.

@@ -24,6 +24,8 @@ pub enum Step {
     Remove(PathBuf),
     /// Remove a folder with all that is in it.
     RemoveTree(PathBuf),
+    /// Set who may do what with a file or a folder.
+    Mode(PathBuf, u32),
     /// Run a program.
     Run(String, Vec<String>),
 }
@@ -45,14 +47,13 @@ impl Text {
     }
 
     /// For its owner alone.
-    pub(super) fn private(secret: &Secret) -> Text {
+    pub(in crate::edge) fn private(secret: &Secret) -> Text {
         Text {
             contents: format!("{}\n", secret.expose()),
             is_private: true,
         }
     }
 
-    #[cfg(unix)]
     fn mode(&self) -> u32 {
         if self.is_private { 0o600 } else { 0o644 }
     }
@@ -77,6 +78,9 @@ impl fmt::Display for Step {
             }
             Step::Remove(path) => write!(formatter, "remove {}", path.display()),
             Step::RemoveTree(path) => write!(formatter, "remove {} with all in it", path.display()),
+            Step::Mode(path, mode) => {
+                write!(formatter, "set the mode of {} to {mode:o}", path.display())
+            }
             Step::Run(program, arguments) => {
                 write!(formatter, "run {program} {}", arguments.join(" "))
             }
@@ -109,13 +113,19 @@ impl Step {
         Step::Run(program.to_owned(), arguments)
     }
 
+    /// `systemctl` with these words.
+    pub(in crate::edge) fn systemctl(words: &[&str]) -> Step {
+        let words = words.iter().map(|word| (*word).to_owned());
+        Step::run("systemctl", words.collect())
+    }
+
     /// Whether there is nothing left to do. A program is always run: those that are run do no harm twice.
     pub fn is_done(&self) -> bool {
         match self {
             Step::Folder(path) => path.is_dir(),
             Step::Write(path, text) => {
                 let is_same = fs::read_to_string(path).is_ok_and(|read| read == text.contents);
-                is_same && !path.is_symlink() && has_mode(path, text)
+                is_same && !path.is_symlink() && has_mode(path, text.mode())
             }
             Step::Copy(from, to) => {
                 from == to
@@ -124,6 +134,7 @@ impl Step {
                         .is_some_and(|own| fs::read(to).ok() == Some(own))
             }
             Step::Remove(path) | Step::RemoveTree(path) => !path.exists() && !path.is_symlink(),
+            Step::Mode(path, mode) => has_mode(path, *mode),
             Step::Run(..) => false,
         }
     }
@@ -147,6 +158,7 @@ impl Step {
             Step::Copy(from, to) => copy(from, to),
             Step::Remove(path) => remove(path),
             Step::RemoveTree(path) => absent_is_well(fs::remove_dir_all(path)),
+            Step::Mode(path, mode) => set_mode(path, *mode),
             Step::Run(program, arguments) => return run(program, arguments),
         };
         let failed = |error: &io::Error| match error.kind() {
@@ -196,12 +208,8 @@ fn write(path: &Path, text: &Text) -> io::Result<()> {
         options.mode(text.mode());
     }
     let mut file = options.open(&beside)?;
-    #[cfg(unix)]
-    {
-        // Whatever the umask has taken away.
-        use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(fs::Permissions::from_mode(text.mode()))?;
-    }
+    // Whatever the umask has taken away.
+    set_mode(&beside, text.mode())?;
     file.write_all(text.contents.as_bytes())?;
     file.sync_all()?;
     fs::rename(&beside, path)
@@ -213,11 +221,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let beside = beside(to);
     absent_is_well(fs::remove_file(&beside))?;
     fs::copy(from, &beside)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&beside, fs::Permissions::from_mode(0o755))?;
-    }
+    set_mode(&beside, 0o755)?;
     fs::rename(&beside, to)
 }
 
@@ -246,13 +250,25 @@ fn absent_is_well(done: io::Result<()>) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn has_mode(path: &Path, text: &Text) -> bool {
+fn has_mode(path: &Path, mode: u32) -> bool {
     use std::os::unix::fs::PermissionsExt;
     let metadata = fs::metadata(path);
-    metadata.is_ok_and(|it| it.permissions().mode() & 0o777 == text.mode())
+    metadata.is_ok_and(|it| it.permissions().mode() & 0o777 == mode)
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 #[cfg(not(unix))]
-fn has_mode(_path: &Path, _text: &Text) -> bool {
+fn has_mode(_path: &Path, _mode: u32) -> bool {
     true
+}
+
+/// Who may do what is a matter of access lists there.
+#[cfg(not(unix))]
+fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
+    Ok(())
 }

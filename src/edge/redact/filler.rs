@@ -19,7 +19,8 @@ pub(super) fn is_filler(token: &[u8]) -> bool {
         .is_some_and(|bytes| is_mostly_runs(&bytes))
 }
 
-/// Whether runs in which each byte is the next one make up half of it, or those that repeat one byte two fifths.
+/// Whether runs in which each byte is the next one make up more than half of it, or those that repeat one byte more
+/// than two fifths.
 fn is_mostly_runs(token: &[u8]) -> bool {
     let signs = token.iter().filter(|b| b"-_.".contains(b)).count();
     let (mut counting, mut repeating) = (0, 0);
@@ -43,7 +44,7 @@ fn is_mostly_runs(token: &[u8]) -> bool {
         }
     }
     let in_runs = counting + repeating;
-    in_runs > 0 && repeating * 5 + counting * 4 >= (token.len() - signs) * 2
+    in_runs > 0 && repeating * 5 + counting * 4 > (token.len() - signs) * 2
 }
 
 #[cfg(test)]

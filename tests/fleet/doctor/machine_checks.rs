@@ -4,16 +4,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
 
-use crate::fleet::machine::{Machine, answering};
+use crate::fleet::machine::{DAY, Machine, answering, jwt};
 use crate::support::fieldpost::{client, command, free_port};
 use crate::support::records::{claude_session, request};
 use crate::support::upstream::Upstream;
-
-const DAY: i64 = 86_400;
 
 fn units(service: &str, path: &str, restarts: &str) -> String {
     format!(
@@ -48,6 +43,26 @@ async fn e01_service() {
         .check("E01")
         .await
         .is("warn", "3 times", "journalctl");
+    // A restart, for a new token perhaps, is waited for.
+    let (restarting, done) = (
+        units("activating", "active", "0"),
+        units("active", "active", "0"),
+    );
+    machine.write("restarting", &restarting);
+    machine.write("done", &done);
+    let states = machine
+        .path("restarting")
+        .parent()
+        .expect("a folder")
+        .to_owned();
+    machine.script(
+        "systemctl",
+        &format!(
+            "#!/bin/sh\ncd {} && cat restarting && mv done restarting 2>/dev/null; true\n",
+            states.display()
+        ),
+    );
+    machine.check("E01").await.is_ok("are active");
     machine.program("systemctl", "Id=fieldpost-edge.socket\nLoadState=not-found");
     machine
         .check("E01")
@@ -147,16 +162,6 @@ async fn e04_configuration() {
         .check("E04")
         .await
         .is("fail", "endpont", "check-config");
-}
-
-fn jwt(expires_in: i64) -> String {
-    let exp = jiff::Timestamp::now().as_second() + expires_in;
-    let claims = json!({"exp": exp, "tid": "acme", "eid": "laptops"}).to_string();
-    format!(
-        "{}.{}.c2ln",
-        URL_SAFE_NO_PAD.encode("{}"),
-        URL_SAFE_NO_PAD.encode(claims)
-    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

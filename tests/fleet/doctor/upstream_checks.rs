@@ -5,7 +5,9 @@ use axum::response::IntoResponse;
 use fieldpost::otlp::Request;
 
 use crate::fleet::machine::{Machine, answering};
-use crate::support::fieldpost::{TestCentral, free_port};
+use crate::support::fieldpost::{TestCentral, TestEdge, client, free_port};
+use crate::support::records::{Record, claude_session, request};
+use crate::support::tls::{Authority, TlsListener};
 use crate::support::upstream::{Upstream, attribute};
 
 fn endpoint(address: std::net::SocketAddr) -> String {
@@ -37,6 +39,32 @@ async fn e06_way_to_the_upstream() {
         .check("E06")
         .await
         .is("fail", "no answer", "upstream.ca_file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e06_names_who_signed_the_certificate() {
+    let mut machine = Machine::new();
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().expect("a directory"));
+    let ca_file = authority.write(directory.path());
+    let listener = TlsListener::bind("localhost", &authority, None).await;
+    let base = format!("https://localhost:{}", listener.address().port());
+    let upstream = Upstream::on(listener, base, |_| None);
+    machine.configure(&upstream.endpoint, 4318);
+    let said = machine.check("E06").await;
+    said.is("fail", "UnknownIssuer", "upstream.ca_file");
+    let signer = "is signed by CN=An authority of the tests";
+    assert!(said.detail.contains(signer), "{said:?}");
+    // Whoever nobody vouches for has got no token.
+    let shown: Vec<_> = upstream
+        .received()
+        .into_iter()
+        .filter_map(|it| it.authorization)
+        .collect();
+    assert_eq!(shown, Vec::<String>::new());
+
+    machine.variable("SSL_CERT_FILE", &ca_file.display().to_string());
+    let trusted = "its certificate, signed by CN=An authority of the tests";
+    machine.check("E06").await.is_ok(trusted);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,6 +151,11 @@ async fn e10_delivery_and_e21_arrival() {
     assert_eq!(arrived.len(), 1, "the marked record is at the upstream");
     assert!(said.detail.contains(&arrived[0]), "{said:?}");
     machine.check("E10").await.is_ok("records delivered");
+    // doctor's own record is nobody's.
+    assert!(!machine.check("E10").await.detail.contains("received last"));
+    post(&edge, &claude_session("ada@example.com", "one", 3)).await;
+    let said = machine.check("E10").await;
+    said.is_ok("; received last from root by ");
     edge.stop().await;
 }
 
@@ -164,5 +197,43 @@ async fn e10_and_e21_tell_a_refused_token_and_a_refused_record() {
         .check("E10")
         .await
         .is("warn", "parked", "parked list");
+    edge.stop().await;
+}
+
+async fn post(edge: &TestEdge, records: &[Record]) {
+    let sent = client()
+        .post(edge.logs())
+        .header("content-type", "application/json")
+        .body(request(records).to_string())
+        .send()
+        .await;
+    assert_eq!(sent.expect("an answer").status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e16_tells_from_the_records_who_is_who() {
+    let machine = Machine::new();
+    let upstream = Upstream::start().await;
+    machine.configure(&upstream.endpoint, free_port());
+    let edge = machine.edge(|text| text).await;
+    assert_eq!(
+        machine.check("E16").await.status,
+        "skip",
+        "nothing came yet"
+    );
+    post(&edge, &claude_session("ada@example.com", "one", 3)).await;
+    let said = machine.check("E16").await;
+    said.is_ok("0 of 3 records");
+    assert!(
+        said.detail.contains("root (uid 0) is ada@example.com"),
+        "{said:?}"
+    );
+    post(&edge, &claude_session("", "two", 2)).await;
+    let said = machine.check("E16").await;
+    said.is(
+        "warn",
+        "2 of 5 records since the edge's start came without one",
+        "/login",
+    );
     edge.stop().await;
 }
