@@ -27,7 +27,7 @@ use super::{
     pii::{PiiKind, PiiKinds},
     providers::Providers,
     quotes::VALUE_REACH,
-    rules::{At, Rule, RuleError},
+    rules::{At, Rule},
     search::{Search, Spent, Try},
     spans::{
         PLACEHOLDER, Rank, Span, placeholder, placeholder_at, replace, settle, whole_characters,
@@ -89,64 +89,19 @@ impl Engine {
         providers: Providers,
         rules: Vec<Rule>,
         markers: Vec<String>,
-    ) -> Result<Self, RuleError> {
-        let mut tries: BTreeMap<String, Vec<Try>> = BTreeMap::new();
-        let mut add = |keyword: &str, what: Try| {
-            tries
-                .entry(keyword.to_ascii_lowercase())
-                .or_default()
-                .push(what)
-        };
-        keys.opaque().for_each(|word| add(word, Try::Opaque));
-        for (index, rule) in rules.iter().enumerate() {
-            for keyword in &rule.keywords {
-                add(
-                    keyword,
-                    if rule.at == At::Token {
-                        Try::Token(index)
-                    } else {
-                        Try::Value(index)
-                    },
-                );
-            }
-        }
-        keys.keywords().for_each(|word| add(word, Try::Key));
-        providers
-            .keywords()
-            .for_each(|(word, name)| add(word, Try::Provider(name)));
-        add(pem::KEYWORD, Try::Pem);
-        add(manifest::KEYWORD, Try::Manifest);
-        let keywords = Keywords::new(tries.keys().map(String::as_str));
-        let tries = tries.into_values().collect();
-        let kinds = rules
-            .iter()
-            .map(|rule| rule.kind.as_str())
-            .chain([Found::Password, Found::Secret].map(kind_of))
-            .chain([
-                BUDGET_TYPE,
-                BINARY_TYPE,
-                DEPTH_TYPE,
-                PROVIDER_TYPE,
-                IDENTITY_TYPE,
-                RECORD_TYPE,
-                pem::TYPE,
-                manifest::TYPE,
-            ])
-            .chain(PiiKind::ALL.map(PiiKind::name))
-            .map(str::to_owned)
-            .chain(markers)
-            .collect();
-        Ok(Self {
-            kinds,
-            keywords,
-            tries,
+    ) -> Self {
+        let tries = tries(&keys, &providers, &rules);
+        Self {
+            keywords: Keywords::new(tries.keys().map(String::as_str)),
+            tries: tries.into_values().collect(),
+            kinds: kinds(&rules, markers),
             rules,
             keys,
             providers,
             pii: PiiKinds::default(),
             allowed: Vec::new(),
             key: None,
-        })
+        }
     }
 
     /// An engine that knows no secrets.
@@ -326,4 +281,50 @@ pub(super) fn kind_of(found: Found) -> &'static str {
         Found::Password => "password",
         Found::Secret => "secret",
     }
+}
+
+/// What to try at each keyword.
+fn tries(keys: &KeyWords, providers: &Providers, rules: &[Rule]) -> BTreeMap<String, Vec<Try>> {
+    let mut tries: BTreeMap<String, Vec<Try>> = BTreeMap::new();
+    let mut add = |keyword: &str, what: Try| {
+        let keyword = keyword.to_ascii_lowercase();
+        tries.entry(keyword).or_default().push(what);
+    };
+    // First, since it bounds what the others look at.
+    keys.opaque().for_each(|word| add(word, Try::Opaque));
+    for (index, rule) in rules.iter().enumerate() {
+        let what = match rule.at {
+            At::Token => Try::Token(index),
+            At::Value => Try::Value(index),
+        };
+        rule.keywords.iter().for_each(|word| add(word, what));
+    }
+    keys.keywords().for_each(|word| add(word, Try::Key));
+    let names = providers.keywords();
+    names.for_each(|(word, name)| add(word, Try::Provider(name)));
+    add(pem::KEYWORD, Try::Pem);
+    add(manifest::KEYWORD, Try::Manifest);
+    tries
+}
+
+/// Every type that a placeholder can name.
+fn kinds(rules: &[Rule], markers: Vec<String>) -> BTreeSet<String> {
+    let of_rules = rules.iter().map(|rule| rule.kind.as_str());
+    let others = [
+        BUDGET_TYPE,
+        BINARY_TYPE,
+        DEPTH_TYPE,
+        PROVIDER_TYPE,
+        IDENTITY_TYPE,
+        RECORD_TYPE,
+        pem::TYPE,
+        manifest::TYPE,
+    ];
+    of_rules
+        .chain([Found::Password, Found::Secret].map(kind_of))
+        .chain(others)
+        .chain(PiiKind::ALL.map(PiiKind::name))
+        .map(str::to_owned)
+        .chain(markers)
+        .collect()
 }
