@@ -10,6 +10,7 @@ pub mod config;
 mod receiver;
 mod guard;
 mod quota;
+mod foreign;
 pub mod intake;
 mod pipeline;
 mod owner;

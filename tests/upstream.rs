@@ -290,6 +290,30 @@ async fn a_signal_that_is_switched_off_is_answered_and_thrown_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_other_programs_send_is_kept_unless_the_configuration_says_otherwise() {
+    for (word, expected) in [("", 4), ("foreign = \"drop\"\n", 2)] {
+        let upstream = Upstream::start().await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = edge_config(directory.path(), &upstream.endpoint, None, 0);
+        let config = config.replace("[listen]\n", &format!("[listen]\n{word}"));
+        let edge = TestEdge::start_with(directory.path(), &config).await;
+        // One request holds both: Claude's scope and another's.
+        let mut body = records(2);
+        let other = json!({
+            "scope": {"name": "io.opentelemetry.contrib.mongodb"},
+            "logRecords": [{"body": {"stringValue": "one"}}, {"body": {"stringValue": "two"}}],
+        });
+        let scopes = body["resourceLogs"][0]["scopeLogs"].as_array_mut();
+        scopes.expect("a list").push(other);
+        post(&edge.logs(), &body).await;
+        wait_for_records(&upstream, expected).await;
+        let dropped: u64 = edge.gauges.intake.untaken().foreign.values().sum();
+        assert_eq!(dropped, 4 - expected as u64);
+        edge.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plain_upstream_gets_nothing_of_fieldposts_own_but_identities() {
     let upstream = Upstream::start().await;
     let directory = tempfile::tempdir().expect("a directory");

@@ -68,6 +68,8 @@ pub struct Listen {
     pub records_per_second: u64,
     /// The same in bytes, after inflating.
     pub bytes_per_second: u64,
+    /// Telemetry of other programs than Claude is kept.
+    pub keeps_foreign: bool,
 }
 
 impl Default for Listen {
@@ -89,6 +91,7 @@ impl Default for Listen {
             // Far more than all of Claude's sessions on a machine say, and less than keeps it busy.
             records_per_second: 100_000,
             bytes_per_second: 256 << 20,
+            keeps_foreign: true,
         }
     }
 }
@@ -135,7 +138,10 @@ impl Config {
 
 /// The file that is read when none is named: the machine's, or one person's where only that is there.
 pub fn default_file(variable: &dyn Fn(&str) -> Option<String>) -> PathBuf {
-    let of_machine = PathBuf::from("/etc/fieldpost/edge.toml");
+    let of_machine = PathBuf::from(match cfg!(windows) {
+        true => r"C:\ProgramData\Fieldpost\edge.toml",
+        false => "/etc/fieldpost/edge.toml",
+    });
     let of_person = Person::find(variable).map(|person| person.configuration());
     match of_person {
         Ok(file) if !of_machine.exists() && file.exists() => file,
@@ -171,6 +177,12 @@ fn queue_limits(reader: &mut Reader<'_>) -> Limits {
 
 fn listen(reader: &mut Reader<'_>) -> Listen {
     let default = Listen::default();
+    let expected = "\"keep\" or \"drop\"";
+    let keeps_foreign = reader.parsed("listen.foreign", expected, |value| match value {
+        Setting::Text(text) if text == "keep" => Some(true),
+        Setting::Text(text) if text == "drop" => Some(false),
+        _ => None,
+    });
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     Listen {
         addresses: addresses(reader).unwrap_or(default.addresses),
@@ -196,6 +208,7 @@ fn listen(reader: &mut Reader<'_>) -> Listen {
             .unwrap_or(default.body_timeout),
         records_per_second: count(reader, "listen.records_per_second")
             .map_or(default.records_per_second, |records| records as u64),
+        keeps_foreign: keeps_foreign.unwrap_or(default.keeps_foreign),
         bytes_per_second: reader
             .parsed(
                 "listen.bytes_per_second",

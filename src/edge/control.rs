@@ -1,6 +1,6 @@
 //! The control socket: how commands reach the running edge.
 //!
-//! A unix socket that speaks HTTP and answers in JSON. Who is at the other end, the system says
+//! A unix socket, or on Windows a named pipe, that speaks HTTP and answers in JSON. Who is at the other end, the system says
 //! (peer credentials). Everybody who can connect may ask how the edge is; what shows records, or
 //! changes anything, is for root, for the edge's own account, and for a group that is configured.
 //!
@@ -10,12 +10,17 @@
 //! | `GET /queue/segments`            | everybody | what the queue's segments hold              |
 //! | `POST /queue/segments/{n}/check` | operators | reads one whole                             |
 //! | `POST /flush`                    | operators | tries the upstream at once                  |
+//! | `GET /origins`                   | operators | who sends what, and when last               |
 //! | `GET /tail?event=`               | operators | records from now on, one JSON object a line |
 //! | `GET /parked`, `/parked/{id}`    | operators | what the upstream refused                   |
 //! | `POST /parked/{id}/send`         | operators | sends it again                              |
 //! | `DELETE /parked/{id}`            | operators | forgets it                                  |
 
 pub mod client;
+#[cfg(unix)]
+mod socket;
+#[cfg(windows)]
+#[path = "control/pipe.rs"]
 mod socket;
 mod access;
 mod routes;

@@ -151,6 +151,7 @@ fn named(key: &str, value: &str) -> KeyValue {
     attribute(key, Value::StringValue(value.to_owned()))
 }
 
+#[cfg(unix)]
 fn host_name() -> Option<String> {
     let name = rustix::system::uname()
         .nodename()
@@ -159,12 +160,24 @@ fn host_name() -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
+#[cfg(windows)]
+fn host_name() -> Option<String> {
+    std::env::var("COMPUTERNAME").ok()
+}
+
+#[cfg(unix)]
 fn os_version() -> Option<String> {
     let release = rustix::system::uname()
         .release()
         .to_string_lossy()
         .into_owned();
     (!release.is_empty()).then_some(release)
+}
+
+/// What no variable and no file tells is left out.
+#[cfg(windows)]
+fn os_version() -> Option<String> {
+    None
 }
 
 /// The architecture in OpenTelemetry's words.

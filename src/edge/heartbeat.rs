@@ -65,6 +65,10 @@ async fn state(inside: &Inside) -> Vec<KeyValue> {
         attribute("queue.bytes", whole(depth.bytes)),
         attribute("queue.last_seq", whole(inside.queue.last_seq())),
     ];
+    let foreign: u64 = inside.intake.untaken().foreign.values().sum();
+    if foreign > 0 {
+        attributes.push(attribute("dropped_foreign", whole(foreign)));
+    }
     // What cannot be read is not told as none.
     if let Ok((_, parked)) = inside.queue.parked_totals().await {
         attributes.push(attribute(PARKED_RECORDS, whole(parked)));

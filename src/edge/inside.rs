@@ -131,6 +131,7 @@ impl Inside {
             refused: refused(&numbers),
             stored: by_word(numbers.stored),
             discarded: by_word(numbers.untaken.discarded),
+            dropped_foreign: by_word(numbers.untaken.foreign),
             over_quota: by_account(numbers.untaken.over_quota),
             redacted: by_rule(&self.pipeline.redactions()),
             refused_rules: self

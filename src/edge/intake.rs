@@ -17,6 +17,8 @@ pub struct Intake(Arc<Mutex<Numbers>>);
 pub struct Untaken {
     /// Records of signals that are switched off, by signal. Their clients were told that all is well.
     pub discarded: BTreeMap<Signal, u64>,
+    /// Records of other programs than Claude, by signal, where `listen.foreign` says to drop them.
+    pub foreign: BTreeMap<Signal, u64>,
     /// Requests of accounts above their quota, by uid; `None` for those that could not be told.
     pub over_quota: BTreeMap<Option<u32>, u64>,
 }
@@ -55,6 +57,14 @@ impl Intake {
         let sum = numbers.untaken.discarded.entry(signal).or_default();
         *sum += records;
         *sum == records
+    }
+
+    /// So many records of other programs than Claude were dropped. True for the first.
+    pub(super) fn foreign(&self, signal: Signal, records: u64) -> bool {
+        let mut numbers = self.write();
+        let is_first = numbers.untaken.foreign.is_empty();
+        *numbers.untaken.foreign.entry(signal).or_default() += records;
+        is_first
     }
 
     /// A request of the account `uid` was refused. True for the first.

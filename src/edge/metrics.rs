@@ -70,6 +70,11 @@ fn received(page: &mut Page, status: &Status) {
     )
     .by("signal", &status.discarded);
     page.counter(
+        "fieldpost_edge_records_dropped_foreign_total",
+        "Records of other programs than Claude, where listen.foreign says to drop them, by signal.",
+    )
+    .by("signal", &status.dropped_foreign);
+    page.counter(
         "fieldpost_edge_redactions_total",
         "Secrets and personal data taken out of records, by rule.",
     )

@@ -27,6 +27,7 @@ use crate::otlp::{self, Signal, reply::PartialSuccess};
 use crate::reload::Swap;
 
 use super::config::{Config, Listen};
+use super::foreign;
 use super::guard::Guard;
 use super::inside::Inside;
 use super::metrics;
@@ -52,6 +53,7 @@ pub(super) struct Door {
     quota: Quota,
     body: BodyLimits,
     signals: Vec<Signal>,
+    keeps_foreign: bool,
 }
 
 impl Door {
@@ -69,6 +71,7 @@ impl Door {
                 inflate_ratio: config.listen.max_inflate_ratio,
             },
             signals: config.upstream.signals.clone(),
+            keeps_foreign: config.listen.keeps_foreign,
         })
     }
 
@@ -274,7 +277,7 @@ impl Receiver {
         owner: Option<&Owner>,
     ) -> Result<Processed, Refusal> {
         let Decoded {
-            request,
+            mut request,
             rejected,
             bytes,
         } = exchange.decode(body, door.body)?;
@@ -283,6 +286,9 @@ impl Receiver {
         door.quota
             .charge(uid, count + rejected, bytes, Instant::now());
         let signal = request.signal();
+        if !door.keeps_foreign {
+            self.drop_foreign(&mut request);
+        }
         let mut processed = Processed {
             signal,
             rejected,
@@ -291,7 +297,7 @@ impl Receiver {
         };
         if !door.signals.contains(&signal) {
             self.discard(&request);
-        } else if count > 0 {
+        } else if request.record_count() > 0 {
             let records = self.pipeline.process_from(request, owner);
             processed.shown = Shown {
                 lines: self.inside.tail.lines(records.request()),
@@ -310,6 +316,17 @@ impl Receiver {
                 %signal,
                 records,
                 "a client sends what upstream.signals leaves out; it is discarded and counted"
+            );
+        }
+    }
+
+    /// Other programs are told that all is well, too.
+    fn drop_foreign(&self, request: &mut otlp::Request) {
+        let records = foreign::take_out(request);
+        if records > 0 && self.inside.intake.foreign(request.signal(), records) {
+            tracing::info!(
+                records,
+                "a program that is not Claude sends telemetry; as listen.foreign says, it is dropped and counted"
             );
         }
     }

@@ -55,6 +55,9 @@ pub struct Status {
     pub stored: BTreeMap<String, u64>,
     /// Records of signals that are switched off, by signal: taken from clients and thrown away.
     pub discarded: BTreeMap<String, u64>,
+    /// Records of other programs than Claude, by signal, where `listen.foreign` says to drop them.
+    #[serde(default)]
+    pub dropped_foreign: BTreeMap<String, u64>,
     /// Requests that were refused, by reason.
     pub refused: BTreeMap<String, u64>,
     /// Requests of accounts above their quota, by account; they are among those refused.

@@ -1,6 +1,7 @@
 //! launchd's files, as far as they can be looked at without a Mac.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::support::PATIENCE;
@@ -29,4 +30,39 @@ fn the_log_that_is_rotated_is_the_daemons() {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     assert_eq!(fields.len(), 7, "{line}");
     assert!(read("dev.fieldpost.edge.plist").contains(&format!("<string>{}</string>", fields[0])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tree_that_the_installer_lays_down_is_whole_and_nobodys_to_change() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tree = tempfile::tempdir().expect("a folder");
+    let mut command = process::command(project.join("packaging/macos/build"));
+    command
+        .args(["--binary", env!("CARGO_BIN_EXE_fieldpost"), "--stage"])
+        .arg(tree.path());
+    process::run(command, "", PATIENCE).await.expect_success();
+    let mode = |path: &str| {
+        let metadata = fs::metadata(tree.path().join(path));
+        let metadata = metadata.unwrap_or_else(|error| panic!("{path}: {error}"));
+        metadata.permissions().mode() & 0o7777
+    };
+    // What launchd starts, and what newsyslog and the uninstaller read, as the plist and the scripts name them.
+    for (path, expected) in [
+        ("opt", 0o755),
+        ("opt/fieldpost/bin", 0o755),
+        ("opt/fieldpost/bin/fieldpost", 0o755),
+        ("opt/fieldpost/share/uninstall", 0o755),
+        ("Library/LaunchDaemons/dev.fieldpost.edge.plist", 0o644),
+        ("etc/newsyslog.d/fieldpost.conf", 0o644),
+    ] {
+        assert_eq!(mode(path), expected, "{path}");
+    }
+    let uninstall = fs::read_to_string(tree.path().join("opt/fieldpost/share/uninstall"));
+    let uninstall = uninstall.expect("text");
+    for path in [
+        "/Library/LaunchDaemons/dev.fieldpost.edge.plist",
+        "/etc/newsyslog.d/fieldpost.conf",
+    ] {
+        assert!(uninstall.contains(path), "{path} is taken away again");
+    }
 }

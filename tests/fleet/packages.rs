@@ -250,6 +250,7 @@ async fn scripts_are_clean_to_shellcheck() {
     let scripts = [
         "packaging/build",
         "packaging/check-reproducible",
+        "packaging/macos/build",
         "packaging/deb/edge/postinst",
         "packaging/deb/edge/prerm",
         "packaging/deb/edge/postrm",

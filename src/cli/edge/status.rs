@@ -59,6 +59,10 @@ fn text(status: &Status) -> String {
         let discarded = by(&status.discarded, |signal| signal);
         line("discarded", discarded + ", as upstream.signals says");
     }
+    if !status.dropped_foreign.is_empty() {
+        let dropped = by(&status.dropped_foreign, |signal| signal);
+        line("not Claude's", dropped + ", dropped as listen.foreign says");
+    }
     line("refused", by(&status.refused, |reason| reason));
     if !status.over_quota.is_empty() {
         line("over quota", by(&status.over_quota, |account| account));

@@ -4,10 +4,18 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Reader;
 
-/// Where the daemon's control socket is; macOS has no `/run`.
-const DAEMON_SOCKET: &str = match cfg!(target_os = "macos") {
-    true => "/var/run/fieldpost/edge.sock",
-    false => "/run/fieldpost/edge.sock",
+/// Where the daemon's control socket is; macOS has no `/run`, and Windows a pipe instead.
+const DAEMON_SOCKET: &str = match (cfg!(target_os = "macos"), cfg!(windows)) {
+    (true, _) => "/var/run/fieldpost/edge.sock",
+    (_, true) => r"\\.\pipe\fieldpost-edge",
+    _ => "/run/fieldpost/edge.sock",
+};
+
+/// Where the daemon's queue is.
+const DAEMON_QUEUE: &str = match (cfg!(target_os = "macos"), cfg!(windows)) {
+    (true, _) => "/var/db/fieldpost/queue",
+    (_, true) => r"C:\ProgramData\Fieldpost\state\queue",
+    _ => "/var/lib/fieldpost/queue",
 };
 
 /// Where commands such as `fieldpost edge status` reach the running edge.
@@ -24,7 +32,7 @@ impl Control {
     /// beside the queue for any other.
     pub fn beside(queue: &Path) -> Control {
         let socket = match queue.parent() {
-            Some(folder) if queue != default_queue_directory() => folder.join("edge.sock"),
+            Some(folder) if queue != default_queue_directory() => beside(folder),
             _ => PathBuf::from(DAEMON_SOCKET),
         };
         Control {
@@ -63,5 +71,16 @@ pub(super) fn read_queue_directory(reader: &mut Reader<'_>) -> PathBuf {
 }
 
 fn default_queue_directory() -> PathBuf {
-    PathBuf::from("/var/lib/fieldpost/queue")
+    PathBuf::from(DAEMON_QUEUE)
+}
+
+fn beside(folder: &Path) -> PathBuf {
+    match cfg!(windows) {
+        // Pipes have a place of their own.
+        true => {
+            let name = folder.file_name().unwrap_or_default();
+            PathBuf::from(format!(r"\\.\pipe\fieldpost-{}", name.display()))
+        }
+        false => folder.join("edge.sock"),
+    }
 }

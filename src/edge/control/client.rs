@@ -1,7 +1,7 @@
 //! The other end of the control socket, for the command line.
 
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use axum::body::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -11,9 +11,16 @@ use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+#[cfg(unix)]
 use tokio::net::UnixStream;
+#[cfg(windows)]
+use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient};
 
 pub use super::routes::{Flush, ParkedItem, ParkedItems, ParkedRecords, Segments};
+
+/// Time until a pipe whose instances are all taken is tried again.
+#[cfg(windows)]
+const BUSY: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// Asks the edge that listens on a socket.
 #[derive(Clone, Debug)]
@@ -93,7 +100,7 @@ impl Client {
     }
 
     async fn send(&self, method: Method, path: &str) -> Result<Response<Incoming>, ClientError> {
-        let stream = UnixStream::connect(&self.socket).await;
+        let stream = connect(&self.socket).await;
         let stream = stream.map_err(|error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
                 ClientError::NotRunning(self.socket.clone())
@@ -120,6 +127,25 @@ impl Client {
         let said: Option<Said> = serde_json::from_slice(&body.to_bytes()).ok();
         let words = said.map_or_else(|| format!("the edge answered {status}"), |said| said.error);
         Err(ClientError::Refused(words))
+    }
+}
+
+#[cfg(unix)]
+async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    UnixStream::connect(socket).await
+}
+
+/// All instances of the pipe may be taken for a moment.
+#[cfg(windows)]
+async fn connect(pipe: &Path) -> io::Result<NamedPipeClient> {
+    const ERROR_PIPE_BUSY: i32 = 231;
+    loop {
+        match ClientOptions::new().open(pipe) {
+            Err(error) if error.raw_os_error() == Some(ERROR_PIPE_BUSY) => {
+                tokio::time::sleep(BUSY).await;
+            }
+            opened => return opened,
+        }
     }
 }
 

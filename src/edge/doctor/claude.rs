@@ -95,7 +95,7 @@ fn native(home: &Home) -> Option<(Version, PathBuf)> {
 
 /// E15
 pub(super) async fn old_processes(world: &World) -> Finding {
-    let policy = world.path("etc/claude-code/managed-settings.d/10-fieldpost.json");
+    let policy = world.policy().join("managed-settings.d/10-fieldpost.json");
     let Some(changed) = modified(&policy) else {
         return Finding::skip("there is no policy of ours to compare with");
     };

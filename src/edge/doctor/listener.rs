@@ -35,7 +35,9 @@ pub(super) async fn holder(world: &World) -> Finding {
             )
             .repaired_by(Step::systemctl(&["enable", "--now", SOCKET]));
         };
-        if let Some(stranger) = holders.iter().find(|holder| !holder.is_ours()) {
+        // A child of ours has our sockets until its own program begins.
+        let ours = holders.iter().find(|holder| holder.is_ours());
+        if let (None, Some(stranger)) = (ours, holders.first()) {
             return Finding::fail(
                 format!("{address} is held by {stranger}"),
                 format!(
@@ -45,7 +47,7 @@ pub(super) async fn holder(world: &World) -> Finding {
                 ),
             );
         }
-        match holders.first() {
+        match ours {
             Some(holder) => seen.push(format!("{address}: {holder}")),
             None => seen.push(format!("{address}: a process that only root sees")),
         }

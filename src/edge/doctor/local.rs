@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::edge::config::queue_directory;
+#[cfg(unix)]
 use crate::edge::install::{ACCOUNT, Step};
 use crate::edge::origins::Origin;
 use crate::edge::status::State;
@@ -180,7 +182,7 @@ fn senders(origins: &[Origin], now: Timestamp) -> String {
 pub(super) async fn state(world: &World) -> Finding {
     let configured = world.config.as_ref().ok();
     let directory = configured.map(|config| config.queue.directory.clone());
-    let directory = directory.unwrap_or_else(|| "/var/lib/fieldpost/queue".into());
+    let directory = directory.unwrap_or_else(|| queue_directory("", &|_| None));
     let folder = directory.parent().unwrap_or(&directory);
     let folder =
         match world.options.root == Path::new("/") || folder.starts_with(&world.options.root) {
@@ -188,14 +190,14 @@ pub(super) async fn state(world: &World) -> Finding {
             false => world.path(&folder.to_string_lossy()[1..]),
         };
     let shown = folder.display();
-    let Ok(metadata) = folder.metadata() else {
+    if !folder.exists() {
         return Finding::warn(
             format!("{shown} is not there yet"),
             "it is made when the service starts; E01 says whether it has",
         );
-    };
+    }
     #[cfg(unix)]
-    if let Some(finding) = rights(world, &folder, &directory, &metadata) {
+    if let Some(finding) = rights(world, &folder, &directory) {
         return finding;
     }
     match file_system(&folder) {
@@ -213,19 +215,15 @@ pub(super) async fn state(world: &World) -> Finding {
 
 /// What is wrong with who may look at the state, if anything is.
 #[cfg(unix)]
-fn rights(
-    world: &World,
-    folder: &Path,
-    queue: &Path,
-    metadata: &std::fs::Metadata,
-) -> Option<Finding> {
+fn rights(world: &World, folder: &Path, queue: &Path) -> Option<Finding> {
     use std::os::unix::fs::MetadataExt;
+    let metadata = folder.metadata().ok()?;
     let (shown, mode) = (folder.display(), metadata.mode() & 0o777);
     let is_closed = |metadata: &std::fs::Metadata| metadata.mode() & 0o077 == 0;
     let queue = folder
         .join(queue.file_name().unwrap_or_default())
         .metadata();
-    if !is_closed(metadata) && !queue.is_ok_and(|queue| is_closed(&queue)) {
+    if !is_closed(&metadata) && !queue.is_ok_and(|queue| is_closed(&queue)) {
         let finding = Finding::fail(
             format!("{shown} has the mode {mode:o}: others can look at what waits"),
             format!("sudo chmod 700 {shown}"),

@@ -112,14 +112,14 @@ fn places(world: &World) -> Vec<PathBuf> {
     let mut places = vec![
         world.path("etc/environment"),
         world.path("etc/profile"),
-        world.path("etc/claude-code/managed-settings.json"),
+        world.policy().join("managed-settings.json"),
     ];
     for folder in [
-        "etc/claude-code/managed-settings.d",
-        "etc/profile.d",
-        "etc/environment.d",
+        world.policy().join("managed-settings.d"),
+        world.path("etc/profile.d"),
+        world.path("etc/environment.d"),
     ] {
-        places.extend(world.list(&world.path(folder)));
+        places.extend(world.list(&folder));
     }
     let personal = [
         ".claude/settings.json",

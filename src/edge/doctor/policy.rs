@@ -16,8 +16,6 @@ use crate::edge::upstream::is_loopback;
 use super::finding::Finding;
 use super::world::World;
 
-const MANAGED: &str = "etc/claude-code/managed-settings.json";
-const DROP_INS: &str = "etc/claude-code/managed-settings.d";
 const PROXIES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"];
 
 /// Settings that somebody manages, or that a person has made.
@@ -76,10 +74,11 @@ fn managed(world: &World) -> Result<Vec<Source>, Broken> {
         let name = format!("the organization's console (as {} got it)", home.user);
         sources.push(Source::read(name, &[&file])?);
     }
-    let mut files = vec![world.path(MANAGED)];
+    let folder = world.policy();
+    let mut files = vec![folder.join("managed-settings.json")];
     files.extend(
         world
-            .list(&world.path(DROP_INS))
+            .list(&folder.join("managed-settings.d"))
             .into_iter()
             .filter(|path| {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -87,7 +86,7 @@ fn managed(world: &World) -> Result<Vec<Source>, Broken> {
             }),
     );
     let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
-    let name = format!("the files in /{}", "etc/claude-code");
+    let name = format!("the files in {}", folder.display());
     sources.push(Source::read(name, &files)?);
     sources.retain(|source| !source.env.is_empty() || source.has_headers_helper);
     Ok(sources)

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+#[cfg(unix)]
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -12,7 +14,11 @@ use crate::edge::install::Step;
 use super::finding::Finding;
 use super::world::World;
 
-const PROGRAM: &str = "usr/bin/fieldpost";
+const PROGRAM: &str = match (cfg!(target_os = "macos"), cfg!(windows)) {
+    (true, _) => "opt/fieldpost/bin/fieldpost",
+    (_, true) => r"Program Files\Fieldpost\fieldpost.exe",
+    _ => "usr/bin/fieldpost",
+};
 
 /// Units in the order of their weight.
 const UNITS: [&str; 3] = [
@@ -123,25 +129,15 @@ fn judge(units: &BTreeMap<&str, Properties<'_>>) -> Finding {
 /// E20
 pub(super) async fn program(world: &World) -> Finding {
     let path = world.path(PROGRAM);
-    let Ok(metadata) = path.metadata() else {
+    if !path.exists() {
         return Finding::warn(
             format!("{} is not there", path.display()),
             "sudo fieldpost edge install, or install the package",
         );
-    };
+    }
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
-            let shown = path.display().to_string();
-            let owner = vec!["root:".to_owned(), shown.clone()];
-            return Finding::fail(
-                format!("{shown} can be changed by others than root"),
-                format!("sudo chown root: {shown} && sudo chmod 755 {shown}"),
-            )
-            .repaired_by(Step::Run("chown".to_owned(), owner))
-            .repaired_by(Step::Mode(path, 0o755));
-        }
+    if let Some(finding) = rights(&path) {
+        return finding;
     }
     let own = env!("CARGO_PKG_VERSION");
     match world.status().await {
@@ -155,4 +151,21 @@ pub(super) async fn program(world: &World) -> Finding {
             "{own} is installed; what runs does not say its version"
         )),
     }
+}
+
+/// What is wrong with who may change the program, if anything is.
+#[cfg(unix)]
+fn rights(path: &Path) -> Option<Finding> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = path.metadata().ok()?;
+    let shown = path.display().to_string();
+    let owner = vec!["root:".to_owned(), shown.clone()];
+    (metadata.uid() != 0 || metadata.mode() & 0o022 != 0).then(|| {
+        Finding::fail(
+            format!("{shown} can be changed by others than root"),
+            format!("sudo chown root: {shown} && sudo chmod 755 {shown}"),
+        )
+        .repaired_by(Step::Run("chown".to_owned(), owner))
+        .repaired_by(Step::Mode(path.to_owned(), 0o755))
+    })
 }

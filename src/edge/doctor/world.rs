@@ -15,6 +15,13 @@ use crate::edge::origins::Origin;
 use crate::edge::status::Status;
 use crate::edge::upstream::Probe;
 
+/// Where an administrator's files for Claude Code lie, below the root.
+const POLICY: &str = match (cfg!(target_os = "macos"), cfg!(windows)) {
+    (true, _) => "Library/Application Support/ClaudeCode",
+    (_, true) => r"Program Files\ClaudeCode",
+    _ => "etc/claude-code",
+};
+
 /// What to look at, and what to leave out.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -94,6 +101,11 @@ impl World {
         self.options.root.join(path)
     }
 
+    /// The folder with what an administrator has decided for Claude Code.
+    pub(super) fn policy(&self) -> PathBuf {
+        self.path(POLICY)
+    }
+
     /// A file's text; `None` when there is none that this account can read.
     pub(super) fn read(&self, path: &str) -> Option<String> {
         fs::read_to_string(self.path(path)).ok()
@@ -126,8 +138,18 @@ impl World {
         fields.nth(1)?.parse().ok()
     }
 
-    /// The homes of people: accounts from 1000 on, and root.
+    /// The homes of people: accounts from 1000 on, and root; where no file lists them, all of `/Users`.
     pub(super) fn homes(&self) -> Vec<Home> {
+        if cfg!(any(target_os = "macos", windows)) {
+            let homes = self
+                .list(&self.path("Users"))
+                .into_iter()
+                .filter_map(|path| {
+                    let user = path.file_name()?.to_str()?.to_owned();
+                    Some(Home { user, path })
+                });
+            return homes.collect();
+        }
         let accounts = self.read("etc/passwd").unwrap_or_default();
         let homes = accounts.lines().filter_map(|line| {
             let fields: Vec<&str> = line.split(':').collect();
