@@ -71,6 +71,12 @@ impl Edge {
         post(self.port, records).await
     }
 
+    /// Posts a body, and is told that its records are durable.
+    pub(crate) async fn post_body(&self, body: &serde_json::Value) {
+        let answer = send(self.port, body).await.expect("the edge answers");
+        assert_eq!(answer, StatusCode::OK);
+    }
+
     pub(crate) async fn wait_for_log(&self, words: &str, times: usize) {
         eventually(&format!("{words} {times} times in the log"), async || {
             let log = fs::read_to_string(self.path().join("log")).expect("a log");
@@ -91,7 +97,14 @@ impl Edge {
 async fn post(port: u16, records: usize) -> Result<StatusCode, reqwest::Error> {
     static SESSIONS: AtomicUsize = AtomicUsize::new(0);
     let session = SESSIONS.fetch_add(1, Ordering::Relaxed).to_string();
-    let body = request(&claude_session("ada@example.com", &session, records));
+    send(
+        port,
+        &request(&claude_session("ada@example.com", &session, records)),
+    )
+    .await
+}
+
+async fn send(port: u16, body: &serde_json::Value) -> Result<StatusCode, reqwest::Error> {
     let answer = client()
         .post(format!("http://127.0.0.1:{port}/v1/logs"))
         .header("content-type", "application/json")

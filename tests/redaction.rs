@@ -6,6 +6,7 @@ mod notations;
 mod requests;
 mod own;
 mod policy;
+mod daemon;
 mod stream;
 mod personal;
 mod properties;

@@ -11,6 +11,8 @@
 //!
 //! What is absent: nothing else makes a [`Redacted`], and the queue takes nothing else.
 mod walk;
+mod attributes;
+mod dropped;
 mod policy;
 mod profile;
 mod truncate;
@@ -39,6 +41,7 @@ mod rules;
 mod expression;
 mod load;
 mod file;
+mod allow;
 mod config;
 mod tally;
 mod explain;

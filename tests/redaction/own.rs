@@ -47,6 +47,8 @@ fn the_readmes_rules_work_as_it_says() {
         .into_request();
     let diary = attribute(&first_record(&out), "diary.today");
     assert_eq!(diary, Some(string("[REDACTED:diary]")));
+    let demo = ["API_TOKEN=acme-", "demo-q8Zk2LmX9vTd"].concat();
+    assert_eq!(redacted(&redactor, &demo), demo);
 }
 
 struct Files(tempfile::TempDir);
@@ -341,4 +343,46 @@ fn what_is_taken_out_of_records_is_counted_by_rule_over_changes_of_rules() {
     let costly = "token=key=secret=".repeat(60_000);
     first.redact(logs(vec![record(vec![text("prompt", &costly)])]));
     assert_eq!(tally.snapshot().over_budget(), 1);
+}
+
+#[test]
+fn what_is_allowed_stays_and_formats_only_by_force() {
+    let files = Files::new();
+    let allowed = r#"
+[[allow]]
+texts = ["acme-demo-"]
+types = ["password", "secret"]
+
+[[allow]]
+texts = ["rotated-in-2019"]
+force = true
+"#;
+    let redactor = with(&[files.write("rules.toml", allowed)]);
+    assert_eq!(redactor.refusals(), []);
+    let demo = ["acme-demo-", "q8Zk2LmX9vTd"].concat();
+    let kept = format!("API_TOKEN={demo}");
+    assert_eq!(redacted(&redactor, &kept), kept);
+    let value = text("api_token", &demo);
+    let out = redactor.redact(logs(vec![record(vec![value])]));
+    let token = attribute(&first_record(out.request()), "api_token");
+    assert_eq!(
+        token,
+        Some(string(&demo)),
+        "as the value of a key of its own"
+    );
+    // What is not named goes, also where it holds what is.
+    let other = format!("API_TOKEN={}", ["acme-prod-", "q8Zk2LmX9vTd"].concat());
+    assert_ne!(redacted(&redactor, &other), other);
+    let beside = format!("API_TOKEN={demo}.{}", github_token());
+    assert!(!redacted(&redactor, &beside).contains(&github_token()));
+
+    let force = "[[allow]]\ntexts = [\"ghp_\"]\ntypes = [\"github-token\"]\n";
+    let unforced = with(&[files.write("rules.toml", &force.replace("ghp_", &github_token()))]);
+    assert_eq!(
+        redacted(&unforced, &github_token()),
+        "[REDACTED:github-token]"
+    );
+    let forced = format!("{force}force = true\n").replace("ghp_", &github_token());
+    let forced = with(&[files.write("rules.toml", &forced)]);
+    assert_eq!(redacted(&forced, &github_token()), github_token());
 }

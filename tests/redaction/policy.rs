@@ -181,6 +181,11 @@ fn what_a_file_says_wrongly_of_the_policy_is_refused_with_its_line() {
             "names no type",
         ),
         ("[[found]]\ntypes = [\"jwt\"]\naction = \"burn\"\n", "burn"),
+        ("[[allow]]\ntexts = [\"key\"]\n", "by chance"),
+        (
+            "[[allow]]\ntexts = [\"acme-demo\"]\ntypes = [\"no-such-type\"]\n",
+            "no rule finds",
+        ),
         (
             "[[attribute]]\nkeys = [\"a\"]\naction = \"search\"\ntruncate = 3\n",
             "64 bytes or more",

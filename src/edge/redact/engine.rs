@@ -19,6 +19,7 @@ use std::{
 
 use super::{
     Hits,
+    allow::Allowed,
     escapes::Plain,
     hash::HashKey,
     keywords::Keywords,
@@ -26,7 +27,7 @@ use super::{
     pii::{PiiKind, PiiKinds},
     providers::Providers,
     quotes::VALUE_REACH,
-    rules::{At, Rule, RuleError},
+    rules::{At, Rule},
     search::{Search, Spent, Try},
     spans::{
         PLACEHOLDER, Rank, Span, placeholder, placeholder_at, replace, settle, whole_characters,
@@ -64,6 +65,8 @@ pub(super) struct Engine {
     pub(super) kinds: BTreeSet<String>,
     /// The personal data to look for.
     pii: PiiKinds,
+    /// Finds that stay.
+    allowed: Vec<Allowed>,
     /// Placeholders carry a hash under this key.
     key: Option<HashKey>,
 }
@@ -86,63 +89,19 @@ impl Engine {
         providers: Providers,
         rules: Vec<Rule>,
         markers: Vec<String>,
-    ) -> Result<Self, RuleError> {
-        let mut tries: BTreeMap<String, Vec<Try>> = BTreeMap::new();
-        let mut add = |keyword: &str, what: Try| {
-            tries
-                .entry(keyword.to_ascii_lowercase())
-                .or_default()
-                .push(what)
-        };
-        keys.opaque().for_each(|word| add(word, Try::Opaque));
-        for (index, rule) in rules.iter().enumerate() {
-            for keyword in &rule.keywords {
-                add(
-                    keyword,
-                    if rule.at == At::Token {
-                        Try::Token(index)
-                    } else {
-                        Try::Value(index)
-                    },
-                );
-            }
-        }
-        keys.keywords().for_each(|word| add(word, Try::Key));
-        providers
-            .keywords()
-            .for_each(|(word, name)| add(word, Try::Provider(name)));
-        add(pem::KEYWORD, Try::Pem);
-        add(manifest::KEYWORD, Try::Manifest);
-        let keywords = Keywords::new(tries.keys().map(String::as_str));
-        let tries = tries.into_values().collect();
-        let kinds = rules
-            .iter()
-            .map(|rule| rule.kind.as_str())
-            .chain([Found::Password, Found::Secret].map(kind_of))
-            .chain([
-                BUDGET_TYPE,
-                BINARY_TYPE,
-                DEPTH_TYPE,
-                PROVIDER_TYPE,
-                IDENTITY_TYPE,
-                RECORD_TYPE,
-                pem::TYPE,
-                manifest::TYPE,
-            ])
-            .chain(PiiKind::ALL.map(PiiKind::name))
-            .map(str::to_owned)
-            .chain(markers)
-            .collect();
-        Ok(Self {
-            kinds,
-            keywords,
-            tries,
+    ) -> Self {
+        let tries = tries(&keys, &providers, &rules);
+        Self {
+            keywords: Keywords::new(tries.keys().map(String::as_str)),
+            tries: tries.into_values().collect(),
+            kinds: kinds(&rules, markers),
             rules,
             keys,
             providers,
             pii: PiiKinds::default(),
+            allowed: Vec::new(),
             key: None,
-        })
+        }
     }
 
     /// An engine that knows no secrets.
@@ -155,6 +114,7 @@ impl Engine {
             providers: Providers::default(),
             kinds: PiiKind::ALL.map(|kind| kind.name().to_owned()).into(),
             pii: PiiKinds::default(),
+            allowed: Vec::new(),
             key: None,
         }
     }
@@ -162,6 +122,11 @@ impl Engine {
     /// The same engine, looking for personal data too.
     pub(super) fn with_pii(self, pii: PiiKinds) -> Self {
         Self { pii, ..self }
+    }
+
+    /// The same engine, letting some of what it finds stay.
+    pub(super) fn with_allowed(self, allowed: Vec<Allowed>) -> Self {
+        Self { allowed, ..self }
     }
 
     /// The same engine, with hashes in its placeholders.
@@ -238,12 +203,12 @@ impl Engine {
             Ok(())
         });
         if let Some(rule) = by_rule {
-            return Some((&rule.kind, &rule.id));
+            let lets = self.lets(&rule.kind, Rank::KeyAndFormat, value);
+            return (!lets).then_some((&rule.kind, &rule.id));
         }
-        by_words
-            .then(|| self.keys.grade_whole(key, value))
-            .flatten()
-            .map(|found| (kind_of(found), kind_of(found)))
+        let found = by_words.then(|| self.keys.grade_whole(key, value))?;
+        let kind = kind_of(found?);
+        (!self.lets(kind, Rank::Generic, value)).then_some((kind, kind))
     }
 
     /// What finds secrets beside the rules: words of keys, names of providers, and forms.
@@ -260,6 +225,10 @@ impl Engine {
             .into_iter()
             .map(|span| (span.range, span.kind.to_owned()))
             .collect()
+    }
+
+    fn lets(&self, kind: &str, rank: Rank, secret: &str) -> bool {
+        self.allowed.iter().any(|one| one.lets(kind, rank, secret))
     }
 
     fn is_placeholder(&self, value: &str) -> bool {
@@ -295,6 +264,8 @@ impl Engine {
         if scope == Scope::Formats {
             spans.retain(|span| span.rank == Rank::Format);
         }
+        // Before overlaps are merged: what else stands there is no less a secret.
+        spans.retain(|span| !self.lets(span.kind, span.rank, &text[span.range.clone()]));
         let mut spans = settle(text, spans, &self.kinds);
         spans.retain_mut(|span| {
             span.range = plain.original(&span.range);
@@ -310,4 +281,50 @@ pub(super) fn kind_of(found: Found) -> &'static str {
         Found::Password => "password",
         Found::Secret => "secret",
     }
+}
+
+/// What to try at each keyword.
+fn tries(keys: &KeyWords, providers: &Providers, rules: &[Rule]) -> BTreeMap<String, Vec<Try>> {
+    let mut tries: BTreeMap<String, Vec<Try>> = BTreeMap::new();
+    let mut add = |keyword: &str, what: Try| {
+        let keyword = keyword.to_ascii_lowercase();
+        tries.entry(keyword).or_default().push(what);
+    };
+    // First, since it bounds what the others look at.
+    keys.opaque().for_each(|word| add(word, Try::Opaque));
+    for (index, rule) in rules.iter().enumerate() {
+        let what = match rule.at {
+            At::Token => Try::Token(index),
+            At::Value => Try::Value(index),
+        };
+        rule.keywords.iter().for_each(|word| add(word, what));
+    }
+    keys.keywords().for_each(|word| add(word, Try::Key));
+    let names = providers.keywords();
+    names.for_each(|(word, name)| add(word, Try::Provider(name)));
+    add(pem::KEYWORD, Try::Pem);
+    add(manifest::KEYWORD, Try::Manifest);
+    tries
+}
+
+/// Every type that a placeholder can name.
+fn kinds(rules: &[Rule], markers: Vec<String>) -> BTreeSet<String> {
+    let of_rules = rules.iter().map(|rule| rule.kind.as_str());
+    let others = [
+        BUDGET_TYPE,
+        BINARY_TYPE,
+        DEPTH_TYPE,
+        PROVIDER_TYPE,
+        IDENTITY_TYPE,
+        RECORD_TYPE,
+        pem::TYPE,
+        manifest::TYPE,
+    ];
+    of_rules
+        .chain([Found::Password, Found::Secret].map(kind_of))
+        .chain(others)
+        .chain(PiiKind::ALL.map(PiiKind::name))
+        .map(str::to_owned)
+        .chain(markers)
+        .collect()
 }

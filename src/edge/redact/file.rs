@@ -1,7 +1,7 @@
 //! A file of rules: reads it, and refuses what of it cannot work, with its line and the reason.
 //!
-//! A file of rules has the format of `rules.toml` and `policy.toml` in one: `[[rule]]`, `[[attribute]]`, `[[found]]`, and
-//! more words for the lists of `[keys]` and `[providers]`. What cannot work is refused alone, and everything else stands.
+//! A file of rules has the format of `rules.toml` and `policy.toml` in one: `[[rule]]`, `[[attribute]]`, `[[found]]`,
+//! `[[allow]]`, and more words for the lists of `[keys]` and `[providers]`. What cannot work is refused alone, and everything else stands.
 //! A file that is not TOML is an error as a whole: nobody knows which rules are missing.
 use std::{
     collections::BTreeSet,
@@ -17,6 +17,7 @@ use toml::{
 };
 
 use super::{
+    allow::Allowed,
     policy::{Entry, FoundEntry},
     rules::{Rule, RuleError, RuleText},
 };
@@ -91,6 +92,7 @@ pub(super) struct File<'t> {
     rules: Vec<Spanned<DeValue<'t>>>,
     attributes: Vec<Spanned<DeValue<'t>>>,
     found: Vec<Spanned<DeValue<'t>>>,
+    allowed: Vec<Spanned<DeValue<'t>>>,
     strange: Vec<(usize, String)>,
 }
 
@@ -116,6 +118,7 @@ impl<'t> File<'t> {
             rules: Vec::new(),
             attributes: Vec::new(),
             found: Vec::new(),
+            allowed: Vec::new(),
             strange: Vec::new(),
         };
         for (key, value) in table.into_inner() {
@@ -124,6 +127,7 @@ impl<'t> File<'t> {
                 ("rule", DeValue::Array(_)) => file.rules = array(value),
                 ("attribute", DeValue::Array(_)) => file.attributes = array(value),
                 ("found", DeValue::Array(_)) => file.found = array(value),
+                ("allow", DeValue::Array(_)) => file.allowed = array(value),
                 (name, DeValue::Table(_)) if WordLists::SECTIONS.contains(&name) => {
                     let mut table: toml::Table =
                         read(value).map_err(|error| broken(line, error.message().to_owned()))?;
@@ -134,7 +138,7 @@ impl<'t> File<'t> {
                 }
                 (name, _) => file.strange.push((
                     line,
-                    format!("{name}: a file of rules has [[rule]], [[attribute]], [[found]], [keys] and [providers] only"),
+                    format!("{name}: a file of rules has [[rule]], [[attribute]], [[found]], [[allow]], [keys] and [providers] only"),
                 )),
             }
         }
@@ -200,18 +204,33 @@ impl<'t> File<'t> {
 
     /// What this file says of types that are found, if it can be read; whether such types are known shows later.
     pub(super) fn take_found(&mut self, refusals: &mut Vec<Refusal>) -> Vec<(Place, FoundEntry)> {
-        let mut entries = Vec::new();
-        for value in std::mem::take(&mut self.found) {
+        let entries = std::mem::take(&mut self.found);
+        self.take_placed(entries, refusals)
+    }
+
+    /// What this file says of finds that stay, if it can be read; whether it can stand shows later.
+    pub(super) fn take_allowed(&mut self, refusals: &mut Vec<Refusal>) -> Vec<(Place, Allowed)> {
+        let entries = std::mem::take(&mut self.allowed);
+        self.take_placed(entries, refusals)
+    }
+
+    fn take_placed<T: DeserializeOwned>(
+        &self,
+        entries: Vec<Spanned<DeValue<'t>>>,
+        refusals: &mut Vec<Refusal>,
+    ) -> Vec<(Place, T)> {
+        let mut read_ones = Vec::new();
+        for value in entries {
             let line = line_of(self.text, value.span().start);
-            match read::<FoundEntry>(value).map_err(|error| self.with_line(line, &error)) {
+            match read::<T>(value).map_err(|error| self.with_line(line, &error)) {
                 Ok(entry) => {
                     let place = self.path.clone().map(|file| Place { file, line });
-                    entries.extend(place.map(|place| (place, entry)));
+                    read_ones.extend(place.map(|place| (place, entry)));
                 }
                 Err((line, reason)) => self.refuse(refusals, line, None, reason),
             }
         }
-        entries
+        read_ones
     }
 
     /// Adds the words of this file to the lists that there are.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
+    allow::Allowed,
     config::{self, RedactConfig},
     engine::Engine,
     file::{File, Place, Refusal, WordLists},
@@ -50,6 +51,8 @@ pub(super) fn load(config: &RedactConfig) -> Result<Loaded, RuleError> {
     let engine = own.engine(&base, is_on, &policy)?;
     own.add_found(&mut policy, &engine);
     policy.finish();
+    let allowed = own.allowed(&engine);
+    let engine = engine.with_allowed(allowed);
     Ok(Loaded {
         engine,
         policy,
@@ -63,6 +66,7 @@ struct Own {
     rules: Vec<Rule>,
     words: [WordLists; 2],
     found: Vec<(Place, FoundEntry)>,
+    allowed: Vec<(Place, Allowed)>,
     refusals: Vec<Refusal>,
 }
 
@@ -78,6 +82,7 @@ impl Own {
             rules: Vec::new(),
             words,
             found: Vec::new(),
+            allowed: Vec::new(),
             refusals: Vec::new(),
         };
         for path in paths {
@@ -90,6 +95,8 @@ impl Own {
             policy.put_before(file.take_attributes(&mut own.refusals));
             let found = file.take_found(&mut own.refusals);
             own.found.extend(found);
+            let allowed = file.take_allowed(&mut own.refusals);
+            own.allowed.extend(allowed);
             own.rules
                 .retain(|earlier| rules.iter().all(|rule| rule.id != earlier.id));
             own.rules.extend(rules);
@@ -133,7 +140,7 @@ impl Own {
                 Providers::deserialize(providers)?,
                 rules.collect(),
                 policy.markers(),
-            )?;
+            );
             let failed: Vec<Refusal> = engine
                 .rules()
                 .iter()
@@ -162,5 +169,19 @@ impl Own {
                     .push(place.refusal(None, format!("found: {reason}"))),
             }
         }
+    }
+
+    /// What the files let stay of what is found, now that it is known which types there are.
+    fn allowed(&mut self, engine: &Engine) -> Vec<Allowed> {
+        let mut allowed = Vec::new();
+        for (place, entry) in std::mem::take(&mut self.allowed) {
+            match entry.check(&engine.kinds) {
+                Ok(()) => allowed.push(entry),
+                Err(reason) => self
+                    .refusals
+                    .push(place.refusal(None, format!("allow: {reason}"))),
+            }
+        }
+        allowed
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::allow::known_types;
 use super::config::Identity;
 use super::rules::{RuleError, is_name};
 
@@ -40,7 +41,7 @@ pub(super) struct Treatment<'p> {
 pub(super) enum Consequence {
     /// The attribute's whole value is replaced.
     DropAttribute,
-    /// Of the record only the time and the event's name stay.
+    /// Of the record only the times, the ids and the event's name stay.
     DropRecord,
 }
 
@@ -121,12 +122,7 @@ impl FoundEntry {
         if self.types.is_empty() {
             return Err("it names no type".to_owned());
         }
-        match self.types.iter().find(|kind| !known.contains(*kind)) {
-            Some(kind) => Err(format!(
-                "no rule finds the type {kind:?}; fieldpost edge redact --rules lists them"
-            )),
-            None => Ok(()),
-        }
+        known_types(&self.types, known)
     }
 }
 
