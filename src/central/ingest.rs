@@ -8,7 +8,7 @@ mod prepare;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
@@ -35,6 +35,13 @@ use prepare::{Prepared, Preparing};
 
 /// Bytes that a decoded request and what is made of it take in memory, for each byte of the inflated body.
 const MEMORY_PER_BYTE: usize = 4;
+
+/// Requests that are read and stored at once. Further ones wait for their turn as they came, which takes
+/// less memory: a fleet comes back with a request on every connection.
+pub(super) const MAX_TAKING: usize = 256;
+
+/// How long a request waits for its turn.
+const TURN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A request as its protocol has it.
 #[derive(Clone, Copy)]
@@ -170,6 +177,10 @@ impl Central {
         let mut room = self.admission.enter();
         let body = dialect.receive(body, limits, &mut room).await?;
         self.counters.received(body.len());
+        let _turn = tokio::time::timeout(TURN_TIMEOUT, self.taking.acquire())
+            .await
+            .map_err(|_| Refusal::unavailable("the store is behind; come back later"))?
+            .expect("the semaphore is never closed");
         let received = Timestamp::now();
         let preparing = Preparing {
             dialect,

@@ -46,6 +46,7 @@ mod api_keys;
 mod tenants;
 mod token_use;
 mod people;
+mod identities;
 mod sign_ins;
 mod portal_audit;
 mod reveals;
@@ -64,6 +65,7 @@ pub use cursor::PageRequest;
 pub use dictionary::{Compressor, Dictionary};
 pub use entity_users::EntityUser;
 pub use export::Exported;
+pub use identities::Arrival;
 pub use ingest::{Ingest, NewSignal, Stored};
 pub use machine_state::MachineState;
 pub use machines::MAX_GAPS;
@@ -95,7 +97,7 @@ use work::Work;
 use crate::event::Timestamp;
 
 /// Why the store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The cursor was not made by this list.
     #[error("the cursor is not one that this list gave out; begin without one")]
@@ -143,13 +145,16 @@ impl Store {
     /// # Errors
     /// When the directory or the database cannot be used.
     pub async fn open(location: &Location, data: &Path) -> anyhow::Result<Store> {
-        let database = match location {
-            Location::DataDirectory => Database::Sqlite(Sqlite::open(data)?),
-            Location::Postgres(connection) => Database::Postgres(Postgres::open(connection).await?),
+        let (database, dialect) = match location {
+            Location::DataDirectory => (Database::Sqlite(Sqlite::open(data)?), Dialect::Sqlite),
+            Location::Postgres(connection) => {
+                let postgres = Postgres::open(connection).await?;
+                (Database::Postgres(postgres), Dialect::Postgres)
+            }
         };
         let store = Store {
             database,
-            dictionaries: Dictionaries::default(),
+            dictionaries: Dictionaries::of(dialect),
             work: Arc::default(),
         };
         store.load_dictionaries().await?;

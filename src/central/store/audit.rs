@@ -13,7 +13,9 @@ use crate::central::materialize::{Deltas, NewEvent};
 use crate::otlp::Signal;
 
 use super::block::{BlockError, StoredBlock};
-use super::derived::{MACHINE_LOSSES, MACHINE_RANGES, RunTable, TABLES, Table, rows, run_rows};
+use super::derived::{
+    MACHINE_LOSSES, MACHINE_RANGES, RunTable, TABLES, Table, rows, run_rows, used_by_rows,
+};
 use super::dictionary::Dictionaries;
 use super::event_row::StoredEvent;
 use super::ingest::signal_deltas;
@@ -22,6 +24,9 @@ use super::{Database, Scope, Store, StoreError};
 
 /// Differences that are told for each table.
 const MAX_TOLD: usize = 5;
+
+/// The table that the database's triggers keep, of what uses what.
+const USED_BY: &str = "used_by";
 
 /// Blocks that a recount reads at once.
 pub(super) const CHUNK: i64 = 64;
@@ -167,8 +172,11 @@ pub(super) fn table_queries() -> Vec<(&'static str, Query)> {
         |table: &'static RunTable| (table.name, format!("{}, first, last", table.key.join(", ")));
     let tables = TABLES.iter().map(of_table);
     let runs = [&MACHINE_RANGES, &MACHINE_LOSSES].into_iter().map(of_runs);
+    // Last: whoever empties the others changes it.
+    let used_by = "subject, name, agent_count, session_count".to_owned();
     tables
         .chain(runs)
+        .chain([(USED_BY, used_by)])
         .map(|(name, columns)| {
             let sql = format!("SELECT tenant, environment, {columns} FROM {name}");
             (name, Query::new(sql, []))
@@ -222,6 +230,10 @@ fn expected_rows(table: &str, sums: &Recount) -> Vec<Vec<Value>> {
     let mut expected = Vec::new();
     for (scope, deltas) in sums {
         let scoped = [Value::from(scope.tenant), Value::from(scope.environment)];
+        if table == USED_BY {
+            let rows = used_by_rows(deltas).into_iter();
+            expected.extend(rows.map(|row| [&scoped[..], &row].concat()));
+        }
         let of_table = rows(deltas).into_iter().filter(|(of, _)| of.name == table);
         for row in of_table.flat_map(|(_, rows)| rows) {
             expected.push([&scoped[..], &row].concat());

@@ -8,9 +8,12 @@ use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
 use super::StoreError;
 use super::block::BlockError;
-use super::query::Row;
+use super::query::{Dialect, Row};
 
-const ZSTD_LEVEL: i32 = 3;
+/// How hard blocks are compressed in SQLite, whose one writer waits for nobody; and in PostgreSQL, where
+/// rows and indexes take more.
+const SQLITE_LEVEL: i32 = 3;
+const POSTGRES_LEVEL: i32 = 6;
 
 /// Longest dictionary.
 const DICTIONARY_BYTES: usize = 64 << 10;
@@ -19,20 +22,33 @@ const DICTIONARY_BYTES: usize = 64 << 10;
 const MAX_INFLATED: usize = 1 << 30;
 
 /// The dictionaries of a store. Clones share them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Dictionaries(Arc<RwLock<Known>>);
 
-#[derive(Default)]
 struct Known {
+    level: i32,
     newest: Option<Arc<EncoderDictionary<'static>>>,
     by_id: HashMap<u32, Arc<DecoderDictionary<'static>>>,
 }
 
 impl Dictionaries {
+    /// None yet, for records of this database.
+    pub(super) fn of(dialect: Dialect) -> Dictionaries {
+        Dictionaries(Arc::new(RwLock::new(Known {
+            level: match dialect {
+                Dialect::Sqlite => SQLITE_LEVEL,
+                Dialect::Postgres => POSTGRES_LEVEL,
+            },
+            newest: None,
+            by_id: HashMap::new(),
+        })))
+    }
+
     /// Takes one more; new records are compressed with it.
     pub(super) fn add(&self, id: u32, dictionary: &[u8]) {
         let mut known = self.0.write().expect("no holder of this lock panics");
-        known.newest = Some(Arc::new(EncoderDictionary::copy(dictionary, ZSTD_LEVEL)));
+        let encoder = EncoderDictionary::copy(dictionary, known.level);
+        known.newest = Some(Arc::new(encoder));
         let decoder = Arc::new(DecoderDictionary::copy(dictionary));
         known.by_id.insert(id, decoder);
     }
@@ -63,7 +79,10 @@ impl Dictionaries {
     /// The newest dictionary, for what is compressed from now on.
     pub(super) fn newest(&self) -> Dictionary {
         let known = self.0.read().expect("no holder of this lock panics");
-        Dictionary(known.newest.clone())
+        Dictionary {
+            level: known.level,
+            encoder: known.newest.clone(),
+        }
     }
 
     /// What a frame holds.
@@ -91,14 +110,17 @@ impl Dictionaries {
 
 /// What records are compressed with, if there is anything yet.
 #[derive(Clone)]
-pub struct Dictionary(Option<Arc<EncoderDictionary<'static>>>);
+pub struct Dictionary {
+    level: i32,
+    encoder: Option<Arc<EncoderDictionary<'static>>>,
+}
 
 impl Dictionary {
     /// A compressor with this dictionary.
     pub fn compressor(&self) -> Compressor<'_> {
-        let compressor = match &self.0 {
+        let compressor = match &self.encoder {
             Some(dictionary) => zstd::bulk::Compressor::with_prepared_dictionary(dictionary),
-            None => zstd::bulk::Compressor::new(ZSTD_LEVEL),
+            None => zstd::bulk::Compressor::new(self.level),
         };
         Compressor(compressor.expect("the level is one that zstd has"))
     }

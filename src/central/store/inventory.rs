@@ -12,8 +12,8 @@ const AGENT_COLUMNS: &str = "a.id, a.name, a.owner, a.email,
     (SELECT value FROM identities i WHERE i.tenant = a.tenant AND i.environment = a.environment
         AND i.agent = a.id AND i.key = 'user.id' ORDER BY i.last_seen DESC, i.value DESC LIMIT 1),
     nullif(a.service, ''), nullif(a.version, ''), a.first_seen, a.last_seen, a.event_count,
-    (SELECT count(*) FROM sessions s WHERE s.tenant = a.tenant AND s.environment = a.environment
-        AND s.agent = a.id),
+    coalesce((SELECT u.session_count FROM used_by u WHERE u.tenant = a.tenant
+        AND u.environment = a.environment AND u.subject = 'agent' AND u.name = a.id), 0),
     (SELECT count(*) FROM agent_entities n WHERE n.tenant = a.tenant AND n.environment = a.environment
         AND n.agent = a.id AND n.kind = 'tool'),
     (SELECT count(*) FROM agent_entities n WHERE n.tenant = a.tenant AND n.environment = a.environment
@@ -200,29 +200,26 @@ fn like(text: &str) -> String {
     pattern
 }
 
-pub(super) fn entity_sql(is_of_one_agent: bool) -> String {
-    let (table, agents, sessions_of) = match is_of_one_agent {
-        false => (
-            "entities",
-            "(SELECT count(*) FROM agent_entities n WHERE n.tenant = t.tenant
-                 AND n.environment = t.environment AND n.kind = t.kind AND n.name = t.name)",
-            "",
-        ),
-        true => (
-            "agent_entities",
-            "CAST(1 AS bigint)",
-            " AND s.agent = t.agent",
-        ),
-    };
-    format!(
-        "SELECT t.kind, t.name, t.first_seen, t.last_seen, t.event_count, t.use_count,
-             t.denied_count, {agents},
-             (SELECT count(*) FROM session_entities n JOIN sessions s ON s.tenant = n.tenant
-                 AND s.environment = n.environment AND s.id = n.session
-                 WHERE n.tenant = t.tenant AND n.environment = t.environment
-                     AND n.kind = t.kind AND n.name = t.name{sessions_of})
-         FROM {table} t WHERE t.tenant = $1 AND t.environment = $2"
-    )
+/// Entities with what they are used by: of an environment, or `t.agent`'s.
+pub(super) fn entity_sql(is_of_one_agent: bool) -> &'static str {
+    match is_of_one_agent {
+        false => {
+            "SELECT t.kind, t.name, t.first_seen, t.last_seen, t.event_count, t.use_count, t.denied_count,
+                 coalesce(u.agent_count, 0), coalesce(u.session_count, 0)
+             FROM entities t LEFT JOIN used_by u ON u.tenant = t.tenant AND u.environment = t.environment
+                 AND u.subject = t.kind AND u.name = t.name
+             WHERE t.tenant = $1 AND t.environment = $2"
+        }
+        true => {
+            "SELECT t.kind, t.name, t.first_seen, t.last_seen, t.event_count, t.use_count, t.denied_count,
+                 CAST(1 AS bigint),
+                 (SELECT count(*) FROM sessions s JOIN session_entities n ON n.tenant = s.tenant
+                     AND n.environment = s.environment AND n.session = s.id
+                     WHERE s.tenant = t.tenant AND s.environment = t.environment AND s.agent = t.agent
+                         AND n.kind = t.kind AND n.name = t.name)
+             FROM agent_entities t WHERE t.tenant = $1 AND t.environment = $2"
+        }
+    }
 }
 
 fn agent(mut row: Row) -> Result<Agent, StoreError> {

@@ -18,7 +18,7 @@ mod partitions;
 
 use std::sync::Arc;
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::{Object, Pool, PoolError};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -137,8 +137,11 @@ impl From<tokio_postgres::Error> for StoreError {
     }
 }
 
-impl From<deadpool_postgres::PoolError> for StoreError {
-    fn from(error: deadpool_postgres::PoolError) -> StoreError {
-        StoreError::Unavailable(error.to_string())
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> StoreError {
+        match error {
+            PoolError::Backend(error) => error.into(),
+            error => StoreError::Unavailable(error.to_string()),
+        }
     }
 }

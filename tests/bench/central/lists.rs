@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
-use super::load::{EVENTS, Load, Requests};
+use super::load::{Load, Requests};
 use super::service::{Database, Service};
 use super::table::{Row, Table, millis};
+use super::{PATIENCE, pages};
 
 /// Requests that make a million events.
 const REQUESTS: usize = 2_000;
@@ -15,10 +15,10 @@ const REQUESTS: usize = 2_000;
 const PIECE: usize = 500;
 
 /// How often each list is asked for.
-const TIMES: usize = 60;
+pub(crate) const TIMES: usize = 60;
 
 /// Pages from the first to the tenth.
-const PAGES: usize = 10;
+pub(crate) const PAGES: usize = 10;
 
 /// The lists.
 const LISTS: [(&str, &str); 15] = [
@@ -42,7 +42,16 @@ const LISTS: [(&str, &str); 15] = [
     ("machines", "machines?limit=50"),
 ];
 
-/// Fills a store and asks for every list.
+/// Machines that report beside those that sent the events.
+const NEW_MACHINES: u64 = 20_000;
+
+/// How long the pages of a list take: half of them, and all but one in a hundred.
+struct Times {
+    median: Duration,
+    most: Duration,
+}
+
+/// Fills a store and asks for every list, when a tenth is there and when all of it is.
 pub(crate) async fn measure(database: &Database, folder: &std::path::Path, table: &mut Table) {
     let replicas = database.start(folder);
     let token = replicas[0].install();
@@ -50,62 +59,148 @@ pub(crate) async fn measure(database: &Database, folder: &std::path::Path, table
     let mut requests = Requests::new(3);
     load.closed(&requests.make_of_fleet(10));
     std::thread::sleep(Duration::from_secs(8));
-    for _ in (0..REQUESTS).step_by(PIECE) {
+    load.closed(&requests.make_of_fleet(REQUESTS / 10 - 10));
+    assert!(database.wait_for_index(folder) < PATIENCE);
+    let reader = Reader::of(&replicas[0]);
+    let few = reader.ask_for_all().await;
+    for _ in (REQUESTS / 10..REQUESTS).step_by(PIECE) {
         load.closed(&requests.make_of_fleet(PIECE));
     }
     assert!(database.wait_for_index(folder) < PATIENCE);
-    eprintln!("{} events", REQUESTS * EVENTS);
-    ask_for_all(database, &replicas[0], table).await;
+    eprintln!("{} events", database.count(folder));
+    let all = reader.ask_for_all().await;
+    pages::measure(database, &replicas[0], &reader.subjects().await, table).await;
+    for (((name, _), few), all) in LISTS.iter().zip(few).zip(all) {
+        let growth = all.median.as_secs_f64() / few.median.as_secs_f64();
+        table.add(Row::new(
+            format!("{}, a million events: {name}", database.name()),
+            "≤ 100 ms, p99 300 ms, 2 x of a tenth",
+            format!(
+                "{}, p99 {}, {growth:.1} x",
+                millis(all.median),
+                millis(all.most)
+            ),
+        ));
+    }
+    load.closed(&Requests::of_new_machines(4, NEW_MACHINES));
+    for (name, path) in [
+        ("a page of machines", "/api/v1/machines?limit=50"),
+        ("metrics", "/metrics"),
+    ] {
+        let mut times = Vec::new();
+        while times.len() < TIMES / PAGES {
+            let begun = Instant::now();
+            reader.body(path).await;
+            times.push(begun.elapsed());
+        }
+        let times = Times::of(times);
+        table.add(Row::new(
+            format!("{}, {NEW_MACHINES} machines: {name}", database.name()),
+            "≤ 100 ms, p99 300 ms",
+            format!("{}, p99 {}", millis(times.median), millis(times.most)),
+        ));
+    }
     for replica in replicas {
         replica.stop();
     }
 }
 
-async fn ask_for_all(database: &Database, service: &Service, table: &mut Table) {
-    let key = service.run(&["api-key"]);
-    let client = fieldpost::http::client::builder().no_proxy().build();
-    let client = client.expect("a client");
-    let get = async |path: &str| -> serde_json::Value {
-        let url = format!("http://127.0.0.1:{}/api/v1/{path}", service.port);
-        let answer = client.get(url).bearer_auth(key.trim()).send().await;
+/// What the lists and pages are about.
+pub(crate) struct Subjects {
+    agent: String,
+    session: String,
+    event: String,
+}
+
+impl Subjects {
+    /// An address with what it is about.
+    pub(crate) fn fill_in(&self, address: &str) -> String {
+        address
+            .replace("{agent}", &self.agent)
+            .replace("{session}", &self.session)
+            .replace("{event}", &self.event)
+            .replace("{from}", "2026-11-20T08:05:00Z")
+            .replace("{to}", "2026-11-20T08:10:00Z")
+    }
+}
+
+impl Times {
+    fn of(mut times: Vec<Duration>) -> Times {
+        times.sort();
+        Times {
+            median: times[times.len() / 2],
+            most: times[times.len() * 99 / 100],
+        }
+    }
+}
+
+/// Somebody who reads the API.
+struct Reader {
+    client: reqwest::Client,
+    key: String,
+    port: u16,
+}
+
+impl Reader {
+    fn of(service: &Service) -> Reader {
+        let client = fieldpost::http::client::builder().no_proxy().build();
+        Reader {
+            client: client.expect("a client"),
+            key: service.run(&["api-key"]).trim().to_owned(),
+            port: service.port,
+        }
+    }
+
+    /// What is at a path.
+    async fn body(&self, path: &str) -> Vec<u8> {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let answer = self.client.get(url).bearer_auth(&self.key).send().await;
         let answer = answer.expect("it answers");
         let status = answer.status();
         let body = answer.bytes().await.expect("a body");
         assert!(status.is_success(), "{path}: {status}");
+        body.to_vec()
+    }
+
+    async fn get(&self, path: &str) -> serde_json::Value {
+        let body = self.body(&format!("/api/v1/{path}")).await;
         serde_json::from_slice(&body).expect("JSON")
-    };
-    let first = async |path: &str, field: &str| -> String {
-        let list = get(path).await;
+    }
+
+    /// A field of the first item of a list.
+    async fn first(&self, path: &str, field: &str) -> String {
+        let list = self.get(path).await;
         list["items"][0][field].as_str().expect("a text").to_owned()
-    };
-    let agent = first("agents?limit=1", "id").await;
-    let session = first("sessions?limit=1", "id").await;
-    let (from, to) = ("2026-11-20T08:05:00Z", "2026-11-20T08:10:00Z");
-    for (name, path) in LISTS {
-        let path = path
-            .replace("{agent}", &agent)
-            .replace("{session}", &session)
-            .replace("{from}", from)
-            .replace("{to}", to);
-        let mut times: Vec<Duration> = Vec::with_capacity(TIMES);
-        while times.len() < TIMES {
-            let mut page = path.clone();
-            for _ in 0..PAGES {
-                let begun = Instant::now();
-                let list = get(&page).await;
-                times.push(begun.elapsed());
-                let Some(cursor) = list["next_cursor"].as_str() else {
-                    break;
-                };
-                page = format!("{path}&cursor={cursor}");
-            }
+    }
+
+    async fn subjects(&self) -> Subjects {
+        Subjects {
+            agent: self.first("agents?limit=1", "id").await,
+            session: self.first("sessions?limit=1", "id").await,
+            event: self.first("events?limit=1", "id").await,
         }
-        times.sort();
-        let (median, most) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-        table.add(Row::new(
-            format!("{}, a million events: {name}", database.name()),
-            "≤ 100 ms, p99 300 ms",
-            format!("{}, p99 {}", millis(median), millis(most)),
-        ));
+    }
+
+    async fn ask_for_all(&self) -> Vec<Times> {
+        let subjects = self.subjects().await;
+        let mut all = Vec::new();
+        for (_, path) in LISTS {
+            let path = subjects.fill_in(path);
+            let mut times: Vec<Duration> = Vec::with_capacity(TIMES);
+            while times.len() < TIMES {
+                let mut page = path.clone();
+                for _ in 0..PAGES {
+                    let begun = Instant::now();
+                    let list = self.get(&page).await;
+                    times.push(begun.elapsed());
+                    let Some(cursor) = list["next_cursor"].as_str() else {
+                        break;
+                    };
+                    page = format!("{path}&cursor={cursor}");
+                }
+            }
+            all.push(Times::of(times));
+        }
+        all
     }
 }

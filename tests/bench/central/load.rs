@@ -37,6 +37,7 @@ const PACED: Duration = Duration::from_secs(15);
 pub(crate) struct Requests {
     generator: Generator,
     identifier: Identifier,
+    machines: u64,
     count: u64,
 }
 
@@ -45,8 +46,20 @@ impl Requests {
         Requests {
             generator: Generator::new(seed, EVENT_BYTES),
             identifier: Identifier::new([7; 32]),
+            machines: MACHINES,
             count: 0,
         }
+    }
+
+    /// The first events of that many more machines, a few of each.
+    pub(crate) fn of_new_machines(seed: u64, machines: u64) -> Vec<Vec<u8>> {
+        const FEW: usize = 5;
+        let mut requests = Requests {
+            machines: MACHINES + machines,
+            count: MACHINES,
+            ..Requests::new(seed)
+        };
+        (0..machines).map(|_| requests.request(FEW)).collect()
     }
 
     /// So many requests, encoded and compressed.
@@ -94,8 +107,8 @@ impl Requests {
     fn encoded_as(&mut self, events: usize, change: impl Fn(usize, &mut LogRecord)) -> Vec<u8> {
         let json = self.generator.request(events);
         let mut logs: ExportLogsServiceRequest = serde_json::from_str(&json).expect("OTLP/JSON");
-        let machine = self.count % MACHINES;
-        let first = (self.count / MACHINES) as i64 * EVENTS as i64;
+        let machine = self.count % self.machines;
+        let first = (self.count / self.machines) as i64 * EVENTS as i64;
         self.count += 1;
         for resource in &mut logs.resource_logs {
             let attributes = &mut resource.resource.get_or_insert_default().attributes;

@@ -8,8 +8,9 @@
 //!
 //! ```text
 //! cargo bench --bench central                    a few minutes
-//! cargo bench --bench central -- sqlite          only these parts: sqlite, postgres, lists
-//! cargo bench --bench central -- lists           every list of the API over a million events of a fleet
+//! cargo bench --bench central -- sqlite          only these parts: sqlite, postgres, lists, postgres-lists
+//! cargo bench --bench central -- lists           every list of the API and every page over a million events
+//!                                                of a fleet; the lists beside those of a tenth
 //! cargo bench --bench central -- --long          with 5 million events, and queries over them
 //! ```
 //! `FIELDPOST_BINARY` names another binary to measure. The data lie below `target`, so that the disk is a
@@ -23,6 +24,7 @@ mod load;
 mod postgres;
 mod queries;
 mod lists;
+mod pages;
 #[path = "../records.rs"]
 mod records;
 mod service;
@@ -60,7 +62,7 @@ fn main() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("target is writable");
     let mut table = Table::new();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    for part in ["sqlite", "postgres", "lists"] {
+    for part in ["sqlite", "postgres", "lists", "postgres-lists"] {
         if !parts.is_empty() && !parts.iter().any(|name| *name == part) {
             continue;
         }
@@ -72,7 +74,9 @@ fn main() {
             _ => Database::postgres(),
         };
         match part {
-            "lists" => runtime.block_on(lists::measure(&database, &folder, &mut table)),
+            "lists" | "postgres-lists" => {
+                runtime.block_on(lists::measure(&database, &folder, &mut table));
+            }
             _ => runtime.block_on(measure(&database, &folder, is_long, &mut table)),
         }
         std::fs::remove_dir_all(&folder).expect("target is writable");
@@ -170,6 +174,7 @@ async fn measure(database: &Database, folder: &Path, is_long: bool, table: &mut 
     for replica in replicas {
         replica.stop();
     }
+    database.tell_sizes(stored);
     let bytes = database.bytes(folder) as f64 / stored as f64;
     table.add(Row::new(
         format!("{name}: disk, with the text index"),

@@ -115,6 +115,18 @@ impl Database {
         begun.elapsed()
     }
 
+    /// Says which tables and indexes of PostgreSQL take the most, in bytes an event.
+    pub(crate) fn tell_sizes(&self, events: i64) {
+        let Database::Postgres { cluster } = self else {
+            return;
+        };
+        let sql = format!(
+            "SELECT relname || ' ' || pg_relation_size(oid) / {events} FROM pg_class
+             WHERE relkind IN ('r', 'i', 't') ORDER BY pg_relation_size(oid) DESC LIMIT 20"
+        );
+        eprintln!("{}", cluster.psql("store", &sql).expect("it reads"));
+    }
+
     /// Bytes on disk.
     pub(crate) fn bytes(&self, folder: &Path) -> i64 {
         match self {
@@ -142,7 +154,8 @@ impl Service {
         let port = free_port();
         let config = folder.join(format!("central-{port}.toml"));
         let text = format!(
-            "[listen]\naddress = \"127.0.0.1:{port}\"\n[data]\ndirectory = \"{}\"\n{database}",
+            "[listen]\naddress = \"127.0.0.1:{port}\"\n[data]\ndirectory = \"{}\"\n\
+             [api]\nrequests_per_second = 100000\n{database}",
             folder.join("data").display()
         );
         fs::write(&config, text).expect("the directory is writable");

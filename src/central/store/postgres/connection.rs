@@ -27,6 +27,12 @@ const MAX_CONNECTIONS: usize = 16;
 /// How long a request waits for a connection, or a connection for the server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A server whose machine or network is gone says nothing: after so long without a word it is asked, at
+/// most so often, and what it was sent must be acknowledged in time.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 3;
+const SERVER_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Advisory lock of whoever migrates.
 const MIGRATION_LOCK: i64 = 0x6669_656c_6470_0001;
 
@@ -74,6 +80,12 @@ impl Connection {
             config.application_name("fieldpost");
         }
         config.connect_timeout(CONNECT_TIMEOUT);
+        config.keepalives_idle(KEEPALIVE_IDLE);
+        config.keepalives_interval(CONNECT_TIMEOUT);
+        config.keepalives_retries(KEEPALIVE_RETRIES);
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(SERVER_TIMEOUT);
+        }
         config
     }
 

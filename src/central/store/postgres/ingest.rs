@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use deadpool_postgres::{Pool, Transaction};
+use deadpool_postgres::{Object, Pool, Transaction};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -124,13 +124,19 @@ async fn next_group(jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
 }
 
 /// Stores all requests together; when that fails and there are several, each alone, so that one that
-/// cannot be stored does not fail the others.
+/// cannot be stored does not fail the others. Where the server is gone, all of them fail at once.
 async fn commit(pool: &Pool, group: Vec<Job>) {
+    let mut client = match pool.get().await {
+        Ok(client) => client,
+        Err(error) => return refuse(group, &error.into()),
+    };
     let ingests: Vec<&Ingest> = group.iter().map(|job| &job.ingest).collect();
     let stored = match group.first() {
         None => return,
-        Some(first) => store(pool, &ingests, &first.dictionaries).await,
+        Some(first) => store(&mut client, &ingests, &first.dictionaries).await,
     };
+    let is_gone = client.is_closed();
+    drop(client);
     match stored {
         Ok(stored) => {
             for (job, stored) in group.into_iter().zip(stored) {
@@ -138,19 +144,20 @@ async fn commit(pool: &Pool, group: Vec<Job>) {
                 let _ = job.done.send(Ok(stored));
             }
         }
-        Err(error) if group.len() == 1 => {
-            tracing::error!(%error, "a write failed");
-            for job in group {
-                let _ = job
-                    .done
-                    .send(Err(StoreError::Unavailable(error.to_string())));
-            }
-        }
+        Err(error) if is_gone || group.len() == 1 => refuse(group, &error),
         Err(_) => {
             for job in group {
                 Box::pin(commit(pool, vec![job])).await;
             }
         }
+    }
+}
+
+fn refuse(group: Vec<Job>, error: &StoreError) {
+    tracing::error!(%error, requests = group.len(), "a write failed");
+    for job in group {
+        // Whoever asked may be gone.
+        let _ = job.done.send(Err(error.clone()));
     }
 }
 
@@ -165,11 +172,10 @@ struct Arrival<'a> {
 }
 
 async fn store(
-    pool: &Pool,
+    client: &mut Object,
     ingests: &[&Ingest],
     dictionaries: &Dictionaries,
 ) -> Result<Vec<Stored>, StoreError> {
-    let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     let events = ingests
         .iter()

@@ -6,7 +6,7 @@ use deadpool_postgres::Client;
 
 use crate::central::store::StoreError;
 use crate::central::store::dictionary::Dictionaries;
-use crate::central::store::query::Row;
+use crate::central::store::query::{Dialect, Row};
 use crate::central::store::unpacked::{pack_rows, rows_sql};
 
 use super::blocks;
@@ -22,7 +22,7 @@ pub(super) async fn pack_old_events(client: &mut Client) -> Result<(), StoreErro
     if !client.query_one(is_there, &[]).await?.get::<_, bool>(0) {
         return Ok(());
     }
-    let dictionaries = Dictionaries::default();
+    let dictionaries = Dictionaries::of(Dialect::Postgres);
     let known = "SELECT id, dictionary FROM dictionaries ORDER BY made_at, id";
     let known = client.query(known, &[]).await?;
     dictionaries.add_rows(known.iter().map(row).collect::<Result<_, _>>()?)?;

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use crate::central::store::dictionary::Dictionaries;
-use crate::central::store::query::Query;
+use crate::central::store::query::{Dialect, Query};
 use crate::central::store::unpacked::{pack_rows, rows_sql};
 
 use super::{blocks, rows};
@@ -14,7 +14,7 @@ pub(super) fn pack_old_events(connection: &mut Connection) -> anyhow::Result<()>
     if connection.query_row(is_there, [], |row| row.get::<_, i64>(0))? == 0 {
         return Ok(());
     }
-    let dictionaries = Dictionaries::default();
+    let dictionaries = Dictionaries::of(Dialect::Sqlite);
     let known = Query::new(
         "SELECT id, dictionary FROM dictionaries ORDER BY made_at, id",
         [],
