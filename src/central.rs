@@ -20,6 +20,7 @@ mod ingest;
 mod rejection;
 mod usage;
 pub mod accounts;
+mod fleet;
 pub mod tenancy;
 pub mod people;
 pub mod store;
@@ -52,7 +53,7 @@ use self::config::Config;
 use self::counters::Counters;
 use self::health::Readiness;
 use self::keys::TokenKeys;
-use self::people::{Clock, Passwords, SessionLimits};
+use self::people::{Clock, Passwords, SessionLimits, SingleSignOn};
 use self::store::{Location, Store};
 use self::usage::Usage;
 use self::watched::Watched;
@@ -78,6 +79,8 @@ pub struct Central {
     requests: Rates<String>,
     /// Bytes of each token, by its id.
     bytes: Rates<String>,
+    /// Requests to the API, of each key and each person.
+    api_requests: Rates<String>,
     /// What requests hold in memory.
     admission: Admission,
     /// One for each core, for reading requests.
@@ -91,6 +94,9 @@ pub struct Central {
     clock: Clock,
     passwords: Passwords,
     sessions: SessionLimits,
+    /// Whether passwords let people in.
+    has_passwords: bool,
+    single_sign_on: Option<SingleSignOn>,
 }
 
 /// The certificate that is shown, and where it comes from.
@@ -129,6 +135,7 @@ impl Central {
             verified: VerifiedTokens::default(),
             requests: Rates::new(u64::from(config.ingest.requests_per_second)),
             bytes: Rates::new(config.ingest.bytes_per_second),
+            api_requests: Rates::new(u64::from(config.api_requests_per_second)),
             admission: Admission::new(config.ingest.max_in_flight),
             taking: Semaphore::new(ingest::MAX_TAKING),
             workers: Arc::new(Semaphore::new(
@@ -140,6 +147,13 @@ impl Central {
             clock: config.clock.clone(),
             passwords: Passwords::default(),
             sessions: config.sessions,
+            has_passwords: config.has_passwords,
+            single_sign_on: config
+                .oidc
+                .clone()
+                .map(|oidc| SingleSignOn::new(oidc, &public_url))
+                .transpose()
+                .context("[oidc] cannot be used")?,
             identifier: Identifier::new(config.keys.identity(directory)?),
         };
         if central.store.environments().await?.is_empty() {

@@ -372,7 +372,7 @@ async fn a_form_without_its_sessions_token_changes_nothing(kind: Kind) {
 }
 
 /// One session with a secret word in each place that holds content.
-async fn with_secrets(central: &TestCentral) {
+pub(crate) async fn with_secrets(central: &TestCentral) {
     let record = |name: &str, attributes: &[(&str, &str)]| {
         let mut all = vec![
             ("event.name", name),

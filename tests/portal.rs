@@ -15,6 +15,7 @@ const ENVIRONMENT: &str = "/t/default/default";
 
 mod lists;
 mod seen;
+mod hostile;
 
 /// A service that has every captured request, and its owner's browser.
 async fn filled(directory: &std::path::Path) -> (TestCentral, Browser) {

@@ -22,6 +22,8 @@ pub(crate) mod rust_exporter;
 pub(crate) mod model;
 pub(crate) mod claude;
 pub(crate) mod chromium;
+pub(crate) mod hands;
+pub(crate) mod provider;
 
 use std::future::Future;
 use std::time::Duration;

@@ -265,7 +265,7 @@ async fn content_can_go_before_the_rest(kind: Kind) {
         prompts.len() == 2
             && prompts
                 .iter()
-                .all(|it| it["attributes"]["prompt"].is_null())
+                .all(|it| it["attributes"]["prompt"]["state"] == "erased")
     );
     // What was known from the content stays known.
     assert_eq!(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::event::Timestamp;
@@ -25,7 +26,7 @@ const KEY_ID_DIGITS: usize = 16;
 const MAX_NAME: usize = 100;
 
 /// A token with everything that is known of its use.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct TokenDetail {
     /// The token.
     #[serde(flatten)]
@@ -179,7 +180,8 @@ impl Central {
     /// [`StoreError`]
     pub async fn knows_api_key(&self, key: &str) -> Result<bool, StoreError> {
         let hash = auth::api_key_hash(key);
-        let found = self.store.api_key_access(&hash, self.clock.now()).await?;
+        let (now, confirmed) = (self.clock.now(), self.keys_confirmed_after());
+        let found = self.store.api_key_access(&hash, now, confirmed).await?;
         Ok(found.is_some())
     }
 

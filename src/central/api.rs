@@ -1,7 +1,10 @@
 //! `/api/v1`: what the pages show, as JSON. Every request is bound to the environment of its API key, or
 //! to one of the person's who is signed in.
 
+mod openapi;
 mod caller;
+mod request;
+mod problem;
 mod accounts;
 mod operator;
 mod machines;
@@ -9,79 +12,150 @@ mod stats;
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use aide::axum::ApiRouter;
+use aide::axum::routing::get_with;
+use axum::http::StatusCode;
 use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::Central;
 use super::conversation::{Conversation, Turn};
 use super::store::{
-    Agent, Entity, EntityKind, Event, EventFilter, Identity, Owner, Page, PageRequest, Session,
-    SessionFilter, StoreError,
+    Agent, Entity, EntityKind, Event, EventFilter, Identity, Owner, Page, Session, SessionFilter,
 };
-use super::tenancy::TenancyError;
 
 use caller::Reader;
+use openapi::about;
+use problem::Problem;
+use request::{At, Id, Paging, Params};
 
-/// Longest body of a request, in bytes.
-const MAX_FIELDS: usize = 64 << 10;
+pub(super) use openapi::document;
 
 /// The API's routes.
 pub(super) fn router() -> Router<Arc<Central>> {
-    Router::new()
-        .route("/agents", get(agents))
-        .route("/agents/{id}", get(agent))
-        .route("/agents/{id}/events", get(agent_events))
-        .route("/agents/{id}/entities", get(agent_entities))
-        .route("/agents/{id}/sessions", get(agent_sessions))
-        .route("/entities", get(entities))
-        .route("/owners", get(owners))
-        .route("/sessions", get(sessions))
-        .route("/sessions/{id}", get(session))
-        .route("/events", get(events))
-        .route("/events/{id}", get(event))
-        .merge(machines::router())
-        .merge(accounts::router())
-        .merge(operator::router())
-        .merge(stats::router())
+    Router::from(routes())
         .fallback(async || Problem::not_found("there is no such resource in /api/v1"))
+        .method_not_allowed_fallback(async || Problem {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            title: "The method is not allowed",
+            detail: "the header Allow names those that are".to_owned(),
+        })
+}
+
+/// The same, with what the document says of them. Each is in it: there is no other way to add one.
+fn routes() -> ApiRouter<Arc<Central>> {
+    let inventory = ApiRouter::new()
+        .api_route(
+            "/agents",
+            get_with(
+                agents,
+                about("agents", "The agents, the latest active first."),
+            ),
+        )
+        .api_route(
+            "/agents/{id}",
+            get_with(
+                agent,
+                about(
+                    "agent",
+                    "One agent, with the identities that its records carried.",
+                ),
+            ),
+        )
+        .api_route(
+            "/agents/{id}/entities",
+            get_with(
+                agent_entities,
+                about(
+                    "agentEntities",
+                    "What one agent used: tools, MCP tools, models, directories.",
+                ),
+            ),
+        )
+        .api_route(
+            "/entities",
+            get_with(
+                entities,
+                about("entities", "Tools, MCP tools, models and directories."),
+            ),
+        )
+        .api_route(
+            "/owners",
+            get_with(owners, about("owners", "The people behind the agents.")),
+        )
+        .with_path_items(|item| item.tag("Inventory"));
+    let records = ApiRouter::new()
+        .api_route(
+            "/events",
+            get_with(events, about("events", "Events, the latest first.")),
+        )
+        .api_route(
+            "/events/{id}",
+            get_with(
+                event,
+                about(
+                    "event",
+                    "One event, with everything that was in the record.",
+                ),
+            ),
+        )
+        .api_route(
+            "/sessions",
+            get_with(
+                sessions,
+                about("sessions", "Sessions, the latest to start first."),
+            ),
+        )
+        .api_route(
+            "/sessions/{id}",
+            get_with(
+                session,
+                about(
+                    "session",
+                    "One session with its turns, each with its events.",
+                ),
+            ),
+        )
+        .api_route(
+            "/agents/{id}/events",
+            get_with(
+                agent_events,
+                about("agentEvents", "One agent's events, the latest first."),
+            ),
+        )
+        .api_route(
+            "/agents/{id}/sessions",
+            get_with(
+                agent_sessions,
+                about(
+                    "agentSessions",
+                    "One agent's sessions, the latest to start first.",
+                ),
+            ),
+        )
+        .with_path_items(|item| item.tag("Records"));
+    let document = ApiRouter::new()
+        .api_route(
+            "/openapi.json",
+            get_with(openapi::show, about("openapi", "This document.")),
+        )
+        .with_path_items(|item| item.tag("Document"));
+    ApiRouter::new()
+        .merge(records)
+        .merge(inventory)
+        .merge(machines::routes())
+        .merge(stats::routes())
+        .merge(accounts::routes())
+        .merge(operator::routes())
+        .merge(document)
 }
 
 type Answer<T> = Result<Json<T>, Problem>;
 
-/// A list that comes whole.
-#[derive(Serialize)]
-struct List<T> {
-    items: Vec<T>,
-    next_cursor: Option<String>,
-}
-
-fn whole<T>(items: Vec<T>) -> Json<List<T>> {
-    Json(List {
-        items,
-        next_cursor: None,
-    })
-}
-
-#[derive(Deserialize)]
-struct Paging {
-    cursor: Option<String>,
-    limit: Option<u32>,
-}
-
-impl From<Paging> for PageRequest {
-    fn from(paging: Paging) -> PageRequest {
-        PageRequest::new(paging.cursor, paging.limit)
-    }
-}
-
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct AgentQuery {
+    /// Text in the name, the owner or the id.
     q: Option<String>,
 }
 
@@ -98,29 +172,30 @@ async fn agents(
     ))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct AgentDetail {
     #[serde(flatten)]
     agent: Agent,
+    /// Identity attributes that its records carried.
     identities: Vec<Identity>,
 }
 
 async fn agent(
     Reader { central, scope, .. }: Reader,
-    Path(id): Path<String>,
+    At(Id { id }): At<Id>,
 ) -> Answer<AgentDetail> {
     let agent = central
         .store
         .agent(scope, &id)
         .await?
-        .ok_or_else(|| missing("agent", &id))?;
+        .ok_or_else(|| Problem::missing("agent", &id))?;
     let identities = central.store.identities(scope, &id).await?;
     Ok(Json(AgentDetail { agent, identities }))
 }
 
 async fn agent_events(
     Reader { central, sight, .. }: Reader,
-    Path(id): Path<String>,
+    At(Id { id }): At<Id>,
     Params(filter): Params<EventFilter>,
     Params(paging): Params<Paging>,
 ) -> Answer<Page<Event>> {
@@ -133,14 +208,15 @@ async fn agent_events(
     ))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct EntityQuery {
+    /// Only of this kind.
     kind: Option<EntityKind>,
 }
 
 async fn agent_entities(
     Reader { central, scope, .. }: Reader,
-    Path(id): Path<String>,
+    At(Id { id }): At<Id>,
     Params(query): Params<EntityQuery>,
     Params(paging): Params<Paging>,
 ) -> Answer<Page<Entity>> {
@@ -154,7 +230,7 @@ async fn agent_entities(
 
 async fn agent_sessions(
     Reader { central, scope, .. }: Reader,
-    Path(id): Path<String>,
+    At(Id { id }): At<Id>,
     Params(filter): Params<SessionFilter>,
     Params(paging): Params<Paging>,
 ) -> Answer<Page<Session>> {
@@ -203,10 +279,11 @@ async fn sessions(
     ))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct SessionDetail {
     #[serde(flatten)]
     session: Session,
+    /// Each prompt with everything that followed from it.
     turns: Vec<Turn>,
 }
 
@@ -217,13 +294,13 @@ async fn session(
         sight,
         ..
     }: Reader,
-    Path(id): Path<String>,
+    At(Id { id }): At<Id>,
 ) -> Answer<SessionDetail> {
     let session = central
         .store
         .session(scope, &id)
         .await?
-        .ok_or_else(|| missing("session", &id))?;
+        .ok_or_else(|| Problem::missing("session", &id))?;
     let events = central.store.session_events(&sight, &id).await?;
     Ok(Json(SessionDetail {
         session,
@@ -241,159 +318,12 @@ async fn events(
     ))
 }
 
-async fn event(Reader { central, sight, .. }: Reader, Path(id): Path<String>) -> Answer<Event> {
+async fn event(Reader { central, sight, .. }: Reader, At(Id { id }): At<Id>) -> Answer<Event> {
     Ok(Json(
         central
             .store
             .event(&sight, &id)
             .await?
-            .ok_or_else(|| missing("event", &id))?,
+            .ok_or_else(|| Problem::missing("event", &id))?,
     ))
-}
-
-/// The query's parameters; a wrong one is a problem that names it.
-struct Params<T>(T);
-
-impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Arc<Central>> for Params<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        central: &Arc<Central>,
-    ) -> Result<Params<T>, Problem> {
-        match Query::<T>::from_request_parts(parts, central).await {
-            Ok(Query(params)) => Ok(Params(params)),
-            Err(rejection) => Err(Problem {
-                status: StatusCode::BAD_REQUEST,
-                title: "A parameter cannot be read",
-                detail: rejection.body_text(),
-            }),
-        }
-    }
-}
-
-/// A request's body; none at all is the value's default.
-struct Fields<T>(T);
-
-impl<T: serde::de::DeserializeOwned + Default> FromRequest<Arc<Central>> for Fields<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &Arc<Central>) -> Result<Fields<T>, Problem> {
-        let body = axum::body::to_bytes(request.into_body(), MAX_FIELDS).await;
-        let body =
-            body.map_err(|_| Problem::unusable("the body did not arrive, or is too long"))?;
-        if body.is_empty() {
-            return Ok(Fields(T::default()));
-        }
-        serde_json::from_slice(&body).map(Fields).map_err(|error| {
-            Problem::unusable(format!("the body is not what is asked for: {error}"))
-        })
-    }
-}
-
-/// An error as RFC 9457 writes it.
-#[derive(Debug)]
-struct Problem {
-    status: StatusCode,
-    title: &'static str,
-    detail: String,
-}
-
-impl Problem {
-    fn unusable(detail: impl Into<String>) -> Problem {
-        Problem {
-            status: StatusCode::BAD_REQUEST,
-            title: "The request cannot be used",
-            detail: detail.into(),
-        }
-    }
-
-    fn forbidden(detail: impl Into<String>) -> Problem {
-        Problem {
-            status: StatusCode::FORBIDDEN,
-            title: "The role may not do that",
-            detail: detail.into(),
-        }
-    }
-
-    fn not_found(detail: impl Into<String>) -> Problem {
-        Problem {
-            status: StatusCode::NOT_FOUND,
-            title: "Not found",
-            detail: detail.into(),
-        }
-    }
-}
-
-fn missing(kind: &str, id: &str) -> Problem {
-    Problem::not_found(format!("there is no {kind} {id:?} in this environment"))
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Problem {
-        match error {
-            StoreError::BadCursor => Problem {
-                status: StatusCode::BAD_REQUEST,
-                title: "The cursor cannot be read",
-                detail: error.to_string(),
-            },
-            StoreError::ContentHidden => Problem {
-                status: StatusCode::FORBIDDEN,
-                title: "Content is hidden by your role",
-                detail: error.to_string(),
-            },
-            StoreError::BadQuery(reason) => Problem {
-                status: StatusCode::BAD_REQUEST,
-                title: "The filter cannot be read",
-                detail: reason,
-            },
-            StoreError::Unavailable(reason) => {
-                tracing::error!(reason, "a request for the API failed");
-                Problem {
-                    status: StatusCode::SERVICE_UNAVAILABLE,
-                    title: "The store is not available",
-                    detail: "try again shortly; the service's log says why".to_owned(),
-                }
-            }
-        }
-    }
-}
-
-impl From<TenancyError> for Problem {
-    fn from(error: TenancyError) -> Problem {
-        match error {
-            TenancyError::Store(error) => error.into(),
-            TenancyError::Missing(_) => Problem::not_found(error.to_string()),
-            TenancyError::BadName(_) => Problem::unusable(error.to_string()),
-            TenancyError::Taken(_) => Problem {
-                status: StatusCode::CONFLICT,
-                title: "The name is taken",
-                detail: error.to_string(),
-            },
-        }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = json!({
-            "type": "about:blank",
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        let mut response = (self.status, body.to_string()).into_response();
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"fieldpost\""),
-            );
-        }
-        response
-    }
 }

@@ -272,7 +272,10 @@ impl Central {
             Some(key) => {
                 let hash = api_key_hash(key);
                 let now = self.clock.now();
-                let found = self.store.api_key_access(&hash, now).await?;
+                let found = self
+                    .store
+                    .api_key_access(&hash, now, self.keys_confirmed_after())
+                    .await?;
                 let stale = Timestamp(now.0.saturating_sub(KEY_USE_STEP));
                 let is_noted = |key: &ApiKeyAccess| {
                     key.access == Access::Operator || key.last_used.is_some_and(|at| at >= stale)

@@ -1,5 +1,7 @@
 //! The central service's configuration: one TOML file, every key with a default.
 
+mod oidc;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,9 +15,14 @@ use super::keys::KeySource;
 use super::people::{Clock, SessionLimits};
 use super::store::{Location, PostgresConnection};
 
+pub use oidc::{ClientSecret, Oidc};
+
 /// Requests a second that one token may send unless configured otherwise: a fleet shares a token, and
 /// comes back all at once after an outage.
 const DEFAULT_REQUESTS_PER_SECOND: u32 = 2_000;
+
+/// Requests a second to the API that one key or one person may send unless configured otherwise.
+const DEFAULT_API_REQUESTS_PER_SECOND: u32 = 200;
 
 /// Bytes of one HTTP/2 connection that may wait to be read.
 const HTTP2_WINDOW: u32 = 256 << 10;
@@ -43,8 +50,14 @@ pub struct Config {
     pub body_timeout: Duration,
     /// What a token may send, and what all of them together may have in memory.
     pub ingest: Ingest,
+    /// Requests a second to the API that one key or one person may send; more are answered with 429.
+    pub api_requests_per_second: u32,
     /// When people's sessions end by themselves.
     pub sessions: SessionLimits,
+    /// Whether passwords let people in.
+    pub has_passwords: bool,
+    /// The provider that people sign in through.
+    pub oidc: Option<Oidc>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -131,7 +144,10 @@ impl Default for Config {
                 max_in_flight: 128 << 20,
                 max_record: 16 << 20,
             },
+            api_requests_per_second: DEFAULT_API_REQUESTS_PER_SECOND,
             sessions: SessionLimits::default(),
+            has_passwords: true,
+            oidc: None,
             clock: Clock::default(),
         }
     }
@@ -167,12 +183,23 @@ impl Config {
             max_body: size(&mut reader, "listen.max_body", defaults.max_body),
             body_timeout: time(&mut reader, "listen.body_timeout", defaults.body_timeout),
             ingest: ingest(&mut reader, defaults.ingest),
+            api_requests_per_second: count(
+                &mut reader,
+                "api.requests_per_second",
+                defaults.api_requests_per_second,
+            ),
             sessions: SessionLimits {
                 max_age: time(&mut reader, "sign_in.max_age", defaults.sessions.max_age),
                 idle: time(&mut reader, "sign_in.idle", defaults.sessions.idle),
             },
+            has_passwords: reader.flag("sign_in.passwords").unwrap_or(true),
+            oidc: oidc::read(&mut reader, variable),
             clock: defaults.clock,
         };
+        if !config.has_passwords && config.oidc.is_none() {
+            let help = "without passwords, people sign in through a provider: set [oidc]";
+            reader.wrong("sign_in.passwords", help);
+        }
         reader.finish()?;
         Ok(config)
     }

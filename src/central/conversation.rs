@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::central::store::Event;
@@ -33,7 +34,7 @@ pub struct Conversation {
 }
 
 /// A prompt and everything that followed from it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Turn {
     /// Counts from 1; 0 is what came before the first prompt.
     pub number: u32,

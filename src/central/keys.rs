@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use jsonwebtoken::{DecodingKey, EncodingKey};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
@@ -57,7 +58,7 @@ pub(super) struct Ring {
 }
 
 /// A key, without its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SigningKey {
     /// The `kid` of tokens that it signed.
     pub id: String,

@@ -1,7 +1,7 @@
 //! People: who they are, how they sign in, what they may do and see, and the log of what they did.
 //!
 //! ```text
-//! password | link -> session (a cookie) -> person + role in an environment -> Sight
+//! password | link | single sign-on -> session (a cookie) -> person + role in an environment -> Sight
 //! ```
 //! * Only a session or a person's API key says who somebody is. What they may do follows from their
 //!   membership in an environment, which is read anew for every request: a changed role is in force at once.
@@ -16,6 +16,8 @@ mod password;
 mod session;
 mod cookie;
 mod link;
+mod oidc;
+mod arrive;
 mod manage;
 mod audited;
 
@@ -24,7 +26,9 @@ pub use clock::Clock;
 pub use link::SignInLink;
 pub use manage::{NewPassword, PeopleError};
 pub use name::check_person_name;
+pub use oidc::{OidcError, RoleRule, RoleRules};
 pub use session::{From, NewSession, Refused, SessionLimits, SignedIn};
 
-pub(in crate::central) use cookie::{Way, origin};
+pub(in crate::central) use cookie::{Cookie, Way, origin};
+pub(in crate::central) use oidc::{Attempt, Callback, SingleSignOn, is_trusted_address};
 pub(in crate::central) use password::Passwords;

@@ -29,16 +29,21 @@ mod headers;
 mod failure;
 mod shell;
 mod sign_in;
+mod single_sign_on;
 mod settings;
 mod reveal;
 mod overview;
 mod integrations;
+mod reference;
+mod go;
 mod agents;
 mod inventory;
 mod machines;
+mod retire;
 mod table;
 mod entities;
 mod observability;
+mod browse;
 mod export;
 mod live;
 mod session;
@@ -73,6 +78,10 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .route("/inventory/agents/{agent}/owner", get(agents::owner))
         .route("/inventory/machines", get(machines::list))
         .route("/inventory/machines/{machine}", get(machines::show))
+        .route(
+            "/inventory/machines/{machine}/retire",
+            get(retire::page).post(retire::decide),
+        )
         .route("/inventory/owners", get(inventory::owners))
         .route("/inventory/{kind}", get(inventory::entities))
         .route("/inventory/{kind}/{name}", get(inventory::entity))
@@ -91,7 +100,9 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
             "/inventory/agents/{agent}/sessions/export",
             post(export::agent_sessions),
         )
+        .route("/exports/{list}", post(export::of_inventory))
         .route("/sessions/{session}", get(session::show))
+        .route("/sessions/{session}/export", post(export::session::export))
         .route("/events/{event}", get(event::show))
         .route("/integrations", get(integrations::list))
         .route(
@@ -102,6 +113,8 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
             "/integrations/claude-cowork/tokens/{token}/revoke",
             post(integrations::revoke),
         )
+        .route("/go", get(go::show))
+        .route("/api", get(reference::show))
         .route("/reveals", post(reveal::open))
         .route("/settings/account", get(settings::account::page))
         .route(
@@ -144,6 +157,9 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
             "/sign-in/link/{secret}",
             get(sign_in::link_page).post(sign_in::enter_by_link),
         )
+        .route("/sign-in/sso", get(single_sign_on::begin))
+        .route("/sign-in/sso/callback", get(single_sign_on::callback))
+        .route("/sign-in/sso/sign-out", get(single_sign_on::leave))
         .route("/assets/{version}/{file}", get(assets::file))
         .layer(DefaultBodyLimit::max(guard::MAX_FORM));
     inside
@@ -151,6 +167,11 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .layer(middleware::from_fn(preferences::of_request))
         .layer(middleware::from_fn(guard::own_changes_only))
         .layer(middleware::from_fn(headers::on_every_answer))
+}
+
+/// Gives every answer of `router` the headers that those of the portal have.
+pub(super) fn protected<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router.layer(middleware::from_fn(headers::on_every_answer))
 }
 
 /// Someone opens an address below an environment that no page has.

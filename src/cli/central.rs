@@ -14,7 +14,8 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use fieldpost::central::Central;
 use fieldpost::central::config::{Config, default_file};
-use fieldpost::central::store::{Environment, Store};
+use fieldpost::central::people::Actor;
+use fieldpost::central::store::{AuditEntry, Environment, Store};
 use fieldpost::config::{Mistakes, read_file};
 use fieldpost::secret::private_directory;
 use fieldpost::supervisor;
@@ -212,6 +213,44 @@ fn print<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) {
 /// One line for each.
 fn lines<T>(items: &[T], line: impl FnMut(&T) -> String) -> String {
     items.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What the audit tells of something that is done here: the object, what it was, and what it becomes.
+type Change<'a> = (&'a str, &'a str, &'a str);
+
+/// Writes what is about to be done in an environment. It is only done once this is on disk.
+async fn tell(
+    central: &Central,
+    environment: &Environment,
+    action: &'static str,
+    change: Change<'_>,
+) -> anyhow::Result<()> {
+    let entry = entry(central, Some(environment), action, change);
+    Ok(central.audit(entry).await?)
+}
+
+/// The same of what stands above the environments: of one tenant, or of all.
+async fn tell_above(
+    central: &Central,
+    tenant: Option<&str>,
+    action: &'static str,
+    change: Change<'_>,
+) -> anyhow::Result<()> {
+    let entry = entry(central, None, action, change);
+    Ok(central.audit_above(entry, tenant).await?)
+}
+
+fn entry(
+    central: &Central,
+    environment: Option<&Environment>,
+    action: &'static str,
+    (object, was, became): Change<'_>,
+) -> AuditEntry {
+    AuditEntry {
+        was: was.to_owned(),
+        became: became.to_owned(),
+        ..central.entry(&Actor::command_line(), environment, action, object)
+    }
 }
 
 /// Refuses to delete what nobody agreed to lose; says what that is.

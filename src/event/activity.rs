@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The kinds of activity that people filter by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "central", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Activity {
     /// A session began, should a client ever say so.

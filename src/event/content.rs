@@ -16,6 +16,7 @@ pub type Attributes = BTreeMap<String, Value>;
 /// In JSON `state` names the case; the names are those that pages, API and
 /// exports share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "central", derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Content {
     /// The whole text.
@@ -37,6 +38,8 @@ pub enum Content {
     },
     /// It is there, and whoever asks may not see it.
     HiddenByRole,
+    /// It is older than its environment keeps content.
+    Erased,
     /// No record brought it, and nothing says why.
     Missing,
 }
@@ -147,10 +150,18 @@ impl Content {
         json!({ "state": "hidden_by_role" })
     }
 
+    /// What stands in the place of an attribute that is kept no longer.
+    pub fn erased() -> Value {
+        json!({ "state": "erased" })
+    }
+
     /// Attribute `key`, which `switch` governs: absent where the switch is off.
     pub fn of(attributes: &Attributes, key: &str, switch: &'static str) -> Content {
         if is_hidden(attributes, key) {
             return Content::HiddenByRole;
+        }
+        if attributes.get(key) == Some(&Content::erased()) {
+            return Content::Erased;
         }
         match text_of(attributes, key) {
             None | Some(WITHHELD) => Content::NotExported { switch },
@@ -164,7 +175,10 @@ impl Content {
     pub fn text(&self) -> Option<&str> {
         match self {
             Content::Text { text } | Content::TruncatedByClient { text, .. } => Some(text),
-            Content::NotExported { .. } | Content::HiddenByRole | Content::Missing => None,
+            Content::NotExported { .. }
+            | Content::HiddenByRole
+            | Content::Erased
+            | Content::Missing => None,
         }
     }
 
@@ -175,6 +189,7 @@ impl Content {
             Content::TruncatedByClient { .. } => "truncated_by_client",
             Content::NotExported { .. } => "not_exported",
             Content::HiddenByRole => "hidden_by_role",
+            Content::Erased => "erased",
             Content::Missing => "missing",
         }
     }

@@ -49,6 +49,15 @@ impl Browser {
         }
     }
 
+    /// The session that this cookie holds, at the service's address.
+    pub(crate) fn with_session(url: &str, cookie: &str) -> Browser {
+        Browser {
+            client: plain_client(),
+            url: url.to_owned(),
+            cookie: cookie.to_owned(),
+        }
+    }
+
     /// The same service with another session's cookie.
     pub(crate) fn with_cookie(&self, cookie: String) -> Browser {
         Browser {

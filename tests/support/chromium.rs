@@ -13,6 +13,12 @@ pub(crate) async fn dump_dom(url: &str) -> String {
     run(&["--dump-dom", url]).await.stdout
 }
 
+/// The same after so many milliseconds of the page's own time, for pages that go on to others by themselves.
+pub(crate) async fn dump_dom_after(url: &str, milliseconds: u32) -> String {
+    let budget = format!("--virtual-time-budget={milliseconds}");
+    run(&["--dump-dom", &budget, url]).await.stdout
+}
+
 /// Writes a picture of the page at `url` to `path` (PNG), seen through a window of the given size
 /// in pixels.
 pub(crate) async fn screenshot(url: &str, path: &Path, width: u32, height: u32) {

@@ -2,49 +2,134 @@
 
 use std::sync::Arc;
 
-use axum::extract::Path;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
-use serde::Deserialize;
-use serde_json::json;
+use aide::axum::ApiRouter;
+use aide::axum::routing::{delete_with, get_with, post_with};
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::NoContent;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::central::Central;
 use crate::central::accounts::{TokenDeletion, TokenDetail, check_name};
 use crate::central::people::Actor;
 use crate::central::store::{
-    Access, ApiKey, AuditEntry, AuditFilter, Audited, Environment, Integration, Page, Role, Scope,
-    Token,
+    Access, ApiKey, AuditEntry, AuditFilter, Audited, Environment, Installation, Integration, Page,
+    Role, Scope, Token,
 };
 
+use super::Answer;
 use super::caller::{Admin, Reader};
-use super::{Answer, Fields, List, Paging, Params, Problem, missing, whole};
+use super::openapi::{about, conflicting};
+use super::problem::Problem;
+use super::request::{At, Created, Fields, Id, List, Paging, Params, whole};
 
 /// The routes.
-pub(super) fn router() -> Router<Arc<Central>> {
-    Router::new()
-        .route("/environment", get(environment).patch(rename_environment))
-        .route("/integrations", get(integrations))
-        .route("/integrations/claude-cowork", delete(uninstall))
-        .route("/integrations/claude-cowork/install", post(install))
-        .route("/tokens", get(tokens))
-        .route("/tokens/{id}", get(token).patch(rename).delete(forget))
-        .route("/tokens/{id}/revoke", post(revoke))
-        .route("/api-keys", get(keys).post(create_key))
-        .route("/api-keys/{id}", delete(delete_key))
-        .route("/audit", get(audit))
+pub(super) fn routes() -> ApiRouter<Arc<Central>> {
+    let tokens = ApiRouter::new()
+        .api_route(
+            "/integrations",
+            get_with(
+                integrations,
+                about("integrations", "The integrations, installed or not."),
+            ),
+        )
+        .api_route(
+            "/integrations/claude-cowork",
+            delete_with(
+                uninstall,
+                about(
+                    "uninstall",
+                    "Removes the integration: all its tokens are revoked.",
+                ),
+            ),
+        )
+        .api_route(
+            "/integrations/claude-cowork/install",
+            post_with(
+                install,
+                about(
+                    "install",
+                    "Installs Claude Cowork, for the first time or again: a new token, shown once.",
+                ),
+            ),
+        )
+        .api_route(
+            "/tokens",
+            get_with(tokens, about("tokens", "The tokens, without themselves.")),
+        )
+        .api_route(
+            "/tokens/{id}",
+            get_with(
+                token,
+                about(
+                    "token",
+                    "One token's use: addresses, and requests that were refused.",
+                ),
+            )
+            .patch_with(rename, about("renameToken", "Names a token."))
+            .delete_with(
+                forget,
+                conflicting("deleteToken", "Forgets a token that can no longer be used."),
+            ),
+        )
+        .api_route(
+            "/tokens/{id}/revoke",
+            post_with(revoke, about("revokeToken", "Ends a token at once.")),
+        )
+        .with_path_items(|item| item.tag("Integrations"));
+    let environment = ApiRouter::new()
+        .api_route(
+            "/environment",
+            get_with(
+                environment,
+                about(
+                    "environment",
+                    "The environment that the request is bound to.",
+                ),
+            )
+            .patch_with(
+                rename_environment,
+                conflicting("renameThisEnvironment", "Names it."),
+            ),
+        )
+        .api_route(
+            "/api-keys",
+            get_with(
+                keys,
+                about("apiKeys", "The environment's API keys, without themselves."),
+            )
+            .post_with(
+                create_key,
+                about("makeApiKey", "Makes an API key, shown once."),
+            ),
+        )
+        .api_route(
+            "/api-keys/{id}",
+            delete_with(
+                delete_key,
+                about("deleteApiKey", "Ends an API key at once."),
+            ),
+        )
+        .api_route(
+            "/audit",
+            get_with(
+                audit,
+                about(
+                    "audit",
+                    "What people did, the latest first; viewers are told what they did themselves.",
+                ),
+            ),
+        )
+        .with_path_items(|item| item.tag("Environment"));
+    tokens.merge(environment)
 }
 
-/// What is only shown once must not lie in a cache.
-pub(super) fn shown_once(value: impl IntoResponse) -> Response {
-    let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    (StatusCode::CREATED, headers, value).into_response()
-}
-
-#[derive(Default, Deserialize)]
+/// What something is to be called.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Named {
+    /// The name.
     name: String,
 }
 
@@ -71,7 +156,7 @@ async fn rename_environment(
         ..
     }: Admin,
     Fields(Named { name }): Fields<Named>,
-) -> Result<StatusCode, Problem> {
+) -> Result<NoContent, Problem> {
     let entry = AuditEntry {
         was: environment.environment.clone(),
         became: name.clone(),
@@ -79,7 +164,7 @@ async fn rename_environment(
     };
     central.audit(entry).await?;
     central.rename_environment(&environment, &name).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 async fn integrations(Reader { central, scope, .. }: Reader) -> Answer<List<Integration>> {
@@ -94,12 +179,12 @@ async fn install(
         ..
     }: Admin,
     Fields(named): Fields<Named>,
-) -> Result<Response, Problem> {
+) -> Result<Created<Installation>, Problem> {
     let name = named.checked()?;
     let entry = central.entry(&actor, Some(&environment), "token.made", &*name);
     central.audit(entry).await?;
     let installation = central.install(&environment, &name).await?;
-    Ok(shown_once(Json(installation)))
+    Ok(Created(installation))
 }
 
 async fn uninstall(
@@ -109,7 +194,7 @@ async fn uninstall(
         actor,
         ..
     }: Admin,
-) -> Answer<serde_json::Value> {
+) -> Answer<Uninstalled> {
     let entry = central.entry(
         &actor,
         Some(&environment),
@@ -117,8 +202,8 @@ async fn uninstall(
         "claude-cowork",
     );
     central.audit(entry).await?;
-    let revoked = central.uninstall(environment.scope).await?;
-    Ok(Json(json!({ "revoked_tokens": revoked })))
+    let revoked_tokens = central.uninstall(environment.scope).await?;
+    Ok(Json(Uninstalled { revoked_tokens }))
 }
 
 async fn tokens(Reader { central, scope, .. }: Reader) -> Answer<List<Token>> {
@@ -127,10 +212,12 @@ async fn tokens(Reader { central, scope, .. }: Reader) -> Answer<List<Token>> {
 
 async fn token(
     Reader { central, scope, .. }: Reader,
-    Path(id): Path<String>,
+    At(Id { id }): At<Id>,
 ) -> Answer<TokenDetail> {
     let token = central.token(scope, &id).await?;
-    token.map(Json).ok_or_else(|| missing("token", &id))
+    token
+        .map(Json)
+        .ok_or_else(|| Problem::missing("token", &id))
 }
 
 /// Refuses what is not there before the audit tells that it was changed.
@@ -138,7 +225,7 @@ async fn ensure_token(central: &Central, scope: Scope, id: &str) -> Result<(), P
     let tokens = central.store.tokens(scope).await?;
     match tokens.iter().any(|token| token.id == id) {
         true => Ok(()),
-        false => Err(missing("token", id)),
+        false => Err(Problem::missing("token", id)),
     }
 }
 
@@ -149,9 +236,9 @@ async fn rename(
         actor,
         ..
     }: Admin,
-    Path(id): Path<String>,
+    At(Id { id }): At<Id>,
     Fields(named): Fields<Named>,
-) -> Result<StatusCode, Problem> {
+) -> Result<NoContent, Problem> {
     ensure_token(&central, environment.scope, &id).await?;
     let name = named.checked()?;
     let entry = AuditEntry {
@@ -161,8 +248,8 @@ async fn rename(
     central.audit(entry).await?;
     let (store, scope) = (&central.store, environment.scope);
     match store.rename_token(scope, &id, &name).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(missing("token", &id)),
+        true => Ok(NoContent),
+        false => Err(Problem::missing("token", &id)),
     }
 }
 
@@ -173,14 +260,14 @@ async fn revoke(
         actor,
         ..
     }: Admin,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+    At(Id { id }): At<Id>,
+) -> Result<NoContent, Problem> {
     ensure_token(&central, environment.scope, &id).await?;
     let entry = central.entry(&actor, Some(&environment), "token.revoked", &*id);
     central.audit(entry).await?;
     match central.revoke_token(environment.scope, &id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(missing("live token", &id)),
+        true => Ok(NoContent),
+        false => Err(Problem::missing("live token", &id)),
     }
 }
 
@@ -191,14 +278,14 @@ async fn forget(
         actor,
         ..
     }: Admin,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+    At(Id { id }): At<Id>,
+) -> Result<NoContent, Problem> {
     ensure_token(&central, environment.scope, &id).await?;
     let entry = central.entry(&actor, Some(&environment), "token.deleted", &*id);
     central.audit(entry).await?;
     match central.delete_token(environment.scope, &id).await? {
-        TokenDeletion::Done => Ok(StatusCode::NO_CONTENT),
-        TokenDeletion::Missing => Err(missing("token", &id)),
+        TokenDeletion::Done => Ok(NoContent),
+        TokenDeletion::Missing => Err(Problem::missing("token", &id)),
         TokenDeletion::Live => Err(Problem {
             status: StatusCode::CONFLICT,
             title: "The token can still be used",
@@ -207,10 +294,13 @@ async fn forget(
     }
 }
 
-#[derive(Deserialize)]
+/// The key to be made.
+#[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct NewKey {
+    /// What it is for.
     name: String,
+    /// What it may do: `viewer` unless given.
     role: Role,
 }
 
@@ -223,13 +313,31 @@ impl Default for NewKey {
     }
 }
 
+/// A key that was made.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ShownKey {
+    /// The key itself, which is not shown again.
+    pub(super) api_key: String,
+    /// What it is for.
+    pub(super) name: String,
+    /// What it may do.
+    pub(super) role: &'static str,
+}
+
+/// What removing an integration ended.
+#[derive(Serialize, JsonSchema)]
+struct Uninstalled {
+    /// Tokens that were revoked.
+    revoked_tokens: u64,
+}
+
 /// Makes a key for an environment.
 pub(super) async fn make_key(
     central: &Central,
     environment: &Environment,
     NewKey { name, role }: NewKey,
     actor: &Actor,
-) -> Result<Response, Problem> {
+) -> Result<Created<ShownKey>, Problem> {
     check_name(&name).map_err(Problem::unusable)?;
     let entry = AuditEntry {
         became: role.word().to_owned(),
@@ -238,9 +346,11 @@ pub(super) async fn make_key(
     central.audit(entry).await?;
     let access = Access::Environment(environment.scope, role);
     let key = central.create_api_key(access, &name).await?;
-    Ok(shown_once(Json(json!({
-        "api_key": key.expose(), "name": name, "role": role,
-    }))))
+    Ok(Created(ShownKey {
+        api_key: key.expose().to_owned(),
+        name,
+        role: role.word(),
+    }))
 }
 
 async fn keys(
@@ -261,7 +371,7 @@ async fn create_key(
         role: actor_role,
     }: Admin,
     Fields(new): Fields<NewKey>,
-) -> Result<Response, Problem> {
+) -> Result<Created<ShownKey>, Problem> {
     if actor_role < new.role {
         return Err(Problem::forbidden(
             "a key may do no more than whoever makes it",
@@ -277,17 +387,17 @@ async fn delete_key(
         actor,
         ..
     }: Admin,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+    At(Id { id }): At<Id>,
+) -> Result<NoContent, Problem> {
     let keys = central.store.api_keys(environment.scope).await?;
     if !keys.iter().any(|key| key.id == id) {
-        return Err(missing("API key", &id));
+        return Err(Problem::missing("API key", &id));
     }
     let entry = central.entry(&actor, Some(&environment), "api_key.deleted", &*id);
     central.audit(entry).await?;
     match central.store.delete_api_key(environment.scope, &id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(missing("API key", &id)),
+        true => Ok(NoContent),
+        false => Err(Problem::missing("API key", &id)),
     }
 }
 

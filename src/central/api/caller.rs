@@ -2,16 +2,24 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
+use aide::OperationInput;
+use aide::generate::GenContext;
+use aide::openapi::{Operation, Response};
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::central::Central;
 use crate::central::people::{Actor, SignedIn, origin};
-use crate::central::store::{Access, ApiKeyAccess, Environment, Role, Scope, Sight};
+use crate::central::store::{
+    Access, ApiKeyAccess, AuditEntry, Environment, Role, Scope, Sight, StoreError,
+};
+use crate::event::Timestamp;
 
-use super::Problem;
+use super::openapi::{refusals, secured};
+use super::problem::Problem;
 
 /// Header by which somebody who is signed in says which environment is meant: `tenant/environment`.
 const ENVIRONMENT: &str = "fieldpost-environment";
@@ -59,6 +67,9 @@ async fn caller(parts: &Parts, central: &Central) -> Result<Caller, Problem> {
         ..
     }) = central.access(&parts.headers).await?
     {
+        let key = parts.headers.get(header::AUTHORIZATION);
+        let key = blake3::hash(key.map_or(&[], HeaderValue::as_bytes));
+        admit(central, key.to_hex().to_string())?;
         let actor = Actor {
             person: person.as_ref().map(|person| person.id.clone()),
             name: person.map_or(format!("API key {name}"), |person| person.name),
@@ -70,12 +81,23 @@ async fn caller(parts: &Parts, central: &Central) -> Result<Caller, Problem> {
         return Err(unknown());
     };
     let session = central.session(&secret).await?.ok_or_else(unknown)?;
+    admit(central, session.person.id.clone())?;
     if parts.method != Method::GET && parts.method != Method::HEAD {
         check_form_token(&session, &parts.headers)?;
     }
     let access = access_of(&session, &parts.headers, central).await?;
     let actor = Actor::person(&session.person, &address);
     Ok(Caller { access, actor })
+}
+
+/// Counts a request of a key or of a person.
+fn admit(central: &Central, sender: String) -> Result<(), Problem> {
+    let admitted = central.api_requests.admit(sender, Instant::now());
+    admitted.map_err(|_| Problem {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        title: "Too many requests",
+        detail: "wait as long as Retry-After says; api.requests_per_second is the limit".to_owned(),
+    })
 }
 
 fn unknown() -> Problem {
@@ -138,15 +160,17 @@ impl FromRequestParts<Arc<Central>> for Reader {
         central: &Arc<Central>,
     ) -> Result<Reader, Problem> {
         let (scope, role, actor) = scope(parts, central).await?;
+        let retention = central.store.retention_of(scope).await?;
+        let sight = match role {
+            Role::Owner => Sight::everything(scope),
+            Role::Viewer | Role::Admin => Sight::metadata(scope),
+        };
         Ok(Reader {
             central: Arc::clone(central),
             scope,
             role,
             actor,
-            sight: match role {
-                Role::Owner => Sight::everything(scope),
-                Role::Viewer | Role::Admin => Sight::metadata(scope),
-            },
+            sight: sight.kept(retention, Timestamp::now()),
         })
     }
 }
@@ -191,7 +215,7 @@ impl FromRequestParts<Arc<Central>> for Operator {
                 if parts.method != Method::GET && parts.method != Method::HEAD {
                     let change = format!("{} {}", parts.method, parts.uri.path());
                     let entry = central.entry(&actor, None, "operator.change", change);
-                    central.audit(entry).await?;
+                    audit_change(central, parts.uri.path(), entry).await?;
                 }
                 Ok(Operator {
                     central: Arc::clone(central),
@@ -202,5 +226,54 @@ impl FromRequestParts<Arc<Central>> for Operator {
                 "this needs an operator's key: fieldpost central api-key --role operator",
             )),
         }
+    }
+}
+
+/// Writes an operator's change where the people whom it concerns can read it.
+async fn audit_change(central: &Central, path: &str, entry: AuditEntry) -> Result<(), StoreError> {
+    let mut words = path.trim_start_matches("/api/v1").split('/').skip(1);
+    match (words.next(), words.next()) {
+        (Some("tenants"), Some(tenant)) => central.audit_above(entry, Some(tenant)).await,
+        (Some("signing-keys"), _) => central.audit_above(entry, None).await,
+        _ => central.audit(entry).await,
+    }
+}
+
+impl OperationInput for Reader {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        secured(operation, true);
+    }
+
+    fn inferred_early_responses(
+        context: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<u16>, Response)> {
+        refusals(context, operation)
+    }
+}
+
+impl OperationInput for Admin {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        secured(operation, true);
+    }
+
+    fn inferred_early_responses(
+        context: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<u16>, Response)> {
+        refusals(context, operation)
+    }
+}
+
+impl OperationInput for Operator {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        secured(operation, false);
+    }
+
+    fn inferred_early_responses(
+        context: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<u16>, Response)> {
+        refusals(context, operation)
     }
 }

@@ -2,24 +2,52 @@
 
 use std::sync::Arc;
 
-use axum::extract::Path;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use aide::axum::ApiRouter;
+use aide::axum::routing::{get_with, post_with};
+use axum::Json;
+use axum::response::NoContent;
 
 use crate::central::Central;
 use crate::central::store::Machine;
 use crate::event::Timestamp;
 
+use super::Answer;
 use super::caller::{Admin, Reader};
-use super::{Answer, List, Problem, missing, whole};
+use super::openapi::about;
+use super::problem::Problem;
+use super::request::{At, Id, List, whole};
 
-pub(super) fn router() -> Router<Arc<Central>> {
-    Router::new()
-        .route("/machines", get(machines))
-        .route("/machines/{id}", get(machine))
-        .route("/machines/{id}/retire", post(retire))
-        .route("/machines/{id}/restore", post(restore))
+pub(super) fn routes() -> ApiRouter<Arc<Central>> {
+    ApiRouter::new()
+        .api_route(
+            "/machines",
+            get_with(
+                machines,
+                about("machines", "The machines that edges run on."),
+            ),
+        )
+        .api_route(
+            "/machines/{id}",
+            get_with(machine, about("machine", "One machine.")),
+        )
+        .api_route(
+            "/machines/{id}/retire",
+            post_with(
+                retire,
+                about(
+                    "retireMachine",
+                    "Puts a machine aside until it reports again.",
+                ),
+            ),
+        )
+        .api_route(
+            "/machines/{id}/restore",
+            post_with(
+                restore,
+                about("restoreMachine", "Takes back that a machine was put aside."),
+            ),
+        )
+        .with_path_items(|item| item.tag("Machines"))
 }
 
 async fn machines(Reader { central, scope, .. }: Reader) -> Answer<List<Machine>> {
@@ -28,31 +56,36 @@ async fn machines(Reader { central, scope, .. }: Reader) -> Answer<List<Machine>
     ))
 }
 
-async fn machine(Reader { central, scope, .. }: Reader, Path(id): Path<String>) -> Answer<Machine> {
+async fn machine(Reader { central, scope, .. }: Reader, At(Id { id }): At<Id>) -> Answer<Machine> {
     let machine = central.store.machine(scope, &id, Timestamp::now()).await?;
-    machine.map(Json).ok_or_else(|| missing("machine", &id))
+    machine
+        .map(Json)
+        .ok_or_else(|| Problem::missing("machine", &id))
 }
 
-async fn retire(admin: Admin, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    put_aside(&admin, &id, Some(Timestamp::now())).await
+async fn retire(admin: Admin, At(Id { id }): At<Id>) -> Result<NoContent, Problem> {
+    put_aside(&admin, &id, true).await
 }
 
-async fn restore(admin: Admin, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    put_aside(&admin, &id, None).await
+async fn restore(admin: Admin, At(Id { id }): At<Id>) -> Result<NoContent, Problem> {
+    put_aside(&admin, &id, false).await
 }
 
 async fn put_aside(
     Admin {
         central,
         environment,
+        actor,
         ..
     }: &Admin,
     id: &str,
-    now: Option<Timestamp>,
-) -> Result<StatusCode, Problem> {
-    let scope = environment.scope;
-    match central.store.retire_machine(scope, id, now).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(missing("machine", id)),
+    retired: bool,
+) -> Result<NoContent, Problem> {
+    match central
+        .retire_machine(environment, id, retired, actor)
+        .await?
+    {
+        true => Ok(NoContent),
+        false => Err(Problem::missing("machine", id)),
     }
 }

@@ -6,60 +6,168 @@
 
 use std::sync::Arc;
 
-use axum::extract::Path;
+use aide::axum::ApiRouter;
+use aide::axum::routing::{delete_with, get_with, post_with};
+use axum::Json;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
-use serde::Deserialize;
-use serde_json::json;
+use axum::response::NoContent;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::central::Central;
 use crate::central::accounts::check_name;
 use crate::central::keys::{KeyChangeError, SigningKey};
 use crate::central::store::{Access, ApiKey, Contents, Environment, Tenant};
 
-use super::accounts::{NewKey, make_key, shown_once};
+use super::Answer;
+use super::accounts::{NewKey, ShownKey, make_key};
 use super::caller::Operator;
-use super::{Answer, Fields, List, Params, Problem, missing, whole};
+use super::openapi::{about, conflicting};
+use super::problem::Problem;
+use super::request::{At, Created, Fields, Id, List, Params, whole};
 
 /// The routes.
-pub(super) fn router() -> Router<Arc<Central>> {
-    Router::new()
-        .route("/tenants", get(tenants).post(create))
-        .route(
+pub(super) fn routes() -> ApiRouter<Arc<Central>> {
+    let tenants = ApiRouter::new()
+        .api_route(
+            "/tenants",
+            get_with(tenants, about("tenants", "The tenants.")).post_with(
+                create,
+                conflicting("makeTenant", "Makes a tenant with an environment."),
+            ),
+        )
+        .api_route(
             "/tenants/{tenant}",
-            get(tenant).patch(rename_tenant).delete(delete_tenant),
+            get_with(tenant, about("tenant", "One tenant."))
+                .patch_with(
+                    rename_tenant,
+                    conflicting("renameTenant", "Names a tenant."),
+                )
+                .delete_with(
+                    delete_tenant,
+                    conflicting(
+                        "deleteTenant",
+                        "Deletes a tenant and everything in it, once it is confirmed.",
+                    ),
+                ),
         )
-        .route(
+        .api_route(
             "/tenants/{tenant}/environments",
-            get(environments).post(create_environment),
+            get_with(
+                environments,
+                about("environments", "A tenant's environments."),
+            )
+            .post_with(
+                create_environment,
+                conflicting("makeEnvironment", "Makes an environment."),
+            ),
         )
-        .route(
+        .api_route(
             "/tenants/{tenant}/environments/{environment}",
-            get(environment)
-                .patch(rename_environment)
-                .delete(delete_environment),
+            get_with(environment, about("anEnvironment", "One environment."))
+                .patch_with(
+                    rename_environment,
+                    conflicting("renameEnvironment", "Names an environment."),
+                )
+                .delete_with(
+                    delete_environment,
+                    conflicting(
+                        "deleteEnvironment",
+                        "Deletes an environment and everything in it, once it is confirmed.",
+                    ),
+                ),
         )
-        .route(
+        .api_route(
             "/tenants/{tenant}/environments/{environment}/api-keys",
-            post(create_key),
+            post_with(
+                create_key,
+                about(
+                    "makeKeyOfEnvironment",
+                    "Makes an API key for an environment, shown once.",
+                ),
+            ),
+        );
+    let keys = ApiRouter::new()
+        .api_route(
+            "/operator-keys",
+            get_with(
+                keys,
+                about("operatorKeys", "The operators' keys, without themselves."),
+            )
+            .post_with(
+                create_operator_key,
+                about("makeOperatorKey", "Makes an operator's key, shown once."),
+            ),
         )
-        .route("/operator-keys", get(keys).post(create_operator_key))
-        .route("/operator-keys/{id}", delete(delete_operator_key))
-        .route("/signing-keys", get(signing_keys))
-        .route("/signing-keys/rotate", post(rotate))
-        .route("/signing-keys/{id}", delete(retire))
+        .api_route(
+            "/operator-keys/{id}",
+            delete_with(
+                delete_operator_key,
+                about("deleteOperatorKey", "Ends an operator's key at once."),
+            ),
+        )
+        .api_route(
+            "/signing-keys",
+            get_with(
+                signing_keys,
+                about(
+                    "signingKeys",
+                    "The keys that sign tokens, without themselves.",
+                ),
+            ),
+        )
+        .api_route(
+            "/signing-keys/rotate",
+            post_with(
+                rotate,
+                conflicting(
+                    "rotateSigningKey",
+                    "Makes a new signing key; the old ones go on verifying.",
+                ),
+            ),
+        )
+        .api_route(
+            "/signing-keys/{id}",
+            delete_with(
+                retire,
+                conflicting(
+                    "retireSigningKey",
+                    "Ends a signing key, and the tokens that it signed.",
+                ),
+            ),
+        );
+    tenants
+        .merge(keys)
+        .with_path_items(|item| item.tag("Operators"))
 }
 
-#[derive(Default, Deserialize)]
+/// A tenant's name, as the address has it.
+#[derive(Deserialize, JsonSchema)]
+struct InTenant {
+    /// The tenant's name.
+    tenant: String,
+}
+
+/// An environment, as the address has it.
+#[derive(Deserialize, JsonSchema)]
+struct InEnvironment {
+    /// The tenant's name.
+    tenant: String,
+    /// The environment's name.
+    environment: String,
+}
+
+/// What something is to be called.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Named {
+    /// The name.
     name: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Confirmation {
+    /// The name of what is to go, again.
     confirm: Option<String>,
 }
 
@@ -81,10 +189,13 @@ async fn tenants(Operator { central, .. }: Operator) -> Answer<List<Tenant>> {
     Ok(whole(central.store.tenants().await?))
 }
 
-#[derive(Deserialize)]
+/// The tenant to be made.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewTenant {
+    /// Its name in addresses.
     name: String,
+    /// The name of its first environment: `default` unless given.
     #[serde(default = "default_environment")]
     environment: String,
 }
@@ -96,41 +207,44 @@ fn default_environment() -> String {
 async fn create(
     Operator { central, .. }: Operator,
     Fields(new): Fields<Option<NewTenant>>,
-) -> Result<Response, Problem> {
+) -> Result<Created<Environment>, Problem> {
     let new = new.ok_or_else(|| Problem::unusable("send {\"name\": \"…\"}"))?;
     let made = central
         .create_environment(&new.name, &new.environment)
         .await?;
-    Ok((StatusCode::CREATED, Json(made)).into_response())
+    Ok(Created(made))
 }
 
-async fn tenant(Operator { central, .. }: Operator, Path(tenant): Path<String>) -> Answer<Tenant> {
+async fn tenant(
+    Operator { central, .. }: Operator,
+    At(InTenant { tenant }): At<InTenant>,
+) -> Answer<Tenant> {
     Ok(Json(central.tenant(&tenant).await?))
 }
 
 async fn rename_tenant(
     Operator { central, .. }: Operator,
-    Path(tenant): Path<String>,
+    At(InTenant { tenant }): At<InTenant>,
     Fields(Named { name }): Fields<Named>,
-) -> Result<StatusCode, Problem> {
+) -> Result<NoContent, Problem> {
     central.rename_tenant(&tenant, &name).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 async fn delete_tenant(
     Operator { central, .. }: Operator,
-    Path(tenant): Path<String>,
+    At(InTenant { tenant }): At<InTenant>,
     Params(confirmation): Params<Confirmation>,
-) -> Result<StatusCode, Problem> {
+) -> Result<NoContent, Problem> {
     let contents = central.tenant_contents(&tenant).await?;
     confirmation.of(&tenant, &contents)?;
     central.delete_tenant(&tenant).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 async fn environments(
     Operator { central, .. }: Operator,
-    Path(tenant): Path<String>,
+    At(InTenant { tenant }): At<InTenant>,
 ) -> Answer<List<Environment>> {
     central.tenant(&tenant).await?;
     let mut environments = central.store.environments().await?;
@@ -140,48 +254,60 @@ async fn environments(
 
 async fn create_environment(
     Operator { central, .. }: Operator,
-    Path(tenant): Path<String>,
+    At(InTenant { tenant }): At<InTenant>,
     Fields(Named { name }): Fields<Named>,
-) -> Result<Response, Problem> {
+) -> Result<Created<Environment>, Problem> {
     central.tenant(&tenant).await?;
     let made = central.create_environment(&tenant, &name).await?;
-    Ok((StatusCode::CREATED, Json(made)).into_response())
+    Ok(Created(made))
 }
 
 async fn environment(
     Operator { central, .. }: Operator,
-    Path((tenant, environment)): Path<(String, String)>,
+    At(InEnvironment {
+        tenant,
+        environment,
+    }): At<InEnvironment>,
 ) -> Answer<Environment> {
     Ok(Json(central.environment(&tenant, &environment).await?))
 }
 
 async fn rename_environment(
     Operator { central, .. }: Operator,
-    Path((tenant, environment)): Path<(String, String)>,
+    At(InEnvironment {
+        tenant,
+        environment,
+    }): At<InEnvironment>,
     Fields(Named { name }): Fields<Named>,
-) -> Result<StatusCode, Problem> {
+) -> Result<NoContent, Problem> {
     let environment = central.environment(&tenant, &environment).await?;
     central.rename_environment(&environment, &name).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 async fn delete_environment(
     Operator { central, .. }: Operator,
-    Path((tenant, environment)): Path<(String, String)>,
+    At(InEnvironment {
+        tenant,
+        environment,
+    }): At<InEnvironment>,
     Params(confirmation): Params<Confirmation>,
-) -> Result<StatusCode, Problem> {
+) -> Result<NoContent, Problem> {
     let environment = central.environment(&tenant, &environment).await?;
     let contents = central.environment_contents(&environment).await?;
     confirmation.of(&environment.environment, &contents)?;
     central.delete_environment(&environment).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 async fn create_key(
     Operator { central, actor }: Operator,
-    Path((tenant, environment)): Path<(String, String)>,
+    At(InEnvironment {
+        tenant,
+        environment,
+    }): At<InEnvironment>,
     Fields(new): Fields<NewKey>,
-) -> Result<Response, Problem> {
+) -> Result<Created<ShownKey>, Problem> {
     let environment = central.environment(&tenant, &environment).await?;
     make_key(&central, &environment, new, &actor).await
 }
@@ -193,21 +319,23 @@ async fn keys(Operator { central, .. }: Operator) -> Answer<List<ApiKey>> {
 async fn create_operator_key(
     Operator { central, .. }: Operator,
     Fields(Named { name }): Fields<Named>,
-) -> Result<Response, Problem> {
+) -> Result<Created<ShownKey>, Problem> {
     check_name(&name).map_err(Problem::unusable)?;
     let key = central.create_api_key(Access::Operator, &name).await?;
-    Ok(shown_once(Json(json!({
-        "api_key": key.expose(), "name": name, "role": "operator",
-    }))))
+    Ok(Created(ShownKey {
+        api_key: key.expose().to_owned(),
+        name,
+        role: "operator",
+    }))
 }
 
 async fn delete_operator_key(
     Operator { central, .. }: Operator,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+    At(Id { id }): At<Id>,
+) -> Result<NoContent, Problem> {
     match central.store.delete_operator_key(&id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(missing("operator's key", &id)),
+        true => Ok(NoContent),
+        false => Err(Problem::missing("operator's key", &id)),
     }
 }
 
@@ -215,18 +343,26 @@ async fn signing_keys(Operator { central, .. }: Operator) -> Answer<List<Signing
     Ok(whole(central.signing_keys().await?))
 }
 
-async fn rotate(Operator { central, .. }: Operator) -> Answer<serde_json::Value> {
-    Ok(Json(json!({ "current": central.rotate_signing_key()? })))
+/// What signs from now on.
+#[derive(Serialize, JsonSchema)]
+struct Rotated {
+    /// The new key's id.
+    current: String,
+}
+
+async fn rotate(Operator { central, .. }: Operator) -> Answer<Rotated> {
+    let current = central.rotate_signing_key()?;
+    Ok(Json(Rotated { current }))
 }
 
 async fn retire(
     Operator { central, .. }: Operator,
-    Path(id): Path<String>,
+    At(Id { id }): At<Id>,
     Params(confirmation): Params<Confirmation>,
-) -> Result<StatusCode, Problem> {
+) -> Result<NoContent, Problem> {
     let agreed = confirmation.confirm.as_deref() == Some(id.as_str());
     central.retire_signing_key(&id, agreed).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 impl From<KeyChangeError> for Problem {

@@ -2,20 +2,37 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::get;
+use aide::axum::ApiRouter;
+use aide::axum::routing::get_with;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::central::Central;
 use crate::central::store::{MetricTotal, Stats, StatsFilter};
 use crate::event::Timestamp;
 
-use super::{Answer, List, Params, Reader, whole};
+use super::Answer;
+use super::caller::Reader;
+use super::openapi::about;
+use super::request::{List, Params, whole};
 
-pub(super) fn router() -> Router<Arc<Central>> {
-    Router::new()
-        .route("/stats", get(stats))
-        .route("/metrics", get(metrics))
+pub(super) fn routes() -> ApiRouter<Arc<Central>> {
+    ApiRouter::new()
+        .api_route(
+            "/stats",
+            get_with(
+                stats,
+                about(
+                    "stats",
+                    "Sums of events by hour or day, of everything, an agent or an entity.",
+                ),
+            ),
+        )
+        .api_route(
+            "/metrics",
+            get_with(metrics, about("metrics", "Sums of Claude's own metrics.")),
+        )
+        .with_path_items(|item| item.tag("Sums"))
 }
 
 async fn stats(
@@ -25,9 +42,11 @@ async fn stats(
     Ok(whole(central.store.stats(scope, filter).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Times {
+    /// Points at or after this time.
     from: Option<Timestamp>,
+    /// Points before this time.
     to: Option<Timestamp>,
 }
 

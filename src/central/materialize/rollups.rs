@@ -1,7 +1,9 @@
 //! What events add to the sums by hour and day.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::central::store::EntityKind;
@@ -10,7 +12,9 @@ use crate::event::{Activity, Timestamp};
 use super::{Counts, NewEvent, entry};
 
 /// The length of time that a roll-up sums over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Span {
     /// An hour of UTC.
@@ -67,6 +71,18 @@ impl Subject {
             "agent" => Some(Subject::Agent),
             slug => EntityKind::from_slug(slug).map(Subject::Entity),
         }
+    }
+}
+
+impl JsonSchema for Subject {
+    fn schema_name() -> Cow<'static, str> {
+        "Subject".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let kinds = EntityKind::ALL.map(Subject::Entity).map(Subject::slug);
+        let slugs = [Subject::All.slug(), Subject::Agent.slug()].into_iter();
+        json_schema!({ "type": "string", "enum": slugs.chain(kinds).collect::<Vec<_>>() })
     }
 }
 

@@ -75,14 +75,28 @@ impl Central {
         self.store.add_audit(&[entry]).await
     }
 
-    /// Writes what a stranger tried, where somebody can read it: in the environments, when they are all of
-    /// one tenant. No tenant is told what was tried elsewhere.
-    pub(super) async fn audit_stranger(&self, entry: AuditEntry) -> Result<(), StoreError> {
-        let environments = self.store.environments().await?;
-        let is_one = environments
-            .iter()
-            .all(|other| other.tenant_id == environments[0].tenant_id);
-        if !is_one || entry.person.is_some() {
+    /// Writes what stands above the environments where their people can read it: in those of one tenant, or
+    /// in all.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then it must not be done.
+    pub async fn audit_above(
+        &self,
+        entry: AuditEntry,
+        tenant: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let mut environments = self.store.environments().await?;
+        environments.retain(|it| tenant.is_none_or(|tenant| it.tenant == tenant));
+        self.audit_in(entry, &environments).await
+    }
+
+    /// Writes an entry in each of these environments; where there is none, in none.
+    async fn audit_in(
+        &self,
+        entry: AuditEntry,
+        environments: &[Environment],
+    ) -> Result<(), StoreError> {
+        if environments.is_empty() {
             return self.audit(entry).await;
         }
         let in_each: Vec<AuditEntry> = environments
@@ -94,5 +108,18 @@ impl Central {
             })
             .collect();
         self.store.add_audit(&in_each).await
+    }
+
+    /// Writes what a stranger tried, where somebody can read it: in the environments, when they are all of
+    /// one tenant. No tenant is told what was tried elsewhere.
+    pub(super) async fn audit_stranger(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        let environments = self.store.environments().await?;
+        let is_one = environments
+            .iter()
+            .all(|other| other.tenant_id == environments[0].tenant_id);
+        if !is_one || entry.person.is_some() {
+            return self.audit(entry).await;
+        }
+        self.audit_in(entry, &environments).await
     }
 }

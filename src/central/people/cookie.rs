@@ -1,6 +1,6 @@
-//! The cookie that holds a session's secret.
+//! The cookies: one holds a session's secret, the other what a sign-in through the provider follows from.
 //!
-//! It is `__Host-fieldpost`, which browsers take only over TLS, for this host alone. On plain loopback there
+//! They are called `__Host-…`, which browsers take only over TLS, for this host alone. On plain loopback there
 //! is no TLS and nobody to listen: there, and only there, it goes without prefix and `Secure`.
 
 use std::net::SocketAddr;
@@ -14,11 +14,17 @@ use crate::secret::Secret;
 
 use super::session::From;
 
-const SECURE: &str = "__Host-fieldpost";
-const PLAIN: &str = "fieldpost";
+/// Longest value that is looked at.
+const MAX_VALUE: usize = 3_000;
 
-/// Longest secret that is looked at.
-const MAX_SECRET: usize = 128;
+/// What a cookie is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::central) enum Cookie {
+    /// Who is signed in.
+    Session,
+    /// Who is about to be, through the provider.
+    Attempt,
+}
 
 /// How a request came, as far as cookies go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +57,14 @@ impl Central {
 }
 
 impl Way {
-    /// The secret in a request's cookie.
+    /// The secret in a request's cookie of a session.
     pub(in crate::central) fn secret(self, headers: &HeaderMap) -> Option<Secret> {
-        let name = self.name()?;
+        self.value(Cookie::Session, headers)
+    }
+
+    /// What a request's cookie holds.
+    pub(in crate::central) fn value(self, cookie: Cookie, headers: &HeaderMap) -> Option<Secret> {
+        let name = self.name(cookie)?;
         let cookies = headers.get_all(header::COOKIE).iter();
         let pairs = cookies
             .filter_map(|cookies| cookies.to_str().ok())
@@ -63,18 +74,19 @@ impl Way {
             .filter(|(key, _)| *key == name)
             .map(|(_, value)| value);
         match (values.next(), values.next()) {
-            (Some(value), None) if value.len() <= MAX_SECRET => Some(Secret::new(value)),
+            (Some(value), None) if value.len() <= MAX_VALUE => Some(Secret::new(value)),
             _ => None,
         }
     }
 
-    /// The header that sets the cookie; `None` takes it away.
+    /// The header that sets a cookie; `None` takes it away.
     pub(in crate::central) fn set(
         self,
+        cookie: Cookie,
         secret: Option<&Secret>,
         max_age_seconds: u64,
     ) -> Option<HeaderValue> {
-        let name = self.name()?;
+        let name = self.name(cookie)?;
         let (value, age) = match secret {
             Some(secret) => (secret.expose(), max_age_seconds),
             None => ("", 0),
@@ -88,11 +100,13 @@ impl Way {
         HeaderValue::try_from(cookie).ok()
     }
 
-    fn name(self) -> Option<&'static str> {
-        match self {
-            Way::Secure => Some(SECURE),
-            Way::Loopback => Some(PLAIN),
-            Way::Open => None,
+    fn name(self, cookie: Cookie) -> Option<&'static str> {
+        match (self, cookie) {
+            (Way::Secure, Cookie::Session) => Some("__Host-fieldpost"),
+            (Way::Secure, Cookie::Attempt) => Some("__Host-fieldpost-sso"),
+            (Way::Loopback, Cookie::Session) => Some("fieldpost"),
+            (Way::Loopback, Cookie::Attempt) => Some("fieldpost-sso"),
+            (Way::Open, _) => None,
         }
     }
 }
@@ -174,17 +188,19 @@ mod tests {
     #[test]
     fn the_cookie_is_secure_but_on_loopback() {
         let secret = Secret::new("s3");
-        let secure = Way::Secure.set(Some(&secret), 60).unwrap();
+        let secure = Way::Secure.set(Cookie::Session, Some(&secret), 60).unwrap();
         assert_eq!(
             secure,
             "__Host-fieldpost=s3; Path=/; HttpOnly; SameSite=Lax; Max-Age=60; Secure"
         );
-        let plain = Way::Loopback.set(Some(&secret), 60).unwrap();
+        let plain = Way::Loopback
+            .set(Cookie::Session, Some(&secret), 60)
+            .unwrap();
         assert_eq!(
             plain,
             "fieldpost=s3; Path=/; HttpOnly; SameSite=Lax; Max-Age=60"
         );
-        assert!(Way::Open.set(Some(&secret), 60).is_none());
+        assert!(Way::Open.set(Cookie::Session, Some(&secret), 60).is_none());
         let both = headers(&[("cookie", "fieldpost=a; __Host-fieldpost=b")]);
         assert_eq!(Way::Secure.secret(&both).unwrap().expose(), "b");
         let twice = headers(&[("cookie", "fieldpost=a; fieldpost=b")]);

@@ -27,6 +27,12 @@ pub enum PeopleError {
     /// The environment would have no owner any more.
     #[error("{0} is the last owner here; make somebody else an owner first")]
     LastOwner(String),
+    /// The role follows from groups at the identity provider.
+    #[error("the role of {0} follows from groups at the identity provider; change it there")]
+    ByGroups(String),
+    /// Passwords let nobody in here, or not this person.
+    #[error("only single sign-on lets that person in")]
+    NoPasswords,
     /// The account is also of environments that whoever asks does not own.
     #[error("{0} belongs to other environments, too; only the person can change this")]
     Shared(String),
@@ -103,6 +109,13 @@ impl Central {
         actor: &Actor,
     ) -> Result<(), PeopleError> {
         let person = self.member(environment, name).await?;
+        let known = self.store.memberships(&person.id).await?;
+        let mut here = known
+            .iter()
+            .filter(|it| it.environment.scope == environment.scope);
+        if here.any(|it| it.by_groups_at.is_some()) {
+            return Err(PeopleError::ByGroups(person.name));
+        }
         let entry = self.entry(actor, Some(environment), "role.changed", &*person.name);
         let changed = self
             .store
@@ -111,7 +124,8 @@ impl Central {
         done(changed, person.name)
     }
 
-    /// Takes somebody out of an environment. The account goes with its last one.
+    /// Takes somebody out of an environment. The account goes with its last one. Whoever is in a group that
+    /// has a role here comes back by signing in.
     ///
     /// # Errors
     /// [`PeopleError`]
@@ -142,12 +156,25 @@ impl Central {
         kept: Option<&str>,
         actor: &Actor,
     ) -> Result<Option<Secret>, PeopleError> {
+        if self.follows_groups(person).await? {
+            return Err(PeopleError::NoPasswords);
+        }
         let (hash, made) = self.hashed(password).await?;
         let entry = self.entry(actor, None, "password.changed", &*person.name);
         self.store
             .set_password(&person.id, hash, kept, &entry)
             .await?;
         Ok(made)
+    }
+
+    /// Whether a role of the person's follows from groups at the identity provider. Then only that lets the
+    /// person in: a password would go on to do so when the groups do not any more.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn follows_groups(&self, person: &Person) -> Result<bool, StoreError> {
+        let known = self.store.memberships(&person.id).await?;
+        Ok(known.iter().any(|it| it.by_groups_at.is_some()))
     }
 
     /// The person of this name.
@@ -189,6 +216,7 @@ impl Central {
     ) -> Result<(Option<String>, Option<Secret>), PeopleError> {
         let (password, made) = match password {
             NewPassword::None => return Ok((None, None)),
+            _ if !self.has_passwords => return Err(PeopleError::NoPasswords),
             NewPassword::Given(password) => (password, None),
             NewPassword::Made => {
                 let made = Secret::new(&random_digits()[..MADE_PASSWORD]);

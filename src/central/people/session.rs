@@ -28,6 +28,9 @@ const USE_STEP: Duration = Duration::from_secs(60);
 /// Longest name of a browser that is kept, in characters.
 const MAX_CLIENT: usize = 200;
 
+/// How somebody signed in whom the identity provider sent.
+pub(in crate::central) const SINGLE_SIGN_ON: &str = "single sign-on";
+
 /// When sessions end by themselves.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
@@ -60,6 +63,8 @@ pub struct SignedIn {
     pub person: Person,
     /// What forms of this session carry.
     pub form_token: String,
+    /// Whether the identity provider signed the person in.
+    pub(in crate::central) is_single_sign_on: bool,
     /// Names the session in the store.
     pub(in crate::central) hash: String,
 }
@@ -70,6 +75,9 @@ pub enum Refused {
     /// The name, the password or the link is wrong; which is not said.
     #[error("the name or the password is wrong")]
     Wrong,
+    /// Passwords let nobody in here, or not this person.
+    #[error("only single sign-on lets you in")]
+    NoPasswords,
     /// It was tried too often.
     #[error("it was tried too often; try again in a quarter of an hour")]
     TooOften,
@@ -98,6 +106,9 @@ impl Central {
         password: &Secret,
         from: &From,
     ) -> Result<NewSession, Refused> {
+        if !self.has_passwords {
+            return Err(Refused::NoPasswords);
+        }
         let name = super::check_person_name(name).map_err(|_| Refused::Wrong)?;
         let account = format!("account {name}");
         for (subject, limit) in [
@@ -119,6 +130,9 @@ impl Central {
             return Err(Refused::Wrong);
         }
         let (person, _) = found.ok_or(Refused::Wrong)?;
+        if self.follows_groups(&person).await? {
+            return Err(Refused::NoPasswords);
+        }
         self.store.forget_tries(&account).await?;
         Ok(self.open_session(&person, "password", from).await?)
     }
@@ -211,6 +225,7 @@ impl Central {
         Ok(Some(SignedIn {
             person: sign_in.person,
             form_token: form_token(secret),
+            is_single_sign_on: sign_in.how == SINGLE_SIGN_ON,
             hash,
         }))
     }

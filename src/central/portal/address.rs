@@ -34,6 +34,11 @@ impl Base {
         format!("{}/inventory/{segment}", self.0)
     }
 
+    /// Where such a list is taken away.
+    pub(super) fn export(&self, list: &str) -> String {
+        format!("{}/exports/{list}", self.0)
+    }
+
     /// One thing of such a list.
     pub(super) fn entity(&self, segment: &str, name: &str) -> String {
         format!("{}/inventory/{segment}/{}", self.0, encode(name))
@@ -69,6 +74,16 @@ impl Base {
 
     pub(super) fn install(&self) -> String {
         format!("{}/integrations/claude-cowork/install", self.0)
+    }
+
+    /// Anywhere by name.
+    pub(super) fn go(&self) -> String {
+        format!("{}/go", self.0)
+    }
+
+    /// The API's reference.
+    pub(super) fn reference(&self) -> String {
+        format!("{}/api", self.0)
     }
 
     pub(super) fn reveals(&self) -> String {

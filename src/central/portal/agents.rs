@@ -3,35 +3,22 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{Html, Redirect};
-use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::store::{Agent, Identity, PageRequest};
+use crate::central::store::{Agent, Identity, Page, PageRequest, StoreError};
 use crate::event::Timestamp;
 
-use super::address::with_query;
-use super::event_row::{Link, Stamp};
+use super::browse::{self, From, Listed, Measure, Spec, Wish};
+use super::event_row::{Link, Stamp, Tag};
 use super::failure::Failure;
 use super::filters::Filters;
 use super::observability::{Listing, Pairs, Wanted, read_query};
 use super::shell::{Here, Section, Shell, draw};
+use super::table::{Cell, Head, Row, Table, TablePage};
 use super::text::{Text, visible};
 use super::words;
-
-#[derive(Template)]
-#[template(path = "agents.html", config = "src/central/portal/askama.toml")]
-struct AgentsPage {
-    shell: Shell,
-    action: String,
-    text: String,
-    count: String,
-    rows: Vec<AgentRow>,
-    more: Option<String>,
-    install: String,
-}
 
 #[derive(Template)]
 #[template(path = "agent_listing.html", config = "src/central/portal/askama.toml")]
@@ -51,31 +38,17 @@ struct AgentOwnerPage {
     identities: Vec<IdentityRow>,
 }
 
-/// An agent in the list, and at the head of its pages.
-pub(super) struct AgentRow {
-    pub(super) link: Link,
-    pub(super) owner: Text,
-    pub(super) owner_hover: String,
-    pub(super) has_email: bool,
-    pub(super) platform: Text,
-    pub(super) version: Text,
-    pub(super) last_seen: String,
-    pub(super) last_seen_ago: String,
-    pub(super) last_seen_machine: String,
-    pub(super) sessions: String,
-    pub(super) tools: String,
-    pub(super) mcp_tools: String,
-    pub(super) models: String,
-    pub(super) events: String,
-    pub(super) cost: String,
-}
-
 /// The head of each page of an agent.
 pub(super) struct AgentHeader {
     pub(super) title: String,
     pub(super) name: Text,
-    pub(super) row: AgentRow,
+    pub(super) owner: Text,
+    pub(super) platform: Text,
+    pub(super) version: Text,
     pub(super) first_seen: Stamp,
+    pub(super) last_seen: Stamp,
+    pub(super) last_seen_ago: String,
+    pub(super) cost: String,
     pub(super) tabs: Vec<Tab>,
 }
 
@@ -94,49 +67,160 @@ struct IdentityRow {
     last_seen: Stamp,
 }
 
-/// What the list of agents is asked for.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct AgentsQuery {
-    text: String,
-    cursor: String,
-}
+/// An agent without an event for this long is quiet, in nanoseconds; without one for a week, silent.
+const QUIET: i64 = 24 * 3_600 * 1_000_000_000;
 
-const PAGE_ROWS: u32 = 100;
+/// The list of agents.
+pub(super) fn spec(here: &Here) -> Spec {
+    Spec {
+        path: here.base.agents(),
+        export: here.base.export("agents"),
+        searches: "Name, e-mail or id",
+        nouns: ("agent", "agents"),
+        facets: &[
+            ("activity", "Activity"),
+            ("platform", "Platform"),
+            ("known", "Known by"),
+            ("version", "Client version"),
+        ],
+    }
+}
 
 /// Someone looks which agents there are.
 pub(super) async fn list(
     here: Here,
     State(central): State<Arc<Central>>,
-    query: Result<Query<AgentsQuery>, QueryRejection>,
+    pairs: Pairs,
 ) -> Result<Html<String>, Failure> {
-    let query = read_query(query)?;
-    let text = query.text.trim();
-    let page = central
-        .store
-        .agents(
-            here.scope(),
-            Some(text).filter(|text| !text.is_empty()),
-            page_at(&query.cursor),
-        )
-        .await?;
+    let spec = spec(&here);
+    let wish = Wish::read(&spec, read_query(pairs)?)?;
+    let selection = browse::select::<Agent>(here.list(&central, ()), &spec, wish).await?;
     let now = Timestamp::now();
-    let action = here.base.agents();
-    draw(&AgentsPage {
+    let heads = Head::all(&[
+        "Name",
+        "Owner",
+        "Last activity",
+        "Client",
+        "#Sessions",
+        "#Tools",
+        "#MCP tools",
+        "#Models",
+        "#Events",
+        "#Cost (est.)",
+    ]);
+    draw(&TablePage {
         shell: here.shell(Section::Agents),
-        text: text.to_owned(),
-        count: words::plural(page.items.len(), "agent", "agents"),
-        rows: page
-            .items
-            .iter()
-            .map(|agent| AgentRow::new(&here, agent, now))
-            .collect(),
-        more: page
-            .next_cursor
-            .map(|cursor| with_query(&action, &[("text", text), ("cursor", &cursor)])),
-        install: here.base.install(),
-        action,
+        title: "Agents".to_owned(),
+        crumb: None,
+        lead: "One per person: by e-mail, or by the client's own id where there is none."
+            .to_owned(),
+        facts: Vec::new(),
+        remarks: Vec::new(),
+        actions: Vec::new(),
+        tables: vec![Table {
+            heading: None,
+            caption: "Agents, latest activity first",
+            columns: Head::sorted(heads, &selection.tools),
+            rows: selection
+                .rows
+                .iter()
+                .map(|agent| row(&here, agent, now))
+                .collect(),
+            empty: "An agent appears here with the first event that Claude sends. Nothing has arrived in \
+                    this environment so far.",
+        }],
+        more: selection.more,
+        tools: Some(selection.tools),
     })
+}
+
+fn row(here: &Here, agent: &Agent, now: Timestamp) -> Row {
+    let client = [agent.service.as_deref(), agent.client_version.as_deref()];
+    let client: Vec<&str> = client.into_iter().flatten().collect();
+    let word = match activity(agent, now) {
+        "active" => None,
+        "silent" => Some(Tag::new("clock", "warn", "silent")),
+        word => Some(Tag::new("clock", "", word)),
+    };
+    Row {
+        group: None,
+        cells: vec![
+            Cell::Link(Link::new(
+                here.base.agent(&agent.id, "audit-logs"),
+                &agent.name,
+            )),
+            match agent.user_email {
+                Some(_) => Cell::Name(Text::short(&agent.owner)),
+                None => Cell::Code(Text::short(&agent.owner)),
+            },
+            Cell::Ago(Stamp::ago(agent.last_seen, now), word),
+            match client.is_empty() {
+                true => Cell::Nothing,
+                false => Cell::Code(Text::name(&client.join(" "))),
+            },
+            Cell::Words(words::count(agent.session_count)),
+            Cell::Words(words::count(agent.tool_count)),
+            Cell::Words(words::count(agent.mcp_tool_count)),
+            Cell::Words(words::count(agent.model_count)),
+            Cell::Words(words::count(agent.event_count)),
+            Cell::Words(words::dollars(agent.cost_usd)),
+        ],
+    }
+}
+
+/// A word for how long ago an agent did something.
+fn activity(agent: &Agent, now: Timestamp) -> &'static str {
+    match now.0.saturating_sub(agent.last_seen.0) {
+        ..QUIET => "active",
+        age if age < 7 * QUIET => "quiet",
+        _ => "silent",
+    }
+}
+
+impl Listed for Agent {
+    type Which = ();
+
+    async fn page(from: From<'_, ()>, page: PageRequest) -> Result<Page<Agent>, StoreError> {
+        from.store.agents(from.scope, None, page).await
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        let user = self.user_id.as_deref();
+        let mut texts = vec![self.name.as_str(), &self.owner, &self.id];
+        texts.extend(user);
+        texts
+    }
+
+    fn facet(&self, name: &str) -> Option<String> {
+        match name {
+            "activity" => Some(activity(self, Timestamp::now()).to_owned()),
+            "platform" => self.service.clone(),
+            "known" => Some(match self.user_email {
+                Some(_) => "e-mail".to_owned(),
+                None => "raw id".to_owned(),
+            }),
+            _ => self.client_version.clone(),
+        }
+    }
+
+    fn measure(&self, column: &str) -> Option<Measure> {
+        match column {
+            "name" => Measure::text(&self.name),
+            "owner" => Measure::text(&self.owner),
+            "last-activity" => Measure::number(self.last_seen.0),
+            "sessions" => Measure::number(self.session_count),
+            "tools" => Measure::number(self.tool_count),
+            "mcp-tools" => Measure::number(self.mcp_tool_count),
+            "models" => Measure::number(self.model_count),
+            "events" => Measure::number(self.event_count),
+            "cost" => Some(Measure::Number(self.cost_usd)),
+            _ => None,
+        }
+    }
 }
 
 /// Someone opens an agent: to its audit log.
@@ -219,35 +303,6 @@ pub(super) async fn find(here: &Here, central: &Central) -> Result<Agent, Failur
     agent.ok_or(Failure::NotFound("agent"))
 }
 
-impl AgentRow {
-    fn new(here: &Here, agent: &Agent, now: Timestamp) -> AgentRow {
-        let or_dash = |text: &Option<String>| Text::name(text.as_deref().unwrap_or("–"));
-        AgentRow {
-            link: Link::new(here.base.agent(&agent.id, "audit-logs"), &agent.name),
-            owner: Text::short(&agent.owner),
-            owner_hover: match agent.user_email {
-                Some(_) => visible(&agent.owner),
-                None => format!(
-                    "{}: no e-mail, signed in with an API key or by a cloud provider",
-                    visible(&agent.owner)
-                ),
-            },
-            has_email: agent.user_email.is_some(),
-            platform: or_dash(&agent.service),
-            version: or_dash(&agent.client_version),
-            last_seen: agent.last_seen.display(),
-            last_seen_ago: words::ago(agent.last_seen, now),
-            last_seen_machine: agent.last_seen.to_string(),
-            sessions: words::count(agent.session_count),
-            tools: words::count(agent.tool_count),
-            mcp_tools: words::count(agent.mcp_tool_count),
-            models: words::count(agent.model_count),
-            events: words::count(agent.event_count),
-            cost: words::dollars(agent.cost_usd),
-        }
-    }
-}
-
 impl AgentHeader {
     pub(super) fn new(here: &Here, agent: &Agent, lit: &str) -> AgentHeader {
         let tab = |label, slug, count: Option<i64>| Tab {
@@ -256,11 +311,17 @@ impl AgentHeader {
             lit: slug == lit,
             count: count.map(words::count),
         };
+        let or_dash = |text: &Option<String>| Text::name(text.as_deref().unwrap_or("–"));
         AgentHeader {
             title: visible(&agent.name),
             name: Text::short(&agent.name),
-            row: AgentRow::new(here, agent, Timestamp::now()),
+            owner: Text::short(&agent.owner),
+            platform: or_dash(&agent.service),
+            version: or_dash(&agent.client_version),
             first_seen: Stamp::brief(agent.first_seen),
+            last_seen: Stamp::brief(agent.last_seen),
+            last_seen_ago: words::ago(agent.last_seen, Timestamp::now()),
+            cost: words::dollars(agent.cost_usd),
             tabs: vec![
                 tab("Audit logs", "audit-logs", Some(agent.event_count)),
                 tab("Sessions", "sessions", Some(agent.session_count)),
@@ -280,9 +341,4 @@ impl IdentityRow {
             last_seen: Stamp::brief(identity.last_seen),
         }
     }
-}
-
-/// The page of a list that begins at `cursor`.
-pub(super) fn page_at(cursor: &str) -> PageRequest {
-    PageRequest::new(Some(cursor.to_owned()), Some(PAGE_ROWS))
 }

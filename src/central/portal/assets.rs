@@ -11,7 +11,7 @@ struct Asset {
     content: &'static str,
 }
 
-const ASSETS: [Asset; 9] = [
+const ASSETS: [Asset; 11] = [
     Asset {
         name: "portal.css",
         media_type: "text/css; charset=utf-8",
@@ -51,6 +51,16 @@ const ASSETS: [Asset; 9] = [
         name: "tail.js",
         media_type: "text/javascript; charset=utf-8",
         content: include_str!("assets/tail.js"),
+    },
+    Asset {
+        name: "palette.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/palette.js"),
+    },
+    Asset {
+        name: "arrive.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/arrive.js"),
     },
     Asset {
         name: "icon.svg",

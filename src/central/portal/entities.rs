@@ -9,16 +9,19 @@ use axum::response::Html;
 use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::store::{Agent, Entity, EntityKind};
+use crate::central::store::{Agent, Entity, EntityKind, PageRequest};
 
 use super::address::with_query;
-use super::agents::{AgentHeader, find, page_at};
+use super::agents::{AgentHeader, find};
 use super::event_row::Stamp;
 use super::failure::Failure;
 use super::observability::read_query;
 use super::shell::{Here, Section, Shell, draw};
 use super::text::Text;
 use super::words;
+
+/// Rows of a page.
+const PAGE_ROWS: u32 = 100;
 
 #[derive(Template)]
 #[template(
@@ -75,7 +78,7 @@ pub(super) async fn of_agent(
             here.scope(),
             query.kind,
             Some(&agent.id),
-            page_at(&query.cursor),
+            PageRequest::new(Some(query.cursor), Some(PAGE_ROWS)),
         )
         .await?;
     let action = here.base.agent(&agent.id, "entities");

@@ -49,6 +49,8 @@ pub(super) struct EventRow {
     /// The record's own page, or the list with the record open beside it.
     pub(super) href: String,
     pub(super) is_open: bool,
+    /// The day, on the first row of it.
+    pub(super) day: Option<String>,
     pub(super) time: Stamp,
     pub(super) agent: Option<Link>,
     pub(super) session: Option<Link>,
@@ -115,6 +117,15 @@ impl Stamp {
     pub(super) fn brief(time: Timestamp) -> Stamp {
         Stamp {
             clock: Preferences::current().clock(time),
+            ..Stamp::of(time)
+        }
+    }
+
+    /// How long ago it was; the time itself on hover.
+    pub(super) fn ago(time: Timestamp, now: Timestamp) -> Stamp {
+        Stamp {
+            day: String::new(),
+            clock: words::ago(time, now),
             ..Stamp::of(time)
         }
     }
@@ -187,6 +198,7 @@ impl EventRow {
             id: event.id.clone(),
             href: base.event(&event.id),
             is_open: false,
+            day: None,
             tool: event.tool.as_deref().map(Text::name),
             model: event.model.as_deref().map(Text::name),
             version: Text::name(&event.scope_version),
@@ -204,9 +216,31 @@ impl EventRow {
             flags: brief_flags(event),
         }
     }
-}
 
-impl EventRow {
+    /// The rows of a list, in its order: each day is said once, and so is that all of them came late.
+    pub(super) fn of_list(
+        base: &Base,
+        events: &[Event],
+        filters: &Filters,
+        path: &str,
+    ) -> Vec<EventRow> {
+        let all_late = events.len() > 1 && events.iter().all(|event| late(event).is_some());
+        let mut day = String::new();
+        let rows = events.iter().map(|event| {
+            let mut row = EventRow::new(base, event).opened_in(filters, path);
+            if all_late {
+                row.flags = remarks(event);
+            }
+            let of = std::mem::take(&mut row.time.day);
+            if of != day {
+                row.day = Some(of.clone());
+                day = of;
+            }
+            row
+        });
+        rows.collect()
+    }
+
     /// The same row, which opens its record beside the list that these filters leave.
     pub(super) fn opened_in(self, filters: &Filters, path: &str) -> EventRow {
         let is_open = filters.event == self.id;

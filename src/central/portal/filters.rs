@@ -10,7 +10,12 @@ use crate::event::{Activity, Timestamp};
 use super::address::with_query;
 use super::failure::Failure;
 use super::preferences::Preferences;
-use super::text::visible;
+
+pub(super) use choices::{Chip, Choice, title_of};
+pub(super) use range::Range;
+
+mod range;
+mod choices;
 
 /// What an address says.
 #[derive(Clone, Debug, Default)]
@@ -36,45 +41,6 @@ pub(super) struct Filters {
     /// What is wrong with the address.
     pub(super) problem: Option<String>,
 }
-
-/// Which times are looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Range {
-    /// All of them.
-    #[default]
-    All,
-    /// As they arrive.
-    Live,
-    /// Until now; the name in addresses.
-    Last(&'static str),
-    /// From and until, either of which may be open.
-    Between(Option<Timestamp>, Option<Timestamp>),
-}
-
-/// A filter that is set, and the address without it.
-pub(super) struct Chip {
-    pub(super) label: String,
-    pub(super) value: String,
-    pub(super) is_excluded: bool,
-    pub(super) without: String,
-}
-
-/// A choice of a field or a row of links.
-pub(super) struct Choice {
-    pub(super) value: String,
-    pub(super) title: String,
-    pub(super) href: String,
-    pub(super) chosen: bool,
-}
-
-/// Relative ranges: name in addresses, title, seconds.
-const RANGES: [(&str, &str, i64); 5] = [
-    ("15m", "15 min", 15 * 60),
-    ("1h", "1 h", 3_600),
-    ("24h", "24 h", 86_400),
-    ("7d", "7 d", 7 * 86_400),
-    ("30d", "30 d", 30 * 86_400),
-];
 
 impl Filters {
     /// Reads the pairs of an address.
@@ -137,10 +103,10 @@ impl Filters {
         Ok(filters)
     }
 
-    /// Everything of the last day.
-    pub(super) fn last_day() -> Filters {
+    /// Everything of a range until now, by its name.
+    pub(super) fn last(range: &str) -> Filters {
         Filters {
-            range: Range::Last("24h"),
+            range: Range::named(range),
             ..Filters::default()
         }
     }
@@ -149,7 +115,7 @@ impl Filters {
         if from.is_empty() && to.is_empty() {
             return;
         }
-        match (time("From", from), time("Until", to)) {
+        match (range::time("From", from), range::time("Until", to)) {
             (Ok(from), Ok(to)) => self.range = Range::Between(from, to),
             (Err(problem), _) | (_, Err(problem)) => self.problem = Some(problem),
         }
@@ -191,85 +157,6 @@ impl Filters {
             to,
             ..EventFilter::default()
         }
-    }
-
-    /// The filters that are set.
-    pub(super) fn chips(&self, path: &str) -> Vec<Chip> {
-        let mut chips = Vec::new();
-        if !self.kind.is_empty() {
-            let title = Activity::from_slug(&self.kind).map(Activity::title);
-            chips.push(Chip {
-                label: "Type".to_owned(),
-                value: title.map_or_else(|| visible(&self.kind), str::to_owned),
-                is_excluded: false,
-                without: Filters {
-                    kind: String::new(),
-                    ..self.first_page()
-                }
-                .address(path),
-            });
-        }
-        for (index, term) in self.terms.iter().enumerate() {
-            let mut without = self.first_page();
-            without.terms.remove(index);
-            chips.push(Chip {
-                label: term.qualifier.map_or("Text", title_of).to_owned(),
-                value: visible(&term.value),
-                is_excluded: term.is_excluded,
-                without: without.address(path),
-            });
-        }
-        if self.range != Range::All {
-            chips.push(Chip {
-                label: "Time".to_owned(),
-                value: self.range.title(),
-                is_excluded: false,
-                without: Filters {
-                    range: Range::All,
-                    ..self.first_page()
-                }
-                .address(path),
-            });
-        }
-        chips
-    }
-
-    /// The values of the field Activity Type; an event's name that is set joins them.
-    pub(super) fn types(&self, path: &str) -> Vec<Choice> {
-        let choice = |value: &str, title: &str| Choice {
-            value: value.to_owned(),
-            title: title.to_owned(),
-            href: Filters {
-                kind: value.to_owned(),
-                ..self.first_page()
-            }
-            .address(path),
-            chosen: self.kind == value,
-        };
-        let mut choices = vec![choice("", "All activity")];
-        choices.extend(Activity::ALL.map(|activity| choice(activity.slug(), activity.title())));
-        if !choices.iter().any(|choice| choice.chosen) {
-            choices.push(choice(&self.kind, &visible(&self.kind)));
-        }
-        choices
-    }
-
-    /// The ranges of time that one click sets.
-    pub(super) fn ranges(&self, path: &str) -> Vec<Choice> {
-        let choice = |value: &str, title: &str, range: Range| Choice {
-            value: value.to_owned(),
-            title: title.to_owned(),
-            chosen: self.range == range,
-            href: Filters {
-                range,
-                ..self.first_page()
-            }
-            .address(path),
-        };
-        let mut choices = vec![choice("live", "Live", Range::Live)];
-        choices.extend(RANGES.map(|(name, title, _)| choice(name, title, Range::Last(name))));
-        choices.push(choice("", "All", Range::All));
-        choices
     }
 
     /// This state with one more term, which takes the place of others of its kind when it must match.
@@ -383,79 +270,6 @@ impl Filters {
             filters.q = query_of(&filters.terms);
         }
         filters
-    }
-}
-
-impl Range {
-    fn named(name: &str) -> Range {
-        match RANGES.iter().find(|(known, _, _)| *known == name) {
-            Some((known, _, _)) => Range::Last(known),
-            None if name == "live" => Range::Live,
-            None => Range::All,
-        }
-    }
-
-    /// The times from and until which events are looked at.
-    pub(super) fn bounds(&self, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
-        match self {
-            Range::All | Range::Live => (None, None),
-            Range::Last(name) => {
-                let found = RANGES.iter().find(|(known, _, _)| known == name);
-                let seconds = found.map_or(0, |(_, _, seconds)| *seconds);
-                (Some(Timestamp(now.0 - seconds * 1_000_000_000)), None)
-            }
-            Range::Between(from, to) => (*from, *to),
-        }
-    }
-
-    /// In words, as the result line says it.
-    pub(super) fn title(&self) -> String {
-        let shown = |time: &Timestamp| Preferences::current().format(*time, "%Y-%m-%d %H:%M:%S");
-        match self {
-            Range::All => "all times".to_owned(),
-            Range::Live => "live".to_owned(),
-            Range::Last(name) => {
-                let found = RANGES.iter().find(|(known, _, _)| known == name);
-                format!("last {}", found.map_or("", |(_, title, _)| title))
-            }
-            Range::Between(Some(from), Some(to)) => format!("{} to {}", shown(from), shown(to)),
-            Range::Between(Some(from), None) => format!("since {}", shown(from)),
-            Range::Between(None, Some(to)) => format!("until {}", shown(to)),
-            Range::Between(None, None) => "all times".to_owned(),
-        }
-    }
-}
-
-/// What people call a qualifier.
-pub(super) fn title_of(qualifier: Qualifier) -> &'static str {
-    match qualifier {
-        Qualifier::Agent => "Agent",
-        Qualifier::User => "User",
-        Qualifier::Type => "Type",
-        Qualifier::Tool => "Tool",
-        Qualifier::Mcp => "MCP server",
-        Qualifier::Model => "Model",
-        Qualifier::Decision => "Decision",
-        Qualifier::Source => "Decided by",
-        Qualifier::Session => "Session",
-        Qualifier::Dir => "Directory",
-        Qualifier::Version => "Client version",
-        Qualifier::Machine => "Machine",
-        Qualifier::Has => "Has",
-    }
-}
-
-fn time(label: &str, value: &str) -> Result<Option<Timestamp>, String> {
-    if value.is_empty() {
-        return Ok(None);
-    }
-    let preferences = Preferences::current();
-    match value.parse().ok().or_else(|| preferences.parse(value)) {
-        Some(time) => Ok(Some(time)),
-        None => Err(format!(
-            "{label} is no time: write it like 2026-11-22T14:03, in {}.",
-            preferences.zone_name
-        )),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every answer of the portal carries, errors included.
+//! What every answer of the portal and of the API carries, errors included.
 
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, header};

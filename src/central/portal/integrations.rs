@@ -1,22 +1,30 @@
-//! Integrations → Install: what Claude needs to know to export here, and the tokens that
-//! it may use.
+//! Integrations → Install: what Claude needs to know to export here, whether anything arrives, and the tokens
+//! that it may use.
 
 use std::sync::Arc;
 
 use askama::Template;
+use axum::Form;
 use axum::extract::State;
-use axum::response::{Html, Redirect};
+use axum::response::Html;
+use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::store::{Installation, Role, Token};
+use crate::central::accounts::check_name;
+use crate::central::store::{Installation, PageRequest, Role};
 use crate::event::Timestamp;
 use crate::rollout::{Format, Rollout, edge_configuration};
 
-use super::event_row::Stamp;
+use super::event_row::{Link, Stamp};
 use super::failure::Failure;
 use super::shell::{Here, Section, Shell, draw};
-use super::text::{Text, short_id, visible};
 use super::words;
+
+use tokens::TokenRow;
+
+pub(super) use tokens::revoke;
+
+mod tokens;
 
 /// Where logs go below the service's public address.
 const OTLP_PATH: &str = "/v1/claude-cowork/otel";
@@ -36,7 +44,6 @@ struct IntegrationsPage {
 struct InstallPage {
     shell: Shell,
     action: String,
-    agents: String,
     endpoint: String,
     endpoint_base: String,
     /// What to set up, in the words that `fieldpost edge env` prints.
@@ -47,9 +54,25 @@ struct InstallPage {
     host: String,
     installation: Option<Installation>,
     live_count: usize,
-    first_event_waits: bool,
+    /// Whether no request was accepted yet, with any of the tokens.
+    waits: bool,
+    /// Whether any was refused.
+    was_refused: bool,
+    /// The agents that are there, the latest active first.
+    agents_seen: Vec<Link>,
     tokens: Vec<TokenRow>,
 }
+
+/// What the form of a new token says.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NewToken {
+    /// What people call it.
+    name: String,
+}
+
+/// Agents that are named once something arrived.
+const AGENTS_SEEN: u32 = 5;
 
 struct IntegrationRow {
     name: &'static str,
@@ -57,22 +80,6 @@ struct IntegrationRow {
     installed: Option<Stamp>,
     live_tokens: String,
     last_used: Option<String>,
-}
-
-struct TokenRow {
-    short: String,
-    id: String,
-    issued: Stamp,
-    expires: Stamp,
-    first_used: Option<Stamp>,
-    last_used: Option<Stamp>,
-    last_used_ago: String,
-    requests: String,
-    address: Option<Text>,
-    state: &'static str,
-    tone: &'static str,
-    icon: &'static str,
-    revoke: Option<String>,
 }
 
 /// Someone looks at what is connected.
@@ -107,39 +114,16 @@ pub(super) async fn install_page(
 pub(super) async fn install(
     here: Here,
     State(central): State<Arc<Central>>,
+    Form(NewToken { name }): Form<NewToken>,
 ) -> Result<Html<String>, Failure> {
     here.require(Role::Admin)?;
-    let entry = central.entry(&here.actor(), Some(&here.environment), "token.made", "");
+    let name = name.trim();
+    check_name(name)
+        .map_err(|problem| Failure::Refused(format!("The token was not made: {problem}.")))?;
+    let entry = central.entry(&here.actor(), Some(&here.environment), "token.made", name);
     central.audit(entry).await?;
-    let installation = central.install(&here.environment, "").await?;
+    let installation = central.install(&here.environment, name).await?;
     draw(&InstallPage::read(&here, &central, Some(installation)).await?)
-}
-
-/// Someone takes a token back.
-pub(super) async fn revoke(
-    here: Here,
-    State(central): State<Arc<Central>>,
-) -> Result<Redirect, Failure> {
-    here.require(Role::Admin)?;
-    let token = here.param("token");
-    let tokens = central.store.tokens(here.scope()).await?;
-    if !tokens.iter().any(|known| known.id == token) {
-        return Err(Failure::NotFound("token"));
-    }
-    let entry = central.entry(
-        &here.actor(),
-        Some(&here.environment),
-        "token.revoked",
-        token,
-    );
-    central.audit(entry).await?;
-    match central
-        .revoke_token(here.scope(), here.param("token"))
-        .await?
-    {
-        true => Ok(Redirect::to(&format!("{}#tokens", here.base.install()))),
-        false => Err(Failure::NotFound("token")),
-    }
 }
 
 impl InstallPage {
@@ -149,19 +133,16 @@ impl InstallPage {
         installation: Option<Installation>,
     ) -> Result<InstallPage, Failure> {
         let now = Timestamp::now();
-        let tokens = central.store.tokens(here.scope()).await?;
+        let tokens = tokens::read(here, central, now).await?;
+        let page = PageRequest::new(None, Some(AGENTS_SEEN));
+        let agents = central.store.agents(here.scope(), None, page).await?;
         let endpoint_base = format!("{}{OTLP_PATH}", central.public_url);
         let endpoint = format!("{endpoint_base}/v1/logs");
         let edge = with_content(Rollout::edge(EDGE_ENDPOINT));
         let direct = with_content(Rollout::central(&endpoint_base));
-        let rows: Vec<TokenRow> = tokens
-            .iter()
-            .map(|token| TokenRow::new(here, token, now))
-            .collect();
         Ok(InstallPage {
             shell: here.shell(Section::Install),
             action: here.base.install(),
-            agents: here.base.agents(),
             edge_config: edge_configuration(&endpoint),
             edge_shell: edge.render(Format::Shell),
             edge_settings: edge.render(Format::ManagedSettings),
@@ -170,39 +151,16 @@ impl InstallPage {
             host: host_of(&central.public_url),
             endpoint_base,
             installation,
-            live_count: rows.iter().filter(|row| row.revoke.is_some()).count(),
-            first_event_waits: tokens.iter().all(|token| token.first_used.is_none()),
-            tokens: rows,
+            live_count: tokens.iter().filter(|row| row.revoke.is_some()).count(),
+            waits: tokens.iter().all(|token| token.first_used.is_none()),
+            was_refused: tokens.iter().any(|token| !token.refusals.is_empty()),
+            agents_seen: agents
+                .items
+                .iter()
+                .map(|agent| Link::new(here.base.agent(&agent.id, "audit-logs"), &agent.name))
+                .collect(),
+            tokens,
         })
-    }
-}
-
-impl TokenRow {
-    fn new(here: &Here, token: &Token, now: Timestamp) -> TokenRow {
-        let (state, tone, icon) = match token.revoked_at {
-            Some(_) => ("revoked", "danger", "deny"),
-            None if token.expires_at <= now => ("expired", "warn", "clock"),
-            None if token.first_used.is_none() => ("not used yet", "", "unknown"),
-            None => ("in use", "ok", "allow"),
-        };
-        let lives = token.revoked_at.is_none() && token.expires_at > now;
-        TokenRow {
-            short: short_id(&token.id),
-            id: visible(&token.id),
-            issued: Stamp::brief(token.issued_at),
-            expires: Stamp::brief(token.expires_at),
-            first_used: token.first_used.map(Stamp::brief),
-            last_used: token.last_used.map(Stamp::brief),
-            last_used_ago: token
-                .last_used
-                .map_or(String::new(), |time| words::ago(time, now)),
-            requests: words::count(token.request_count),
-            address: token.last_address.as_deref().map(Text::name),
-            state,
-            tone,
-            icon,
-            revoke: lives.then(|| here.base.revoke(&token.id)),
-        }
     }
 }
 

@@ -2,29 +2,27 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Html;
-use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::store::{Entity, EntityKind, EntityUser, Owner, PageRequest, Qualifier, Term};
+use crate::central::store::{Entity, EntityKind, EntityUser, Owner, Qualifier, Term};
 
 use super::address::with_query;
+use super::browse::{self, Spec, Wish};
 use super::event_row::{Link, Stamp, Tag};
 use super::failure::Failure;
-use super::observability::read_query;
+use super::observability::{Pairs, read_query};
 use super::shell::{Here, Section, draw};
 use super::table::{Cell, Fact, Head, Row, Table, TablePage};
 use super::text::{Text, visible};
 use super::words;
 
-/// Rows of a page.
-const PAGE_ROWS: u32 = 200;
+mod listed;
 
 /// What is different between the lists of entities.
-struct Kind {
-    kind: EntityKind,
+pub(super) struct Kind {
+    pub(super) kind: EntityKind,
     segment: &'static str,
     title: &'static str,
     lead: &'static str,
@@ -67,41 +65,72 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-/// Where a list goes on.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct CursorQuery {
-    cursor: String,
+/// A list of entities.
+pub(super) fn spec(here: &Here, kind: &'static Kind) -> Spec {
+    Spec {
+        path: here.base.inventory(kind.segment),
+        export: here.base.export(kind.segment),
+        searches: "Name",
+        nouns: match kind.kind {
+            EntityKind::Tool => ("tool", "tools"),
+            EntityKind::McpTool => ("MCP tool", "MCP tools"),
+            EntityKind::Model => ("model", "models"),
+            EntityKind::WorkingDirectory => ("directory", "directories"),
+        },
+        facets: match kind.kind {
+            EntityKind::McpTool => &[("server", "MCP server"), ("denials", "Denials")],
+            EntityKind::Tool => &[("denials", "Denials")],
+            EntityKind::Model | EntityKind::WorkingDirectory => &[],
+        },
+    }
+}
+
+/// The list of owners.
+pub(super) fn owners_spec(here: &Here) -> Spec {
+    Spec {
+        path: here.base.inventory("owners"),
+        export: here.base.export("owners"),
+        searches: "E-mail or id",
+        nouns: ("owner", "owners"),
+        facets: &[("known", "Known by"), ("domain", "Domain")],
+    }
 }
 
 /// Someone looks which tools, models or directories there are.
 pub(super) async fn entities(
     here: Here,
     State(central): State<Arc<Central>>,
-    query: Result<Query<CursorQuery>, QueryRejection>,
+    pairs: Pairs,
 ) -> Result<Html<String>, Failure> {
     let kind = kind_of(here.param("kind"))?;
-    let page = PageRequest::new(Some(read_query(query)?.cursor), Some(PAGE_ROWS));
-    let mut page = central
-        .store
-        .entities(here.scope(), Some(kind.kind), None, page)
-        .await?;
-    let is_mcp = kind.kind == EntityKind::McpTool;
-    if is_mcp {
-        page.items.sort_by(|a, b| a.name.cmp(&b.name));
+    let spec = spec(&here, kind);
+    let wish = Wish::read(&spec, read_query(pairs)?)?;
+    let from = here.list(&central, kind.kind);
+    let mut selection = browse::select::<Entity>(from, &spec, wish).await?;
+    let is_by_server = kind.kind == EntityKind::McpTool && !selection.tools.is_sorted();
+    if is_by_server {
+        selection.rows.sort_by(|a, b| a.name.cmp(&b.name));
     }
     let mut server = String::new();
     let mut rows = Vec::new();
-    for entity in &page.items {
-        let of = entity.name.split_once(':').map_or("", |(server, _)| server);
-        let begins = is_mcp && of != server;
+    for entity in &selection.rows {
+        let of = server_of(&entity.name);
+        let begins = is_by_server && of != server;
         of.clone_into(&mut server);
         rows.push(Row {
             group: begins.then(|| visible(of)),
             cells: entity_cells(&here, entity),
         });
     }
-    let path = here.base.inventory(kind.segment);
+    let heads = Head::all(&[
+        "Name",
+        "First seen",
+        "Last seen",
+        "#Uses",
+        "#Agents",
+        "#Sessions",
+        "#Denied",
+    ]);
     draw(&TablePage {
         shell: here.shell(kind.section),
         title: kind.title.to_owned(),
@@ -113,21 +142,12 @@ pub(super) async fn entities(
         tables: vec![Table {
             heading: None,
             caption: kind.title,
-            columns: Head::all(&[
-                "Name",
-                "First seen",
-                "Last seen",
-                "#Uses",
-                "#Agents",
-                "#Sessions",
-                "#Denied",
-            ]),
+            columns: Head::sorted(heads, &selection.tools),
             rows,
             empty: kind.empty,
         }],
-        more: page
-            .next_cursor
-            .map(|cursor| with_query(&path, &[("cursor", &cursor)])),
+        more: selection.more,
+        tools: Some(selection.tools),
     })
 }
 
@@ -180,6 +200,7 @@ pub(super) async fn entity(
             empty: "No record that names it says whose it is.",
         }],
         more: None,
+        tools: None,
     })
 }
 
@@ -187,11 +208,19 @@ pub(super) async fn entity(
 pub(super) async fn owners(
     here: Here,
     State(central): State<Arc<Central>>,
-    query: Result<Query<CursorQuery>, QueryRejection>,
+    pairs: Pairs,
 ) -> Result<Html<String>, Failure> {
-    let page = PageRequest::new(Some(read_query(query)?.cursor), Some(PAGE_ROWS));
-    let page = central.store.owners(here.scope(), page).await?;
-    let path = here.base.inventory("owners");
+    let spec = owners_spec(&here);
+    let wish = Wish::read(&spec, read_query(pairs)?)?;
+    let selection = browse::select::<Owner>(here.list(&central, ()), &spec, wish).await?;
+    let heads = Head::all(&[
+        "Owner",
+        "Known by",
+        "Agent ids",
+        "First seen",
+        "Last seen",
+        "#Events",
+    ]);
     draw(&TablePage {
         shell: here.shell(Section::Owners),
         title: "Owners".to_owned(),
@@ -204,24 +233,16 @@ pub(super) async fn owners(
         tables: vec![Table {
             heading: None,
             caption: "Owners, latest activity first",
-            columns: Head::all(&[
-                "Owner",
-                "Known by",
-                "Agents",
-                "First seen",
-                "Last seen",
-                "#Events",
-            ]),
-            rows: page
-                .items
+            columns: Head::sorted(heads, &selection.tools),
+            rows: selection
+                .rows
                 .iter()
                 .map(|owner| owner_row(&here, owner))
                 .collect(),
             empty: "Owners appear with the first event that Claude sends.",
         }],
-        more: page
-            .next_cursor
-            .map(|cursor| with_query(&path, &[("cursor", &cursor)])),
+        more: selection.more,
+        tools: Some(selection.tools),
     })
 }
 
@@ -246,7 +267,7 @@ pub(super) fn fact(title: &'static str, value: Cell) -> Fact {
     Fact { title, value }
 }
 
-fn kind_of(segment: &str) -> Result<&'static Kind, Failure> {
+pub(super) fn kind_of(segment: &str) -> Result<&'static Kind, Failure> {
     let found = KINDS.iter().find(|kind| kind.segment == segment);
     found.ok_or(Failure::NotFound("page"))
 }
@@ -257,6 +278,11 @@ fn qualifier_of(kind: EntityKind) -> Qualifier {
         EntityKind::Model => Qualifier::Model,
         EntityKind::WorkingDirectory => Qualifier::Dir,
     }
+}
+
+/// The MCP server of a tool that is named `server:tool`.
+fn server_of(name: &str) -> &str {
+    name.split_once(':').map_or("", |(server, _)| server)
 }
 
 fn entity_cells(here: &Here, entity: &Entity) -> Vec<Cell> {

@@ -14,6 +14,7 @@ use super::address::with_query;
 use super::event_row::{Link, Stamp, Tag};
 use super::failure::Failure;
 use super::inventory::fact;
+use super::retire;
 use super::shell::{Here, Section, draw};
 use super::table::{Cell, Head, Row, Table, TablePage};
 use super::text::{Text, visible};
@@ -59,6 +60,7 @@ pub(super) async fn list(
                     directly to this service is listed under Agents only.",
         }],
         more: None,
+        tools: None,
     })
 }
 
@@ -127,7 +129,7 @@ pub(super) async fn show(
             ),
         ],
         remarks: vec![verdict(&machine)],
-        actions: vec![
+        actions: [
             (with_query(&events, &[("q", &term)]), "Events"),
             (
                 with_query(&events, &[("type", "session"), ("q", &term)]),
@@ -137,7 +139,10 @@ pub(super) async fn show(
                 with_query(&events, &[("type", "machine"), ("q", &term)]),
                 "Heartbeats",
             ),
-        ],
+        ]
+        .into_iter()
+        .chain(retire::action(&here, &machine))
+        .collect(),
         tables: vec![Table {
             heading: Some("Numbers that are not here"),
             caption: "Ranges of record numbers that are missing, with the reason",
@@ -146,6 +151,7 @@ pub(super) async fn show(
             empty: "Every number that this edge gave out up to the last one seen is stored.",
         }],
         more: None,
+        tools: None,
     })
 }
 

@@ -9,7 +9,7 @@ use axum::response::Html;
 
 use crate::central::Central;
 use crate::central::store::{
-    Agent, Event, EventFilter, MAX_COUNTED, PageRequest, Qualifier, Sight, StoreError, Survey, Term,
+    Agent, Event, EventFilter, MAX_COUNTED, PageRequest, Qualifier, Sight, StoreError,
 };
 use crate::event::Timestamp;
 
@@ -17,13 +17,18 @@ use super::address::with_query;
 use super::event::Panel;
 use super::event_row::{EventRow, SessionRow};
 use super::failure::Failure;
-use super::filters::{Chip, Choice, Filters, title_of};
+use super::filters::{Chip, Choice, Filters};
 use super::histogram::Histogram;
 use super::preferences::Preferences;
 use super::reveal::RevealForm;
 use super::shell::{Here, Section, Shell, draw};
-use super::text::{Text, visible};
 use super::words;
+
+pub(super) use columns::Column;
+pub(super) use facets::{FacetLink, FacetView};
+
+mod columns;
+mod facets;
 
 #[derive(Template)]
 #[template(path = "observability.html", config = "src/central/portal/askama.toml")]
@@ -71,50 +76,6 @@ pub(super) struct Listing {
     /// Opens the content of this list, where it is hidden and may be opened.
     pub(super) reveal: Option<RevealForm>,
 }
-
-/// Values that the list can be narrowed by.
-pub(super) struct FacetView {
-    pub(super) title: &'static str,
-    pub(super) of: String,
-    pub(super) is_sample: bool,
-    pub(super) values: Vec<FacetLink>,
-    pub(super) more: Vec<FacetLink>,
-}
-
-/// One value, with the address of only it, and of all but it.
-pub(super) struct FacetLink {
-    pub(super) label: Text,
-    pub(super) hover: String,
-    pub(super) count: String,
-    pub(super) only: String,
-    pub(super) exclude: String,
-    pub(super) chosen: bool,
-}
-
-/// A column of the list of events.
-pub(super) struct Column {
-    pub(super) slug: &'static str,
-    pub(super) title: &'static str,
-    pub(super) shown: bool,
-}
-
-/// Columns that there are, with their titles, and whether they are shown unless somebody chooses.
-const COLUMNS: [(&str, &str, bool); 11] = [
-    ("agent", "Agent", true),
-    ("activity", "Activity", true),
-    ("detail", "Detail", true),
-    ("decision", "Decision", true),
-    ("duration", "Duration", true),
-    ("cost", "Cost (est.)", true),
-    ("session", "Session", false),
-    ("tool", "Tool", false),
-    ("model", "Model", false),
-    ("version", "Client version", false),
-    ("machine", "Machine", false),
-];
-
-/// Values of a facet that are shown before "more".
-const FACET_VALUES: usize = 8;
 
 /// Which list is wanted.
 pub(super) struct Wanted<'a> {
@@ -212,7 +173,7 @@ impl Listing {
             remarks: Vec::new(),
             histogram: None,
             facets: Vec::new(),
-            columns: columns(&filters, wanted.agent.is_some()),
+            columns: columns::of(&filters, wanted.agent.is_some()),
             events: Vec::new(),
             sessions: Vec::new(),
             panel: None,
@@ -275,17 +236,16 @@ impl Listing {
                 Histogram::draw(store, here.scope(), &survey, filters, path, now).await?
             }
         };
-        self.facets = facets(&survey, &self.filters, &self.action, self.of_one_agent);
+        self.facets = facets::of(&survey, &self.filters, &self.action, self.of_one_agent);
         self.remark(&events);
-        self.live = Some(with_query(
-            &format!("{}/live", self.action),
-            &[("since", &store.arrived().await?.to_string())],
-        ));
+        if self.filters.cursor.is_empty() && !self.filters.range.has_end() {
+            self.live = Some(with_query(
+                &format!("{}/live", self.action),
+                &[("since", &store.arrived().await?.to_string())],
+            ));
+        }
         let open = self.filters.event.clone();
-        self.events = events
-            .iter()
-            .map(|event| EventRow::new(&here.base, event).opened_in(&self.filters, &self.action))
-            .collect();
+        self.events = EventRow::of_list(&here.base, &events, &self.filters, &self.action);
         if !open.is_empty() {
             self.panel = Panel::read(here, central, &self.filters, &self.action).await?;
         }
@@ -387,8 +347,11 @@ impl Listing {
             } else {
                 ""
             };
-            self.remarks
-                .push(format!("{} arrived late{of}", words::count(late as i64)));
+            let count = match late == events.len() {
+                true => "all".to_owned(),
+                false => words::count(late as i64),
+            };
+            self.remarks.push(format!("{count} arrived late{of}"));
         }
     }
 
@@ -418,55 +381,4 @@ fn count_words(count: usize, is_exact: bool, one: &str, many: &str) -> String {
         false if count < MAX_COUNTED => format!("at least {}", words::plural(count, one, many)),
         false => format!("{}+ {many}", words::count(MAX_COUNTED as i64)),
     }
-}
-
-fn columns(filters: &Filters, of_one_agent: bool) -> Vec<Column> {
-    let column = |(slug, title, usual): (&'static str, &'static str, bool)| Column {
-        slug,
-        title,
-        shown: match filters.columns.as_slice() {
-            [] => usual && !(of_one_agent && slug == "agent"),
-            chosen => chosen.iter().any(|it| it == slug),
-        },
-    };
-    let place = |slug: &str| filters.columns.iter().position(|it| it == slug);
-    let mut columns: Vec<Column> = COLUMNS.into_iter().map(column).collect();
-    // In the order in which the address names them; the others after them, as usual.
-    columns.sort_by_key(|column| place(column.slug).unwrap_or(usize::MAX));
-    columns
-}
-
-fn facets(survey: &Survey, filters: &Filters, path: &str, of_one_agent: bool) -> Vec<FacetView> {
-    let shown = survey.facets.iter().filter(|facet| {
-        let is_own = of_one_agent && facet.qualifier == Qualifier::Agent;
-        !is_own && !facet.values.is_empty()
-    });
-    let views = shown.map(|facet| {
-        let mut values: Vec<FacetLink> = facet
-            .values
-            .iter()
-            .map(|value| {
-                let term = Term::new(facet.qualifier, value.value.as_str());
-                let chosen = filters.terms.contains(&term)
-                    || (facet.qualifier == Qualifier::Type && filters.kind == value.value);
-                FacetLink {
-                    label: Text::short(&value.label),
-                    hover: visible(&value.value),
-                    count: words::count(value.count as i64),
-                    only: filters.with_term(term.clone()).address(path),
-                    exclude: filters.with_term(term.excluded()).address(path),
-                    chosen,
-                }
-            })
-            .collect();
-        let more = values.split_off(values.len().min(FACET_VALUES));
-        FacetView {
-            title: title_of(facet.qualifier),
-            of: words::count(facet.of as i64),
-            is_sample: !survey.is_exact || facet.of < survey.count,
-            values,
-            more,
-        }
-    });
-    views.collect()
 }

@@ -3,23 +3,26 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::response::Html;
+use serde::Deserialize;
 
 use crate::central::Central;
 use crate::central::materialize::{Span, Subject};
 use crate::central::store::{
-    EventFilter, Machine, MachineState, PageRequest, Stats, StatsFilter, StoreError, Token,
+    Entity, EventFilter, Machine, MachineState, PageRequest, Stats, StatsFilter, StoreError, Token,
 };
 use crate::event::Timestamp;
 
 use super::address::with_query;
 use super::event_row::{Link, Stamp, Tag};
 use super::failure::Failure;
-use super::filters::Filters;
+use super::filters::{Choice, Filters};
 use super::histogram::Histogram;
 use super::inventory::{entity_link, singular};
 use super::machines;
+use super::observability::read_query;
 use super::shell::{Here, Section, Shell, draw};
 use super::words;
 
@@ -29,6 +32,9 @@ struct OverviewPage {
     shell: Shell,
     has_anything: bool,
     missing: Vec<Concern>,
+    /// The times that can be chosen, and which is.
+    ranges: Vec<Choice>,
+    title: &'static str,
     figures: Vec<Figure>,
     histogram: Histogram,
     newest: Vec<Newest>,
@@ -58,6 +64,20 @@ struct Newest {
     agents: String,
 }
 
+/// Times that the figures are about: name in addresses, title, days, how they are summed.
+const RANGES: [(&str, &str, i64, Span); 3] = [
+    ("24h", "24 hours", 1, Span::Hour),
+    ("7d", "7 days", 7, Span::Hour),
+    ("30d", "30 days", 30, Span::Day),
+];
+
+/// Which of them is wanted; unless said, the shortest in which anything happened.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OverviewQuery {
+    range: String,
+}
+
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
@@ -68,50 +88,76 @@ const EXPIRES_SOON: i64 = 30 * DAY;
 pub(super) async fn show(
     here: Here,
     State(central): State<Arc<Central>>,
+    query: Result<Query<OverviewQuery>, QueryRejection>,
 ) -> Result<Html<String>, Failure> {
+    let wanted = read_query(query)?.range;
     let store = &central.store;
     let now = Timestamp::now();
-    let since = Timestamp(now.0 - DAY);
-    let hours = StatsFilter {
-        span: Span::Hour,
-        subject: Subject::All,
-        from: Some(since),
-        to: None,
-    };
-    let sums = store.stats(here.scope(), hours).await?;
+    let known = RANGES.iter().position(|(name, ..)| *name == wanted);
+    let mut chosen = known.unwrap_or(0);
+    let mut sums = sums_of(&here, &central, chosen, now).await?;
+    while known.is_none() && sums.is_empty() && chosen + 1 < RANGES.len() {
+        chosen += 1;
+        sums = sums_of(&here, &central, chosen, now).await?;
+    }
+    let (name, title, days, span) = RANGES[chosen];
+    let since = Timestamp(now.0 - days * DAY);
     let agents = store
         .agents(here.scope(), None, PageRequest::new(None, Some(1)))
         .await?;
     let newest = store.newest_entities(here.scope(), 8).await?;
-    let filters = Filters::last_day();
-    let histogram = Histogram::of_sums(
-        &sums,
-        (since, now),
-        Span::Hour,
-        &filters,
-        &here.base.observability(),
-    );
+    let filters = Filters::last(name);
+    let events = here.base.observability();
     draw(&OverviewPage {
         shell: here.shell(Section::Overview),
         has_anything: !agents.items.is_empty(),
         missing: missing(&here, &central, now).await?,
-        figures: figures(&here, &central, &sums, since).await?,
-        histogram,
+        ranges: ranges(&here, name),
+        title,
+        figures: figures(&here, &central, &sums, since, name).await?,
+        histogram: Histogram::of_sums(&sums, (since, now), span, &filters, &events),
         newest: newest
             .iter()
-            .map(|entity| Newest {
-                kind: singular(entity.kind),
-                link: entity_link(&here, entity),
-                first_seen: Stamp::brief(entity.first_seen),
-                agents: words::plural(
-                    usize::try_from(entity.agent_count).unwrap_or(0),
-                    "agent",
-                    "agents",
-                ),
-            })
+            .map(|entity| newcomer(&here, entity))
             .collect(),
         install: here.base.install(),
     })
+}
+
+async fn sums_of(
+    here: &Here,
+    central: &Central,
+    range: usize,
+    now: Timestamp,
+) -> Result<Vec<Stats>, StoreError> {
+    let (_, _, days, span) = RANGES[range];
+    let filter = StatsFilter {
+        span,
+        subject: Subject::All,
+        from: Some(Timestamp(now.0 - days * DAY)),
+        to: None,
+    };
+    central.store.stats(here.scope(), filter).await
+}
+
+fn ranges(here: &Here, chosen: &str) -> Vec<Choice> {
+    let choice = |(name, title, ..): &(&str, &str, i64, Span)| Choice {
+        value: (*name).to_owned(),
+        title: (*title).to_owned(),
+        href: with_query(&here.base.overview(), &[("range", name)]),
+        chosen: *name == chosen,
+    };
+    RANGES.iter().map(choice).collect()
+}
+
+fn newcomer(here: &Here, entity: &Entity) -> Newest {
+    let agents = usize::try_from(entity.agent_count).unwrap_or(0);
+    Newest {
+        kind: singular(entity.kind),
+        link: entity_link(here, entity),
+        first_seen: Stamp::brief(entity.first_seen),
+        agents: words::plural(agents, "agent", "agents"),
+    }
 }
 
 async fn missing(
@@ -164,6 +210,21 @@ fn of_machine(here: &Here, machine: &Machine, now: Timestamp) -> Vec<Concern> {
         });
         concerns.push(concern("warn", format!("{host}: silent{since}")));
     }
+    if let Some(parked) = machine.parked_records.filter(|parked| *parked > 0) {
+        let parked = words::count(parked);
+        concerns.push(concern(
+            "warn",
+            format!("{host}: {parked} records were refused for good and wait on the machine"),
+        ));
+    }
+    let ends = machine.token_expires_at.map(|at| at.0 - now.0);
+    if let Some(left) = ends.filter(|left| *left < EXPIRES_SOON) {
+        let words = match left {
+            ..=0 => format!("{host}: its token has expired"),
+            left => format!("{host}: its token expires in {}", words::span(left)),
+        };
+        concerns.push(concern("warn", words));
+    }
     if machine.clock_is_off {
         concerns.push(concern("warn", format!("{host}: its clock is off")));
     }
@@ -201,6 +262,7 @@ async fn figures(
     central: &Central,
     sums: &[Stats],
     since: Timestamp,
+    range: &str,
 ) -> Result<Vec<Figure>, StoreError> {
     let sum = |of: fn(&Stats) -> i64| words::count(sums.iter().map(of).sum());
     let day = EventFilter {
@@ -214,7 +276,7 @@ async fn figures(
         .await?;
     let events = here.base.observability();
     let list = |pairs: &[(&str, &str)]| {
-        let pairs: Vec<(&str, &str)> = [pairs, &[("range", "24h")]].concat();
+        let pairs: Vec<(&str, &str)> = [pairs, &[("range", range)]].concat();
         with_query(&events, &pairs)
     };
     let figure = |title, value, href, is_bad| Figure {

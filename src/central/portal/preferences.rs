@@ -22,10 +22,16 @@ pub(super) struct Preferences {
     zone: TimeZone,
     /// `light`, `dark`, or empty for what the system wants.
     pub(super) theme: &'static str,
+    /// Whether single keys do something.
+    pub(super) keys: bool,
 }
 
 const ZONE_COOKIE: &str = "fieldpost-zone";
 const THEME_COOKIE: &str = "fieldpost-theme";
+const KEYS_COOKIE: &str = "fieldpost-keys";
+
+/// What the cookie of keys says when somebody wants none.
+const OFF: &str = "off";
 
 /// A cookie's attributes: for a year, for this site only, out of the reach of scripts.
 const ATTRIBUTES: &str = "Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly";
@@ -40,6 +46,7 @@ impl Default for Preferences {
             zone_name: "UTC".to_owned(),
             zone: TimeZone::UTC,
             theme: "",
+            keys: true,
         }
     }
 }
@@ -58,6 +65,7 @@ impl Preferences {
             zone_name,
             zone,
             theme: theme_named(&theme),
+            keys: cookie(headers, KEYS_COOKIE).as_deref() != Some(OFF),
         }
     }
 
@@ -103,6 +111,8 @@ pub(super) struct Wish {
     zone: String,
     #[serde(default)]
     theme: String,
+    #[serde(default)]
+    keys: String,
     /// The page to go back to.
     #[serde(default)]
     back: String,
@@ -114,10 +124,11 @@ pub(super) async fn of_request(request: Request, next: Next) -> Response {
     CURRENT.scope(preferences, next.run(request)).await
 }
 
-/// Someone chooses a zone and a theme. A zone that nobody knows becomes UTC.
+/// Someone chooses a zone, a theme, and whether keys do something. A zone that nobody knows becomes UTC.
 pub(super) async fn set(Form(wish): Form<Wish>) -> impl IntoResponse {
     let zone = zone_named(wish.zone.trim()).map_or("UTC".to_owned(), |(name, _)| name);
     let theme = theme_named(&wish.theme);
+    let keys = if wish.keys == OFF { OFF } else { "" };
     // Only to a page of ours: `//elsewhere` would be another host's.
     let is_own =
         wish.back.starts_with('/') && !wish.back.starts_with("//") && !wish.back.contains('\\');
@@ -131,6 +142,10 @@ pub(super) async fn set(Form(wish): Form<Wish>) -> impl IntoResponse {
             (
                 header::SET_COOKIE,
                 format!("{THEME_COOKIE}={theme}; {ATTRIBUTES}"),
+            ),
+            (
+                header::SET_COOKIE,
+                format!("{KEYS_COOKIE}={keys}; {ATTRIBUTES}"),
             ),
         ]),
         Redirect::to(back),
@@ -187,7 +202,9 @@ mod tests {
             Preferences::default().display(time),
             "2026-07-22 14:03:07.412"
         );
-        let lisbon = of("a=b; fieldpost-zone=Europe/Lisbon; fieldpost-theme=dark");
+        let lisbon =
+            of("a=b; fieldpost-zone=Europe/Lisbon; fieldpost-theme=dark; fieldpost-keys=off");
+        assert!(!lisbon.keys && of("a=b").keys);
         assert_eq!(lisbon.display(time), "2026-07-22 15:03:07.412");
         assert_eq!(lisbon.with_offset(time), "2026-07-22T15:03:07.412+01:00");
         assert_eq!(lisbon.parse("2026-07-22T15:03:07.412"), Some(time));

@@ -21,7 +21,7 @@ use super::observability::read_query;
 use super::preferences::Preferences;
 use super::reveal::RevealForm;
 use super::shell::{Here, Section, Shell, draw};
-use super::text::{Snippet, Text, short_id, visible};
+use super::text::{Snippet, Text, holds, short_id, visible};
 use super::turn_view::{Line, TurnView};
 use super::words;
 
@@ -34,6 +34,11 @@ struct SessionPage {
     head: Head,
     facts: Vec<Tag>,
     events: String,
+    export: String,
+    /// What is looked for, and without it.
+    find: String,
+    clear: String,
+    found: Option<String>,
     index: Vec<IndexEntry>,
     turns: Vec<TurnView>,
     earlier: Option<String>,
@@ -77,12 +82,16 @@ struct IndexEntry {
     denied: bool,
     failed: bool,
     pauses: Vec<String>,
+    /// Whether it has what somebody looks for.
+    found: bool,
 }
 
 /// What the page of a session is asked for.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct SessionQuery {
     turn: Option<u32>,
+    find: String,
 }
 
 /// Turns on a page.
@@ -108,7 +117,7 @@ pub(super) async fn show(
         &session,
         Conversation::build(events),
         &machines,
-        query.turn,
+        &query,
     ))
 }
 
@@ -117,13 +126,16 @@ fn page(
     session: &Session,
     conversation: Conversation,
     machines: &[Machine],
-    turn: Option<u32>,
+    query: &SessionQuery,
 ) -> SessionPage {
     let path = here.base.session(&session.id);
     let turns = &conversation.turns;
-    let wanted = turn.and_then(|number| turns.iter().position(|turn| turn.number == number));
+    let wanted = query
+        .turn
+        .and_then(|number| turns.iter().position(|turn| turn.number == number));
     let first = wanted.unwrap_or(0) / PAGE_TURNS * PAGE_TURNS;
     let shown = &turns[first..turns.len().min(first + PAGE_TURNS)];
+    let find = query.find.trim();
     let to_turn = |index: usize| {
         let number = turns[index].number;
         if turns.len() <= PAGE_TURNS {
@@ -131,9 +143,11 @@ fn page(
         }
         format!(
             "{}#turn-{number}",
-            with_query(&path, &[("turn", &number.to_string())])
+            with_query(&path, &[("turn", &number.to_string()), ("find", find)])
         )
     };
+    let view = |turn| TurnView::new(&here.base, turn, &conversation.completeness);
+    let mut views: Vec<TurnView> = shown.iter().map(view).collect();
     SessionPage {
         shell: here.shell(Section::Sessions),
         title: format!("Session {}", short_id(&session.id)),
@@ -148,18 +162,42 @@ fn page(
             )],
         ),
         index: (0..turns.len())
-            .map(|index| IndexEntry::new(&turns[index], to_turn(index)))
+            .map(|index| IndexEntry::new(&turns[index], to_turn(index), find))
             .collect(),
-        turns: shown
-            .iter()
-            .map(|turn| TurnView::new(&here.base, turn, &conversation.completeness))
-            .collect(),
+        found: match find {
+            "" => None,
+            _ => Some(found(shown.len(), turns, find, &mut views)),
+        },
+        find: find.to_owned(),
+        clear: path.clone(),
+        export: format!("{path}/export"),
+        turns: views,
         reveal: RevealForm::of_session(here, &session.id),
         earlier: first.checked_sub(1).map(to_turn),
         later: Some(first + PAGE_TURNS)
             .filter(|next| *next < turns.len())
             .map(to_turn),
     }
+}
+
+/// Marks what is looked for on the page, and says how often it is there and in which turns it is at all.
+fn found(shown: usize, turns: &[Turn], find: &str, views: &mut [TurnView]) -> String {
+    let places: usize = views.iter_mut().map(|view| view.mark(find)).sum();
+    let having = turns.iter().filter(|turn| has(turn, find)).count();
+    let mut words = words::plural(places, "place", "places");
+    if turns.len() > shown {
+        words.push_str(" on this page");
+    }
+    format!("{words}, in {}", words::plural(having, "turn", "turns"))
+}
+
+/// Whether a turn has a text that somebody looks for.
+fn has(turn: &Turn, find: &str) -> bool {
+    let mut texts = turn
+        .events
+        .iter()
+        .flat_map(|event| event.attributes.values());
+    texts.any(|value| value.as_str().is_some_and(|text| holds(text, find)))
 }
 
 impl Head {
@@ -211,7 +249,7 @@ fn machine(id: &str, machines: &[Machine]) -> MachineName {
 }
 
 impl IndexEntry {
-    fn new(turn: &Turn, href: String) -> IndexEntry {
+    fn new(turn: &Turn, href: String, find: &str) -> IndexEntry {
         let pauses = turn.items.iter().filter_map(|item| match item {
             Item::Idle(gap) => Some(format!("{} idle", words::span(gap.to.0 - gap.from.0))),
             Item::Restart(_) => Some("client restarted".to_owned()),
@@ -229,6 +267,7 @@ impl IndexEntry {
             denied: turn.denied_count() > 0,
             failed: turn.error_count() > 0,
             pauses: pauses.collect(),
+            found: !find.is_empty() && has(turn, find),
         }
     }
 }

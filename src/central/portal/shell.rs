@@ -8,10 +8,12 @@ use axum::response::Html;
 
 use crate::central::Central;
 use crate::central::people::{Actor, From, SignedIn};
-use crate::central::store::{Environment, Membership, Reveals, Role, Scope, Sight};
+use crate::central::store::{Environment, Membership, Retention, Reveals, Role, Scope, Sight};
+use crate::event::Timestamp;
 
 use super::address::Base;
 use super::assets;
+use super::browse;
 use super::failure::Failure;
 use super::preferences::Preferences;
 use super::text::visible;
@@ -29,6 +31,7 @@ pub(super) struct Here {
     /// From where.
     pub(super) from: From,
     reveals: Reveals,
+    retention: Retention,
     params: Vec<(String, String)>,
     /// The address that was asked for: path and query.
     target: String,
@@ -49,7 +52,10 @@ pub(super) enum Section {
     Sessions,
     Integrations,
     Install,
+    Reference,
     Settings,
+    /// None of them.
+    Nowhere,
 }
 
 /// What the frame shows.
@@ -59,11 +65,16 @@ pub(super) struct Shell {
     pub(super) assets: String,
     pub(super) zone: String,
     pub(super) theme: &'static str,
+    /// Whether single keys do something.
+    pub(super) keys: bool,
+    /// Where somebody goes anywhere by name.
+    pub(super) go: String,
     /// The address of this page, to come back to.
     pub(super) back: String,
     pub(super) agents: String,
     pub(super) events: String,
     pub(super) sessions: String,
+    pub(super) install: String,
     pub(super) entries: Vec<Entry>,
     /// The person's name.
     pub(super) person: String,
@@ -92,18 +103,30 @@ impl Here {
 
     /// What may be seen of its records: everything for owners; for admins, what they opened.
     pub(super) fn sight(&self) -> Sight {
-        match self.role {
+        let sight = match self.role {
             Role::Owner => Sight::everything(self.scope()),
             Role::Admin => Sight::sessions(self.scope(), self.reveals.sessions.clone()),
             Role::Viewer => Sight::metadata(self.scope()),
-        }
+        };
+        sight.kept(self.retention, Timestamp::now())
     }
 
     /// The same for the list at an address, which an admin may have opened.
     pub(super) fn sight_of_list(&self, address: &str) -> Sight {
         match self.role {
-            Role::Admin if self.reveals.lists.contains(address) => Sight::everything(self.scope()),
+            Role::Admin if self.reveals.lists.contains(address) => {
+                Sight::everything(self.scope()).kept(self.retention, Timestamp::now())
+            }
             _ => self.sight(),
+        }
+    }
+
+    /// Where a list of the inventory is read from.
+    pub(super) fn list<'a, W>(&self, central: &'a Central, which: W) -> browse::From<'a, W> {
+        browse::From {
+            store: &central.store,
+            scope: self.scope(),
+            which,
         }
     }
 
@@ -146,10 +169,13 @@ impl Here {
             account: self.base.settings("account"),
             zone: preferences.zone_name,
             theme: preferences.theme,
+            keys: preferences.keys,
+            go: self.base.go(),
             back: self.target.clone(),
             agents: self.base.agents(),
             events: self.base.observability(),
             sessions: self.base.sessions(),
+            install: self.base.install(),
             entries: vec![
                 entry(
                     None,
@@ -236,6 +262,13 @@ impl Here {
                     Section::Install,
                 ),
                 entry(
+                    None,
+                    "API",
+                    "code",
+                    self.base.reference(),
+                    Section::Reference,
+                ),
+                entry(
                     Some("Settings"),
                     "Settings",
                     "gear",
@@ -297,8 +330,10 @@ impl FromRequestParts<Arc<Central>> for Here {
             }
             Role::Viewer | Role::Owner => Reveals::default(),
         };
+        let retention = central.store.retention_of(environment.scope).await?;
         Ok(Here {
             reveals,
+            retention,
             base: Base::of(&environment),
             environment,
             session,

@@ -11,9 +11,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::people::{From, NewSession, Refused, SignedIn, Way, origin};
+use crate::central::people::{Cookie, From, NewSession, Refused, SignedIn, Way, origin};
 use crate::secret::Secret;
 
+use super::address::with_query;
 use super::assets;
 use super::failure::Failure;
 use super::guard::session;
@@ -22,11 +23,54 @@ use super::text::visible;
 
 #[derive(Template)]
 #[template(path = "sign_in.html", config = "src/central/portal/askama.toml")]
-struct SignInPage {
+pub(super) struct SignInPage {
     assets: String,
     next: String,
     name: String,
-    problem: Option<&'static str>,
+    has_passwords: bool,
+    /// What people call the identity provider, and the address that leads to it.
+    provider: Option<(String, String)>,
+    /// Whether somebody was signed out here who is still signed in at the provider.
+    left: bool,
+    problem: Option<Problem>,
+}
+
+/// What went wrong, and what to do.
+pub(super) struct Problem {
+    pub(super) what: String,
+    pub(super) advice: &'static str,
+}
+
+impl SignInPage {
+    /// The page; whoever signs in goes on to `next`.
+    pub(super) fn new(central: &Central, next: String) -> SignInPage {
+        let provider = central.single_sign_on.as_ref().map(|provider| {
+            let address = with_query("/sign-in/sso", &[("next", &next)]);
+            (visible(&provider.config.name), address)
+        });
+        SignInPage {
+            assets: assets::base(),
+            next,
+            name: String::new(),
+            has_passwords: central.has_passwords,
+            provider,
+            left: false,
+            problem: None,
+        }
+    }
+
+    /// The page with what went wrong.
+    pub(super) fn with(self, problem: Problem) -> SignInPage {
+        SignInPage {
+            problem: Some(problem),
+            ..self
+        }
+    }
+
+    /// The page as an answer.
+    pub(super) fn answer(self, status: StatusCode) -> Result<Response, Failure> {
+        Ok((status, draw(&self)?).into_response())
+    }
 }
 
 #[derive(Template)]
@@ -37,11 +81,12 @@ struct LinkPage {
     person: String,
 }
 
-/// Where to go once somebody is signed in.
+/// Where to go once somebody is signed in, and whether somebody just left who came by the provider.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Next {
-    next: String,
+    pub(super) next: String,
+    left: bool,
 }
 
 /// What the form of the sign-in page sends.
@@ -57,12 +102,16 @@ pub(super) struct Credentials {
 
 /// Who asks, before anybody is signed in.
 pub(super) struct Visitor {
-    way: Way,
-    from: From,
+    pub(super) way: Way,
+    pub(super) from: From,
 }
 
 impl Visitor {
-    fn new(central: &Central, peer: SocketAddr, headers: &HeaderMap) -> Result<Visitor, Failure> {
+    pub(super) fn new(
+        central: &Central,
+        peer: SocketAddr,
+        headers: &HeaderMap,
+    ) -> Result<Visitor, Failure> {
         match central.way(peer, headers) {
             Way::Open => Err(Failure::NeedsTls),
             way => Ok(Visitor {
@@ -73,9 +122,9 @@ impl Visitor {
     }
 
     /// Gives the browser its session, and leads on.
-    fn let_in(self, central: &Central, session: &NewSession, next: &str) -> Response {
+    pub(super) fn let_in(self, central: &Central, session: &NewSession, next: &str) -> Response {
         let age = central.sessions.max_age.as_secs();
-        let cookie = self.way.set(Some(&session.secret), age);
+        let cookie = self.way.set(Cookie::Session, Some(&session.secret), age);
         let mut response = Redirect::to(own_address(next)).into_response();
         if let Some(cookie) = cookie {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -89,19 +138,17 @@ pub(super) async fn page(
     State(central): State<Arc<Central>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    Query(Next { next }): Query<Next>,
+    Query(Next { next, left }): Query<Next>,
 ) -> Result<Response, Failure> {
     Visitor::new(&central, peer, &headers)?;
     if session(&central, peer, &headers).await?.is_some() {
         return Ok(Redirect::to(own_address(&next)).into_response());
     }
     let page = SignInPage {
-        assets: assets::base(),
-        next,
-        name: String::new(),
-        problem: None,
+        left,
+        ..SignInPage::new(&central, next)
     };
-    Ok(draw(&page)?.into_response())
+    page.answer(StatusCode::OK)
 }
 
 /// Someone signs in by name and password.
@@ -117,12 +164,14 @@ pub(super) async fn enter(
         Ok(session) => Ok(visitor.let_in(&central, &session, &form.next)),
         Err(Refused::Wrong) => {
             let page = SignInPage {
-                assets: assets::base(),
-                next: form.next,
                 name: form.name.chars().take(254).collect(),
-                problem: Some("The name or the password is wrong."),
+                ..SignInPage::new(&central, form.next)
             };
-            Ok((StatusCode::UNAUTHORIZED, draw(&page)?).into_response())
+            let problem = Problem {
+                what: "The name or the password is wrong.".to_owned(),
+                advice: "",
+            };
+            page.with(problem).answer(StatusCode::UNAUTHORIZED)
         }
         Err(refused) => Err(refused.into()),
     }
@@ -182,7 +231,7 @@ pub(super) async fn leave(
 ) -> Result<Response, Failure> {
     let from = origin(peer, &headers);
     central.sign_out(&session, &from.address).await?;
-    Ok(signed_out(central.way(peer, &headers)))
+    Ok(signed_out(&session, central.way(peer, &headers)))
 }
 
 /// Someone signs out of every browser.
@@ -195,12 +244,16 @@ pub(super) async fn leave_everywhere(
     let from = origin(peer, &headers);
     let actor = crate::central::people::Actor::person(&session.person, &from.address);
     central.sign_out_everywhere(&session.person, &actor).await?;
-    Ok(signed_out(central.way(peer, &headers)))
+    Ok(signed_out(&session, central.way(peer, &headers)))
 }
 
-fn signed_out(way: Way) -> Response {
-    let mut response = Redirect::to("/sign-in").into_response();
-    if let Some(cookie) = way.set(None, 0) {
+fn signed_out(session: &SignedIn, way: Way) -> Response {
+    let address = match session.is_single_sign_on {
+        true => "/sign-in?left=true",
+        false => "/sign-in",
+    };
+    let mut response = Redirect::to(address).into_response();
+    if let Some(cookie) = way.set(Cookie::Session, None, 0) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response
@@ -210,6 +263,7 @@ impl std::convert::From<Refused> for Failure {
     fn from(refused: Refused) -> Failure {
         match refused {
             Refused::Wrong => Failure::Refused("The present password is wrong.".to_owned()),
+            Refused::NoPasswords => Failure::Refused(format!("{refused}.")),
             Refused::TooOften => Failure::TooOften,
             Refused::Store(error) => error.into(),
         }
@@ -217,7 +271,7 @@ impl std::convert::From<Refused> for Failure {
 }
 
 /// Where to go on: an address of ours, or the portal's first page.
-fn own_address(next: &str) -> &str {
+pub(super) fn own_address(next: &str) -> &str {
     let is_ours = next.starts_with('/')
         && !next.starts_with("//")
         && next

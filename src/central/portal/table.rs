@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::browse::{SortLink, Tools};
 use super::event_row::{Link, Stamp, Tag};
 use super::shell::Shell;
 use super::text::Text;
@@ -20,6 +21,8 @@ pub(super) struct TablePage {
     pub(super) actions: Vec<(String, &'static str)>,
     pub(super) tables: Vec<Table>,
     pub(super) more: Option<String>,
+    /// What narrows the page's list, where it can be narrowed.
+    pub(super) tools: Option<Tools>,
 }
 
 /// A fact above the table.
@@ -42,6 +45,8 @@ pub(super) struct Table {
 pub(super) struct Head {
     pub(super) title: &'static str,
     pub(super) is_number: bool,
+    /// How the column sorts, where it does.
+    pub(super) sort: Option<SortLink>,
 }
 
 /// A row; the first cell names it.
@@ -58,6 +63,8 @@ pub(super) enum Cell {
     Code(Text),
     Words(String),
     Stamp(Stamp),
+    /// How long ago something was, and a word for that where it means something.
+    Ago(Stamp, Option<Tag>),
     Tags(Vec<Tag>),
     Links(Vec<Link>),
     Nothing,
@@ -70,12 +77,37 @@ impl Head {
             Some(title) => Head {
                 title,
                 is_number: true,
+                sort: None,
             },
             None => Head {
                 title,
                 is_number: false,
+                sort: None,
             },
         };
         titles.iter().map(head).collect()
     }
+
+    /// The same, each sorting the list; those that have no order among them say so by having no link.
+    pub(super) fn sorted(heads: Vec<Head>, tools: &Tools) -> Vec<Head> {
+        let unsorted = [
+            "Activity",
+            "Platform",
+            "Client",
+            "Known by",
+            "Denied",
+            "Agent ids",
+        ];
+        let sorted = heads.into_iter().map(|head| Head {
+            sort: (!unsorted.contains(&head.title)).then(|| tools.sorted_by(&slug(head.title))),
+            ..head
+        });
+        sorted.collect()
+    }
+}
+
+/// A column's name in addresses: its title without what stands in brackets.
+fn slug(title: &str) -> String {
+    let title = title.split(" (").next().unwrap_or(title);
+    title.to_lowercase().replace(' ', "-")
 }

@@ -9,6 +9,10 @@ use askama::filters::HtmlSafe;
 
 use crate::event::content::Content;
 
+pub(super) use found::holds;
+
+mod found;
+
 /// A piece of text as the page shows it.
 pub(super) enum Piece {
     /// As it is.
@@ -17,6 +21,8 @@ pub(super) enum Piece {
     Token(String),
     /// A placeholder of the edge, by the kind of secret it stands for.
     Redacted(String),
+    /// What somebody looks for.
+    Found(String),
 }
 
 /// Text in pieces, each escaped by its template.
@@ -35,6 +41,8 @@ impl HtmlSafe for Text {}
 pub(super) struct Passage {
     head: Option<Text>,
     rest: Option<Text>,
+    /// Whether the rest is shown at once.
+    is_open: bool,
     character_count: String,
     absence: Option<String>,
     note: Option<String>,
@@ -121,6 +129,7 @@ impl Passage {
         Passage {
             head: head.map(Text::new),
             rest: rest.map(Text::new),
+            is_open: false,
             character_count: super::words::count(
                 text.map_or(0, |text| text.chars().count() as i64),
             ),
@@ -200,6 +209,7 @@ pub(super) fn visible(text: &str) -> String {
             Piece::Redacted(kind) => {
                 let _ = write!(shown, "[redacted: {kind}]");
             }
+            Piece::Found(text) => shown.push_str(&text),
         }
     }
     shown
@@ -227,6 +237,7 @@ fn absence(content: &Content) -> Option<String> {
             Some(format!("Not exported by the client ({switch} is off)"))
         }
         Content::HiddenByRole => Some("Hidden by your role".to_owned()),
+        Content::Erased => Some("Older than this environment keeps content".to_owned()),
         Content::Missing => Some("No record brought this text".to_owned()),
         Content::Text { .. } | Content::TruncatedByClient { .. } => None,
     }

@@ -14,6 +14,8 @@ use super::phrase::{Phrase, is_mcp, tool_name};
 use super::text::{Passage, Snippet, Text};
 use super::words;
 
+mod find;
+
 /// A turn.
 pub(super) struct TurnView {
     pub(super) number: u32,
@@ -63,6 +65,8 @@ pub(super) struct ToolLine {
     pub(super) input: Option<Passage>,
     pub(super) error: Option<Passage>,
     pub(super) records: Vec<RecordLink>,
+    /// Whether it is unfolded at once.
+    pub(super) is_open: bool,
 }
 
 /// The requests to the model of one turn.
@@ -250,6 +254,7 @@ impl View<'_> {
                 .into_iter()
                 .map(|event| self.record(event))
                 .collect(),
+            is_open: false,
         }
     }
 

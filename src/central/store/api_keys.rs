@@ -1,5 +1,6 @@
 //! Keys for the API: shown once when they are made, and kept as hashes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
@@ -9,7 +10,9 @@ use super::query::{Query, Row};
 use super::{AuditEntry, Person, Scope, Store, StoreError};
 
 /// What a person or a key may do in an environment. Each may do what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Read what the environment holds, but no content.
@@ -78,7 +81,7 @@ pub struct PersonalKey<'a> {
 }
 
 /// A key, without the key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ApiKey {
     /// Names it in lists, and to delete it.
     pub id: String,
@@ -210,7 +213,8 @@ impl Store {
     }
 
     /// What the key with this hash lets in at `now`; `None` when there is none, it has expired, or its
-    /// environment is gone. A person's key may do no more than the person.
+    /// environment is gone. A person's key may do no more than the person; where that follows from groups,
+    /// the identity provider must have said so after `confirmed`.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -218,6 +222,7 @@ impl Store {
         &self,
         hash: &str,
         now: Timestamp,
+        confirmed: Timestamp,
     ) -> Result<Option<ApiKeyAccess>, StoreError> {
         let query = Query::new(
             format!(
@@ -228,9 +233,10 @@ impl Store {
                  AND m.person = k.person
              LEFT JOIN people p ON p.id = m.person
              WHERE k.hash = $1 AND e.deleted_at IS NULL
-                 AND (k.expires_at IS NULL OR k.expires_at > $2)"
+                 AND (k.expires_at IS NULL OR k.expires_at > $2)
+                 AND (m.by_groups_at IS NULL OR m.by_groups_at > $3)"
             ),
-            [hash.into(), now.into()],
+            [hash.into(), now.into(), confirmed.into()],
         );
         if let Some(mut row) = self.rows(query).await?.pop() {
             let scope = Scope {

@@ -9,7 +9,7 @@ use crate::otlp::json::{plain, plain_attributes};
 
 use super::block::{BlockEvent, WholeRecord};
 use super::keys::{agent_id, agent_key, text_key, uid_number, word_key};
-use super::sight::hide;
+use super::sight::{hide, tell_erased};
 use super::{EntityKind, Event, Sight, StoreError};
 
 /// Where a page of events ended: event time, then identity.
@@ -116,6 +116,9 @@ impl StoredEvent {
         let facts = &self.facts;
         let mut body = self.whole.record.body.as_ref().map_or(Value::Null, plain);
         let mut attributes = plain_attributes(&self.whole.record.attributes);
+        if sight.is_erased(self.time) {
+            tell_erased(&facts.name, &mut attributes);
+        }
         if !sight.shows(facts.session.as_deref()) {
             hide(&facts.name, &mut body, &mut attributes);
         }

@@ -35,6 +35,10 @@ pub struct Member {
     pub last_seen: Option<Timestamp>,
     /// Browsers that are signed in.
     pub sign_in_count: i64,
+    /// Whether the identity provider knows the person.
+    pub has_single_sign_on: bool,
+    /// Whether the role follows from groups there.
+    pub is_by_groups: bool,
 }
 
 /// An environment of a person's.
@@ -44,6 +48,9 @@ pub struct Membership {
     pub environment: Environment,
     /// What the person is there.
     pub role: Role,
+    /// When the identity provider said last that the role follows from the person's groups; `None` where it
+    /// was given by hand.
+    pub by_groups_at: Option<Timestamp>,
 }
 
 /// What became of a change to a member.
@@ -80,12 +87,13 @@ const NOT_LAST_OWNER: &str = "(m.role <> 'owner' OR EXISTS (SELECT 1 FROM member
         AND o.person <> m.person))";
 
 impl Store {
-    /// Whether anybody can sign in by a password.
+    /// Whether anybody can sign in by more than a link.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn has_people_with_a_way_in(&self) -> Result<bool, StoreError> {
-        let sql = "SELECT id FROM people WHERE password IS NOT NULL LIMIT 1";
+        let sql = "SELECT id FROM people WHERE password IS NOT NULL
+            UNION ALL SELECT person FROM person_identities LIMIT 1";
         let rows = self.rows(Query::new(sql, []));
         Ok(!rows.await?.is_empty())
     }
@@ -150,7 +158,7 @@ impl Store {
     /// [`StoreError`]
     pub async fn memberships(&self, person: &str) -> Result<Vec<Membership>, StoreError> {
         let query = Query::new(
-            "SELECT t.id, e.id, t.slug, e.slug, t.public_id, e.public_id, m.role
+            "SELECT t.id, e.id, t.slug, e.slug, t.public_id, e.public_id, m.role, m.by_groups_at
              FROM memberships m
              JOIN environments e ON e.tenant = m.tenant AND e.id = m.environment
              JOIN tenants t ON t.id = e.tenant
@@ -172,6 +180,7 @@ impl Store {
                     environment_id: row.take(5)?,
                 },
                 role: Role::of(&role),
+                by_groups_at: row.take(7)?,
             })
         })
         .collect()
@@ -185,7 +194,9 @@ impl Store {
         let sql = format!(
             "SELECT {PERSON}, m.role,
                  (SELECT max(s.used_at) FROM sign_ins s WHERE s.person = p.id),
-                 (SELECT count(*) FROM sign_ins s WHERE s.person = p.id)
+                 (SELECT count(*) FROM sign_ins s WHERE s.person = p.id),
+                 (SELECT count(*) FROM person_identities i WHERE i.person = p.id),
+                 CASE WHEN m.by_groups_at IS NULL THEN 0 ELSE 1 END
              FROM memberships m JOIN people p ON p.id = m.person
              WHERE m.tenant = $1 AND m.environment = $2 ORDER BY p.name"
         );
@@ -197,6 +208,8 @@ impl Store {
                 role: Role::of(&role),
                 last_seen: row.take(5)?,
                 sign_in_count: row.take(6)?,
+                has_single_sign_on: row.take::<i64>(7)? != 0,
+                is_by_groups: row.take::<i64>(8)? != 0,
             })
         })
         .collect()
@@ -353,6 +366,7 @@ impl Store {
             of_strangers("sign_in_links", "person"),
             of_strangers("api_keys", "person"),
             of_strangers("reveals", "person"),
+            of_strangers("person_identities", "person"),
             of_strangers("people", "id"),
         ])
         .await?;

@@ -1,6 +1,7 @@
 //! What people did in the portal: append-only, and written in the same transaction as the change, or before
 //! what it tells of is shown.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
@@ -38,7 +39,7 @@ pub struct AuditEntry {
 }
 
 /// Something that somebody did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Audited {
     /// Counts up.
     pub id: i64,
@@ -65,7 +66,7 @@ pub struct Audited {
 }
 
 /// Which entries a list shows. Empty fields do not filter.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AuditFilter {
     /// A person's name.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Activity, Timestamp};
@@ -18,7 +19,7 @@ pub struct Scope {
 }
 
 /// One page of a list, and where the next one begins.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Page<T> {
     /// The rows, in the list's order.
     pub items: Vec<T>,
@@ -27,7 +28,7 @@ pub struct Page<T> {
 }
 
 /// An environment with its tenant, as the portal's address names them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Environment {
     /// Key for queries; not shown.
     #[serde(skip)]
@@ -43,7 +44,7 @@ pub struct Environment {
 }
 
 /// A person's Claude, as the inventory lists it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Agent {
     /// Stable id, derived from the identity, the same after a rebuild.
     pub id: String,
@@ -78,7 +79,7 @@ pub struct Agent {
 }
 
 /// An owner: the person, or the raw id, behind one or more agents.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Owner {
     /// The e-mail, else the raw id.
     pub owner: String,
@@ -95,7 +96,7 @@ pub struct Owner {
 }
 
 /// An identity attribute that records of one agent carried.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Identity {
     /// Attribute key, such as `user.account_uuid` or `process.owner`.
     pub key: String,
@@ -108,7 +109,9 @@ pub struct Identity {
 }
 
 /// What kind of thing an entity is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum EntityKind {
     /// A built-in tool, such as `Bash`.
@@ -147,7 +150,7 @@ impl EntityKind {
 }
 
 /// A tool, MCP tool, model or directory, in an environment or for one agent.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Entity {
     /// What it is.
     pub kind: EntityKind,
@@ -172,7 +175,7 @@ pub struct Entity {
 }
 
 /// One session, summed up.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Session {
     /// The client's `session.id`.
     pub id: String,
@@ -225,7 +228,7 @@ pub struct Session {
 }
 
 /// Where a machine's records stand.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Machine {
     /// The edge's id.
     pub id: String,
@@ -274,7 +277,7 @@ pub struct Machine {
 }
 
 /// Records of a machine that are known not to come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Dropped {
     /// `size`, `age`, `disk`, `parked`, `damaged`, `refused`; the edge's word.
     pub reason: String,
@@ -287,7 +290,7 @@ pub struct Dropped {
 }
 
 /// A contiguous run of an edge's record numbers, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SeqRange {
     /// The first number.
     pub first: i64,
@@ -296,7 +299,7 @@ pub struct SeqRange {
 }
 
 /// One stored record, with everything that was in it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Event {
     /// `log.record.uid`.
     pub id: String,
@@ -367,7 +370,7 @@ impl Event {
 }
 
 /// Which events a list shows. Empty fields do not filter; each field is also a qualifier of `q`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct EventFilter {
     /// `session.id`.
@@ -406,7 +409,7 @@ pub struct EventFilter {
 }
 
 /// Which sessions a list shows. A session matches when one of its events does.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SessionFilter {
     /// An agent's id, name or e-mail.
@@ -422,7 +425,7 @@ pub struct SessionFilter {
 }
 
 /// The integration *Claude Cowork* in an environment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Integration {
     /// `claude-cowork`.
     pub platform: String,
@@ -437,7 +440,7 @@ pub struct Integration {
 }
 
 /// What is known of a token: never the token itself.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Token {
     /// The token's `jti`.
     pub id: String,
@@ -464,7 +467,7 @@ pub struct Token {
 }
 
 /// What installing an integration shows, once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Installation {
     /// Full URL for logs, for `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT`.

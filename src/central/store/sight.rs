@@ -7,9 +7,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::event::content::{Content, WITHHELD};
-use crate::event::is_metadata;
+use crate::event::{Timestamp, is_metadata};
 
 use super::Scope;
+use super::retention::{Retention, oldest_kept};
 
 /// An environment, and how much of its records may be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Sight {
     /// The environment.
     pub scope: Scope,
     content: Shown,
+    /// Before this time, content is kept no longer.
+    erased_before: Option<Timestamp>,
 }
 
 /// Whose content may be seen: prompts, responses, commands, arguments of tools, error text, raw bodies.
@@ -33,6 +36,7 @@ impl Sight {
         Sight {
             scope,
             content: Shown::All,
+            erased_before: None,
         }
     }
 
@@ -46,7 +50,24 @@ impl Sight {
         Sight {
             scope,
             content: Shown::Sessions(Arc::new(sessions)),
+            erased_before: None,
         }
+    }
+
+    /// The same, where an environment keeps content as long as `retention` says: what is not there of an
+    /// older record was not withheld by its client, as far as anybody knows.
+    pub fn kept(self, retention: Retention, now: Timestamp) -> Sight {
+        Sight {
+            erased_before: retention
+                .content_seconds
+                .map(|seconds| oldest_kept(now, seconds)),
+            ..self
+        }
+    }
+
+    /// Whether content of a record of this time is kept no longer.
+    pub(super) fn is_erased(&self, time: Timestamp) -> bool {
+        self.erased_before.is_some_and(|before| time < before)
     }
 
     /// Whether content of a record of this session may be seen; `None` for one of no session.
@@ -77,6 +98,21 @@ pub(super) fn hide(name: &str, body: &mut Value, attributes: &mut BTreeMap<Strin
         if !was_withheld && !is_metadata(key, value) {
             *value = Content::hidden();
         }
+    }
+}
+
+/// Says of content that is not there that it is kept no longer.
+pub(super) fn tell_erased(name: &str, attributes: &mut BTreeMap<String, Value>) {
+    let keys: &[&str] = match name {
+        "user_prompt" => &["prompt"],
+        "assistant_response" => &["response"],
+        "tool_result" => &["tool_input"],
+        "api_request_body" | "api_response_body" => &["body"],
+        _ => &[],
+    };
+    for key in keys {
+        let value = attributes.entry((*key).to_owned());
+        value.or_insert_with(Content::erased);
     }
 }
 
@@ -123,5 +159,23 @@ mod tests {
         let mut body = json!("SECRET user_prompt");
         hide("user_prompt", &mut body, &mut attributes);
         assert_eq!(body, Content::hidden());
+    }
+
+    #[test]
+    fn what_is_kept_no_longer_is_told_apart_from_what_never_came() {
+        let retention = Retention {
+            keep_seconds: None,
+            content_seconds: Some(60),
+        };
+        let now = Timestamp(3_600_000_000_000);
+        let sight = Sight::everything(SCOPE).kept(retention, now);
+        assert!(sight.is_erased(Timestamp(0)) && !sight.is_erased(now));
+        assert!(!Sight::everything(SCOPE).is_erased(Timestamp(0)));
+        let mut attributes = BTreeMap::from([("prompt_length".to_owned(), json!("12"))]);
+        tell_erased("user_prompt", &mut attributes);
+        assert_eq!(Content::prompt(&attributes), Content::Erased);
+        let mut withheld = BTreeMap::from([("prompt".to_owned(), json!(WITHHELD))]);
+        tell_erased("user_prompt", &mut withheld);
+        assert_eq!(Content::prompt(&withheld).state(), "not_exported");
     }
 }

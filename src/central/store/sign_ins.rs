@@ -17,6 +17,8 @@ pub struct SignIn {
     pub created_at: Timestamp,
     /// When it was used last, to the minute.
     pub used_at: Timestamp,
+    /// How the person signed in.
+    pub how: String,
 }
 
 /// The same as its owner sees it in a list.
@@ -32,10 +34,12 @@ pub struct SignInRow {
     pub address: String,
     /// What the browser called itself.
     pub client: String,
+    /// How the person signed in.
+    pub how: String,
 }
 
 impl Store {
-    /// Notes a browser that signed in, and that it did. `secret` is a hash.
+    /// Notes a browser that signed in, and that it did; how is the entry's object. `secret` is a hash.
     ///
     /// # Errors
     /// [`StoreError`]; then nobody is signed in.
@@ -48,8 +52,8 @@ impl Store {
         entry: &AuditEntry,
     ) -> Result<(), StoreError> {
         let add = Query::new(
-            "INSERT INTO sign_ins (hash, id, person, created_at, used_at, address, client)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO sign_ins (hash, id, person, created_at, used_at, address, client, how)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             [
                 secret.into(),
                 id.into(),
@@ -58,6 +62,7 @@ impl Store {
                 entry.time.into(),
                 entry.address.as_str().into(),
                 client.into(),
+                entry.object.as_str().into(),
             ],
         );
         self.write(vec![entry.insert(), add]).await?;
@@ -71,7 +76,7 @@ impl Store {
     pub async fn sign_in(&self, secret: &str) -> Result<Option<SignIn>, StoreError> {
         let query = Query::new(
             format!(
-                "SELECT {PERSON}, s.created_at, s.used_at
+                "SELECT {PERSON}, s.created_at, s.used_at, s.how
                  FROM sign_ins s JOIN people p ON p.id = s.person WHERE s.hash = $1"
             ),
             [secret.into()],
@@ -83,6 +88,7 @@ impl Store {
                     person: person(&mut row)?,
                     created_at: row.take(4)?,
                     used_at: row.take(5)?,
+                    how: row.take(6)?,
                 })
             })
             .transpose()
@@ -107,7 +113,7 @@ impl Store {
     /// [`StoreError`]
     pub async fn sign_ins(&self, person: &str) -> Result<Vec<SignInRow>, StoreError> {
         let query = Query::new(
-            "SELECT id, created_at, used_at, address, client FROM sign_ins
+            "SELECT id, created_at, used_at, address, client, how FROM sign_ins
              WHERE person = $1 ORDER BY created_at DESC, id",
             [person.into()],
         );
@@ -119,6 +125,7 @@ impl Store {
                 used_at: row.take(2)?,
                 address: row.take(3)?,
                 client: row.take(4)?,
+                how: row.take(5)?,
             })
         })
         .collect()

@@ -1,5 +1,6 @@
 //! Sums over time, read from the roll-ups: never by counting rows.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::central::materialize::{Span, Subject};
@@ -13,7 +14,7 @@ use super::{Scope, Store, StoreError};
 const MAX_ROWS: i64 = 10_000;
 
 /// Which sums are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct StatsFilter {
     /// By hour or by day.
@@ -38,7 +39,7 @@ impl Default for StatsFilter {
 }
 
 /// Sums over one span.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Stats {
     /// When the span begins.
     pub start: Timestamp,
@@ -69,7 +70,7 @@ pub struct Stats {
 }
 
 /// The sum of one of Claude's metrics.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct MetricTotal {
     /// Name without the client's prefix: `token.usage`, `lines_of_code.count`, …
     pub metric: String,

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ const BITE: i64 = 2_000;
 const DELETED: &str = ".deleted-";
 
 /// A tenant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Tenant {
     /// Its name in addresses.
     pub tenant: String,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::event::Timestamp;
@@ -54,7 +55,7 @@ pub struct TokenUse {
 }
 
 /// An address that a token was used from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TokenAddress {
     /// The address.
     pub address: String,
@@ -67,7 +68,7 @@ pub struct TokenAddress {
 }
 
 /// Requests with a token that were refused for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TokenRefusal {
     /// `revoked`, `expired`, `future` or `rate`.
     pub reason: String,

@@ -1,5 +1,6 @@
 //! `fieldpost central key`, `fieldpost central api-key`
 
+use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use fieldpost::central::Central;
 use fieldpost::central::accounts::check_name;
@@ -7,7 +8,7 @@ use fieldpost::central::keys::KeyChangeError;
 use fieldpost::central::store::{Access, Environment, Role};
 use fieldpost::words;
 
-use super::{List, Place, lines, print};
+use super::{List, Place, lines, print, tell, tell_above};
 
 #[derive(Subcommand)]
 pub(crate) enum KeyCommand {
@@ -105,7 +106,9 @@ pub(super) async fn run_key(command: KeyCommand) -> anyhow::Result<()> {
             });
         }
         KeyCommand::Rotate(list) => {
-            let id = list.file.open().await?.rotate_signing_key()?;
+            let central = list.file.open().await?;
+            tell_above(&central, None, "signing_key.rotated", ("", "", "")).await?;
+            let id = central.rotate_signing_key()?;
             print(list.json, &serde_json::json!({ "current": id }), |_| {
                 format!("{id} signs from now on; tokens signed before stay good")
             });
@@ -118,6 +121,7 @@ pub(super) async fn run_key(command: KeyCommand) -> anyhow::Result<()> {
                 }
                 outcome => outcome?,
             }
+            tell_above(&central, None, "signing_key.retired", (&id, "", "")).await?;
             println!("retired");
         }
     }
@@ -146,7 +150,7 @@ impl OfRole {
 async fn make(NewApiKey { name, of }: NewApiKey) -> anyhow::Result<()> {
     check_name(&name).map_err(anyhow::Error::msg)?;
     let (central, environment) = of.open().await?;
-    let access = match (environment, of.role) {
+    let access = match (&environment, of.role) {
         (Some(environment), KeyRole::Viewer) => {
             Access::Environment(environment.scope, Role::Viewer)
         }
@@ -154,6 +158,13 @@ async fn make(NewApiKey { name, of }: NewApiKey) -> anyhow::Result<()> {
         (Some(environment), _) => Access::Environment(environment.scope, Role::Owner),
         (None, _) => Access::Operator,
     };
+    match (access, &environment) {
+        (Access::Environment(_, role), Some(environment)) => {
+            let change = (name.as_str(), "", role.word());
+            tell(&central, environment, "api_key.made", change).await?;
+        }
+        _ => tell_above(&central, None, "api_key.made", (&name, "", "operator")).await?,
+    }
     let key = central.create_api_key(access, &name).await?;
     let shown = serde_json::json!({ "api_key": key.expose() });
     print(of.place.list.json, &shown, |_| key.expose().to_owned());
@@ -179,14 +190,25 @@ async fn list(of: OfRole) -> anyhow::Result<()> {
 
 async fn delete(DeleteApiKey { id, of }: DeleteApiKey) -> anyhow::Result<()> {
     let (central, environment) = of.open().await?;
-    let deleted = match environment {
-        Some(environment) => central.store.delete_api_key(environment.scope, &id).await?,
-        None => central.store.delete_operator_key(&id).await?,
+    let keys = match &environment {
+        Some(environment) => central.store.api_keys(environment.scope).await?,
+        None => central.store.operator_keys().await?,
     };
-    anyhow::ensure!(
-        deleted,
-        "there is no such key {id}; `fieldpost central api-key list` shows them"
-    );
+    let key = keys.iter().find(|key| key.id == id);
+    let key = key.with_context(|| {
+        format!("there is no such key {id}; `fieldpost central api-key list` shows them")
+    })?;
+    let change = (id.as_str(), key.name.as_str(), "");
+    match environment {
+        Some(environment) => {
+            tell(&central, &environment, "api_key.deleted", change).await?;
+            central.store.delete_api_key(environment.scope, &id).await?
+        }
+        None => {
+            tell_above(&central, None, "api_key.deleted", change).await?;
+            central.store.delete_operator_key(&id).await?
+        }
+    };
     println!("deleted");
     Ok(())
 }

@@ -10,7 +10,7 @@ use fieldpost::event::Timestamp;
 use fieldpost::secret::private_directory;
 use serde::Serialize;
 
-use super::{List, Place, print};
+use super::{List, Place, print, tell};
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum RetentionCommand {
@@ -93,13 +93,17 @@ pub(super) async fn retention(command: RetentionCommand) -> anyhow::Result<()> {
         }
         RetentionCommand::Set(set) => {
             let (central, environment) = set.place.open().await?;
-            let mut retention = central.store.retention_of(environment.scope).await?;
+            let was = central.store.retention_of(environment.scope).await?;
+            let mut retention = was;
             if let Some(keep) = &set.keep {
                 retention.keep_seconds = seconds(keep)?;
             }
             if let Some(content) = &set.content {
                 retention.content_seconds = seconds(content)?;
             }
+            let (was, becomes) = (describe_retention(&was), describe_retention(&retention));
+            let change = ("", was.as_str(), becomes.as_str());
+            tell(&central, &environment, "retention.changed", change).await?;
             central
                 .store
                 .set_retention(environment.scope, retention)

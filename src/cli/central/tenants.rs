@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{List, Place, ensure_agreed, lines, print};
+use super::{List, Place, ensure_agreed, lines, print, tell, tell_above};
 
 #[derive(Subcommand)]
 pub(crate) enum TenantCommand {
@@ -68,6 +68,9 @@ pub(super) async fn run_tenant(command: TenantCommand) -> anyhow::Result<()> {
         TenantCommand::List(list) => self::list(list).await,
         TenantCommand::Rename(RenameTenant { tenant, new, list }) => {
             let central = list.file.open().await?;
+            central.tenant(&tenant).await?;
+            let change = ("", tenant.as_str(), new.as_str());
+            tell_above(&central, Some(&tenant), "tenant.renamed", change).await?;
             central.rename_tenant(&tenant, &new).await?;
             let renamed = serde_json::json!({ "tenant": new });
             print(list.json, &renamed, |_| format!("{tenant} is {new} now"));
@@ -77,6 +80,8 @@ pub(super) async fn run_tenant(command: TenantCommand) -> anyhow::Result<()> {
             let central = list.file.open().await?;
             let contents = central.tenant_contents(&tenant).await?;
             ensure_agreed(yes, &format!("the tenant {tenant}"), &contents)?;
+            let change = (tenant.as_str(), &*contents.to_string(), "");
+            tell_above(&central, Some(&tenant), "tenant.deleted", change).await?;
             central.delete_tenant(&tenant).await?;
             print(list.json, &contents, |contents| {
                 format!("deleted {contents}")
@@ -90,6 +95,8 @@ pub(super) async fn run_environment(command: EnvironmentCommand) -> anyhow::Resu
     match command {
         EnvironmentCommand::Rename(RenameEnvironment { new, place }) => {
             let (central, environment) = place.open().await?;
+            let change = ("", place.environment.as_str(), new.as_str());
+            tell(&central, &environment, "environment.renamed", change).await?;
             central.rename_environment(&environment, &new).await?;
             let renamed = serde_json::json!({ "tenant": place.tenant, "environment": new });
             print(place.list.json, &renamed, |_| {
@@ -101,6 +108,8 @@ pub(super) async fn run_environment(command: EnvironmentCommand) -> anyhow::Resu
             let contents = central.environment_contents(&environment).await?;
             let what = format!("the environment {}/{}", place.tenant, place.environment);
             ensure_agreed(yes, &what, &contents)?;
+            let change = (what.as_str(), &*contents.to_string(), "");
+            tell(&central, &environment, "environment.deleted", change).await?;
             central.delete_environment(&environment).await?;
             print(place.list.json, &contents, |contents| {
                 format!("deleted {contents}")
@@ -115,6 +124,7 @@ async fn add(place: Place) -> anyhow::Result<()> {
     let environment = central
         .create_environment(&place.tenant, &place.environment)
         .await?;
+    tell(&central, &environment, "environment.made", ("", "", "")).await?;
     print(place.list.json, &environment, |environment| {
         format!("{}/{}", environment.tenant, environment.environment)
     });

@@ -2,12 +2,13 @@
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use fieldpost::central::Central;
 use fieldpost::central::accounts::{TokenDeletion, TokenDetail, check_name};
-use fieldpost::central::store::Token;
+use fieldpost::central::store::{Environment, Token};
 use fieldpost::event::Timestamp;
 use fieldpost::words;
 
-use super::{Place, ensure_agreed, lines, print};
+use super::{Place, ensure_agreed, lines, print, tell};
 
 #[derive(Subcommand)]
 pub(crate) enum IntegrationCommand {
@@ -97,6 +98,8 @@ pub(super) async fn run_integration(command: IntegrationCommand) -> anyhow::Resu
             let live: i64 = integrations.iter().map(|it| it.live_tokens).sum();
             let goes = words::live_tokens(live);
             ensure_agreed(yes, "the integration Claude Cowork", &goes)?;
+            let change = ("claude-cowork", goes.as_str(), "");
+            tell(&central, &environment, "integration.removed", change).await?;
             let revoked = central.uninstall(environment.scope).await?;
             let done = serde_json::json!({ "revoked_tokens": revoked });
             print(place.list.json, &done, |_| {
@@ -122,6 +125,7 @@ pub(super) async fn run_token(command: TokenCommand) -> anyhow::Result<()> {
 async fn install(Install { name, place }: Install) -> anyhow::Result<()> {
     check_name(&name).map_err(anyhow::Error::msg)?;
     let (central, environment) = place.open().await?;
+    tell(&central, &environment, "token.made", (&name, "", "")).await?;
     let installation = central.install(&environment, &name).await?;
     print(place.list.json, &installation, |installation| {
         format!(
@@ -196,6 +200,9 @@ fn describe(detail: &TokenDetail) -> String {
 async fn rename(Rename { id, name, place }: Rename) -> anyhow::Result<()> {
     check_name(&name).map_err(anyhow::Error::msg)?;
     let (central, environment) = place.open().await?;
+    let token = find(&central, &environment, &id).await?;
+    let change = (id.as_str(), token.name.as_str(), name.as_str());
+    tell(&central, &environment, "token.renamed", change).await?;
     let store = &central.store;
     let renamed = store.rename_token(environment.scope, &id, &name).await?;
     anyhow::ensure!(renamed, missing(&id));
@@ -205,14 +212,25 @@ async fn rename(Rename { id, name, place }: Rename) -> anyhow::Result<()> {
 
 async fn revoke(OfToken { id, place }: OfToken) -> anyhow::Result<()> {
     let (central, environment) = place.open().await?;
-    let revoked = central.revoke_token(environment.scope, &id).await?;
-    anyhow::ensure!(revoked, "there is no live token {id} in this environment");
+    let token = find(&central, &environment, &id).await?;
+    let is_live = token.revoked_at.is_none();
+    anyhow::ensure!(is_live, "there is no live token {id} in this environment");
+    tell(&central, &environment, "token.revoked", (&id, "", "")).await?;
+    central.revoke_token(environment.scope, &id).await?;
     println!("revoked");
     Ok(())
 }
 
 async fn delete(OfToken { id, place }: OfToken) -> anyhow::Result<()> {
     let (central, environment) = place.open().await?;
+    let token = find(&central, &environment, &id).await?;
+    tell(
+        &central,
+        &environment,
+        "token.deleted",
+        (&id, &token.name, ""),
+    )
+    .await?;
     match central.delete_token(environment.scope, &id).await? {
         TokenDeletion::Done => println!("deleted"),
         TokenDeletion::Missing => anyhow::bail!(missing(&id)),
@@ -221,6 +239,13 @@ async fn delete(OfToken { id, place }: OfToken) -> anyhow::Result<()> {
         ),
     }
     Ok(())
+}
+
+async fn find(central: &Central, environment: &Environment, id: &str) -> anyhow::Result<Token> {
+    let mut tokens = central.store.tokens(environment.scope).await?.into_iter();
+    tokens
+        .find(|token| token.id == id)
+        .with_context(|| missing(id))
 }
 
 fn missing(id: &str) -> String {

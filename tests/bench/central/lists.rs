@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
 use super::load::{Load, Requests};
 use super::service::{Database, Service};
 use super::table::{Row, Table, millis};
+use super::{PATIENCE, pages};
 
 /// Requests that make a million events.
 const REQUESTS: usize = 2_000;
@@ -15,10 +15,10 @@ const REQUESTS: usize = 2_000;
 const PIECE: usize = 500;
 
 /// How often each list is asked for.
-const TIMES: usize = 60;
+pub(crate) const TIMES: usize = 60;
 
 /// Pages from the first to the tenth.
-const PAGES: usize = 10;
+pub(crate) const PAGES: usize = 10;
 
 /// The lists.
 const LISTS: [(&str, &str); 15] = [
@@ -69,6 +69,7 @@ pub(crate) async fn measure(database: &Database, folder: &std::path::Path, table
     assert!(database.wait_for_index(folder) < PATIENCE);
     eprintln!("{} events", database.count(folder));
     let all = reader.ask_for_all().await;
+    pages::measure(database, &replicas[0], &reader.subjects().await, table).await;
     for (((name, _), few), all) in LISTS.iter().zip(few).zip(all) {
         let growth = all.median.as_secs_f64() / few.median.as_secs_f64();
         table.add(Row::new(
@@ -101,6 +102,25 @@ pub(crate) async fn measure(database: &Database, folder: &std::path::Path, table
     }
     for replica in replicas {
         replica.stop();
+    }
+}
+
+/// What the lists and pages are about.
+pub(crate) struct Subjects {
+    agent: String,
+    session: String,
+    event: String,
+}
+
+impl Subjects {
+    /// An address with what it is about.
+    pub(crate) fn fill_in(&self, address: &str) -> String {
+        address
+            .replace("{agent}", &self.agent)
+            .replace("{session}", &self.session)
+            .replace("{event}", &self.event)
+            .replace("{from}", "2026-11-20T08:05:00Z")
+            .replace("{to}", "2026-11-20T08:10:00Z")
     }
 }
 
@@ -153,17 +173,19 @@ impl Reader {
         list["items"][0][field].as_str().expect("a text").to_owned()
     }
 
+    async fn subjects(&self) -> Subjects {
+        Subjects {
+            agent: self.first("agents?limit=1", "id").await,
+            session: self.first("sessions?limit=1", "id").await,
+            event: self.first("events?limit=1", "id").await,
+        }
+    }
+
     async fn ask_for_all(&self) -> Vec<Times> {
-        let agent = self.first("agents?limit=1", "id").await;
-        let session = self.first("sessions?limit=1", "id").await;
-        let (from, to) = ("2026-11-20T08:05:00Z", "2026-11-20T08:10:00Z");
+        let subjects = self.subjects().await;
         let mut all = Vec::new();
         for (_, path) in LISTS {
-            let path = path
-                .replace("{agent}", &agent)
-                .replace("{session}", &session)
-                .replace("{from}", from)
-                .replace("{to}", to);
+            let path = subjects.fill_in(path);
             let mut times: Vec<Duration> = Vec::with_capacity(TIMES);
             while times.len() < TIMES {
                 let mut page = path.clone();

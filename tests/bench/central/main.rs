@@ -9,8 +9,8 @@
 //! ```text
 //! cargo bench --bench central                    a few minutes
 //! cargo bench --bench central -- sqlite          only these parts: sqlite, postgres, lists, postgres-lists
-//! cargo bench --bench central -- lists           every list of the API over a million events of a fleet,
-//!                                                beside those of a tenth
+//! cargo bench --bench central -- lists           every list of the API and every page over a million events
+//!                                                of a fleet; the lists beside those of a tenth
 //! cargo bench --bench central -- --long          with 5 million events, and queries over them
 //! ```
 //! `FIELDPOST_BINARY` names another binary to measure. The data lie below `target`, so that the disk is a
@@ -24,6 +24,7 @@ mod load;
 mod postgres;
 mod queries;
 mod lists;
+mod pages;
 #[path = "../records.rs"]
 mod records;
 mod service;

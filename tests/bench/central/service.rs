@@ -154,7 +154,8 @@ impl Service {
         let port = free_port();
         let config = folder.join(format!("central-{port}.toml"));
         let text = format!(
-            "[listen]\naddress = \"127.0.0.1:{port}\"\n[data]\ndirectory = \"{}\"\n{database}",
+            "[listen]\naddress = \"127.0.0.1:{port}\"\n[data]\ndirectory = \"{}\"\n\
+             [api]\nrequests_per_second = 100000\n{database}",
             folder.join("data").display()
         );
         fs::write(&config, text).expect("the directory is writable");

@@ -1,45 +1,57 @@
-// Keyboard: / query, d time, j k rows, Enter open, Esc close, [ ] turns, n p marks, f find, ? this list.
-// Single keys never act in a field.
+// The keys that the list under ? names. Single keys never act in a field, and can be switched off.
 
-const rows = () => [...document.querySelectorAll("tbody .when a, tbody th[scope=row] a")];
+const seen = (part) => part.checkVisibility();
+const rows = () => [...document.querySelectorAll("main tbody th[scope=row] a")].filter(seen);
 const turns = () => [...document.querySelectorAll("article.turn")];
-const marks = () => [...document.querySelectorAll(".line.danger > summary, .turn .tag.danger")];
+const marks = () => [...document.querySelectorAll(".line.danger > summary, .turn .tag.danger, mark")].filter(seen);
+const inField = "input, select, textarea, [contenteditable]";
 
-function step(items, by) {
+function step(items, by, block = "nearest") {
   const at = items.findIndex((item) => item === document.activeElement || item.contains(document.activeElement));
   const next = items[Math.min(Math.max(at + by, 0), items.length - 1)];
   if (!next) return;
   if (next.tabIndex < 0) next.tabIndex = -1;
-  next.focus();
-  next.scrollIntoView({ block: "nearest" });
+  next.focus({ preventScroll: true });
+  next.scrollIntoView({ block });
 }
 
-function turn(by) {
-  const all = turns();
-  const top = all.findIndex((it) => it.getBoundingClientRect().bottom > 80);
-  all[Math.min(Math.max(top + by, 0), all.length - 1)]?.scrollIntoView();
-}
+const onRow = (by) => (event) => {
+  if (!rows().includes(document.activeElement)) return;
+  event.preventDefault();
+  step(rows(), by);
+};
 
-const actions = {
-  "/": () => document.querySelector("input[type=search]")?.focus(),
+const single = {
+  "/": () => document.querySelector("main input[type=search]")?.focus(),
   d: () => document.querySelector(".times > summary")?.click(),
   j: () => step(rows(), 1),
   k: () => step(rows(), -1),
-  ArrowDown: (event) => rows().includes(document.activeElement) && (step(rows(), 1), event.preventDefault()),
-  ArrowUp: (event) => rows().includes(document.activeElement) && (step(rows(), -1), event.preventDefault()),
-  "]": () => turn(1),
-  "[": () => turn(-1),
+  "]": () => step(turns(), 1, "start"),
+  "[": () => step(turns(), -1, "start"),
   n: () => step(marks(), 1),
   p: () => step(marks(), -1),
   f: () => document.getElementById("find")?.focus(),
-  Escape: () => document.querySelector(".panel .close")?.click(),
+  "?": () => document.getElementById("shortcuts").showModal(),
 };
 
+// Leaves what is open or written in, the innermost first.
+function leave(event) {
+  const shut = document.querySelector("details.pop[open], details.person[open]");
+  if (document.querySelector("dialog[open]")) return;
+  if (event.target.closest?.(inField)) event.target.blur();
+  else if (shut) shut.open = false;
+  else document.querySelector(".panel .close")?.click();
+}
+
+const always = { Escape: leave, ArrowDown: onRow(1), ArrowUp: onRow(-1) };
+
 addEventListener("keydown", (event) => {
-  const typing = event.target.closest?.("input, select, textarea, [contenteditable]");
-  if (event.ctrlKey || event.metaKey || event.altKey || (typing && event.key !== "Escape")) return;
-  const action = actions[event.key];
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (always[event.key]) { always[event.key](event); return; }
+  const isOff = document.documentElement.dataset.keys === "off";
+  if (isOff || event.target.closest?.(inField) || document.querySelector("dialog[open]")) return;
+  const action = single[event.key];
   if (!action) return;
-  if (event.key.length === 1) event.preventDefault();
+  event.preventDefault();
   action(event);
 });

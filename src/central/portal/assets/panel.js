@@ -2,7 +2,8 @@
 // link leads to. Esc (keys.js) closes it and gives the focus back to its row.
 
 const browse = document.querySelector(".browse");
-let opener = null;
+const openRow = () => browse.querySelector("tr.open a.opens");
+let opener = browse && openRow();
 
 async function show(url, push) {
   const answer = await fetch(url, { headers: { accept: "text/html" } });

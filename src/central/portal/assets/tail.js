@@ -2,9 +2,9 @@
 // appear when the person asks for them, so nothing moves under the cursor.
 
 const pill = document.getElementById("pill");
-const wanted = new URLSearchParams(location.search);
-if (pill && wanted.get("range") === "live") {
-  for (const key of ["cursor", "newer", "event", "tab"]) wanted.delete(key);
+if (pill) {
+  const wanted = new URLSearchParams(location.search);
+  for (const key of ["event", "tab"]) wanted.delete(key);
   const stream = new EventSource(`${pill.dataset.live}&${wanted}`);
   const count = document.getElementById("pill-count");
   stream.addEventListener("arrived", (event) => {

@@ -26,6 +26,8 @@ use crate::central::portal::text::Text;
 struct AccountPage {
     shell: Shell,
     tabs: Vec<Tab>,
+    /// Whether a password would let the person in.
+    passwords: bool,
     has_password: bool,
     action: String,
     rows: Vec<SignInView>,
@@ -33,6 +35,7 @@ struct AccountPage {
 
 struct SignInView {
     client: Text,
+    how: Text,
     address: Text,
     since: Stamp,
     used: Stamp,
@@ -57,12 +60,14 @@ pub(in crate::central::portal) async fn page(
     draw(&AccountPage {
         shell: here.shell(Section::Settings),
         tabs: tabs(&here, "account"),
+        passwords: central.has_passwords && !central.follows_groups(person).await?,
         has_password: person.has_password,
         action: here.base.settings("account/password"),
         rows: rows
             .iter()
             .map(|row| SignInView {
                 client: Text::name(&row.client),
+                how: Text::name(&row.how),
                 address: Text::name(&row.address),
                 since: Stamp::brief(row.created_at),
                 used: Stamp::brief(row.used_at),

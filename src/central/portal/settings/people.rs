@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::central::Central;
 use crate::central::people::{NewPassword, PeopleError};
-use crate::central::store::{Person, Role};
+use crate::central::store::{Member, Person, Role};
 
 use super::{Tab, tabs};
 use crate::central::portal::event_row::Stamp;
@@ -29,6 +29,10 @@ struct PeoplePage {
     action: String,
     /// A link that lets somebody in, shown once, and whom.
     link: Option<(String, String)>,
+    /// Whether links are made here.
+    has_links: bool,
+    /// What people call the identity provider.
+    provider: Option<String>,
     rows: Vec<MemberView>,
 }
 
@@ -37,7 +41,8 @@ struct MemberView {
     value: String,
     label: String,
     role: &'static str,
-    way_in: &'static str,
+    is_by_groups: bool,
+    way_in: String,
     seen: Option<Stamp>,
     roles: Vec<&'static str>,
 }
@@ -79,7 +84,8 @@ pub(in crate::central::portal) async fn add(
     let person = central.member(&here.environment, &change.name).await?;
     let is_ours = ensure_ours(&here, &central, &person).await.is_ok();
     // Whoever had an account before knows the way in.
-    let link = match is_ours && !person.has_password {
+    let is_new = is_ours && !person.has_password && !central.store.has_identity(&person.id).await?;
+    let link = match is_new && central.has_passwords {
         true => Some(central.sign_in_link(&person.name, &here.actor()).await?),
         false => None,
     };
@@ -94,7 +100,11 @@ pub(in crate::central::portal) async fn link(
     Form(change): Form<Change>,
 ) -> Result<Html<String>, Failure> {
     here.require(Role::Owner)?;
+    // Where passwords are off, nobody comes in past the identity provider but by the command line.
     let person = central.member(&here.environment, &change.name).await?;
+    if !central.has_passwords || central.follows_groups(&person).await? {
+        return Err(PeopleError::NoPasswords.into());
+    }
     ensure_ours(&here, &central, &person).await?;
     let link = central.sign_in_link(&person.name, &here.actor()).await?;
     let link = (visible(&person.name), link.url.expose().to_owned());
@@ -154,10 +164,8 @@ async fn draw_with(
         value: member.person.name.clone(),
         label: visible(&member.person.name),
         role: member.role.word(),
-        way_in: match member.person.has_password {
-            true => "password",
-            false => "link",
-        },
+        is_by_groups: member.is_by_groups,
+        way_in: ways_in(member, central),
         seen: member.last_seen.map(Stamp::brief),
         roles: [Role::Viewer, Role::Admin, Role::Owner]
             .into_iter()
@@ -171,5 +179,28 @@ async fn draw_with(
         tabs: tabs(here, "people"),
         action: here.base.settings("people"),
         link,
+        has_links: central.has_passwords,
+        provider: central
+            .single_sign_on
+            .as_ref()
+            .map(|provider| visible(&provider.config.name)),
     })
+}
+
+fn ways_in(member: &Member, central: &Central) -> String {
+    let provider = central.single_sign_on.as_ref();
+    let provider = provider.map(|provider| visible(&provider.config.name));
+    let password = member.person.has_password && central.has_passwords;
+    let ways: Vec<String> = [
+        provider.filter(|_| member.has_single_sign_on),
+        password.then(|| "password".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match ways.is_empty() {
+        true if central.has_passwords => "link".to_owned(),
+        true => "not yet".to_owned(),
+        false => ways.join(", "),
+    }
 }

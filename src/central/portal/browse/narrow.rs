@@ -1,0 +1,99 @@
+//! What a list of the inventory can be narrowed by, and is.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::central::portal::filters::Chip;
+use crate::central::portal::observability::{FacetLink, FacetView};
+use crate::central::portal::text::{Text, visible};
+use crate::words;
+
+use super::wish::{Pick, Wish};
+use super::{Listed, Spec};
+
+/// Values of a facet that are shown before "more".
+const FACET_VALUES: usize = 8;
+
+/// Values of a facet at all.
+const MAX_VALUES: usize = 50;
+
+/// The filters that are set, each with the address without it.
+pub(super) fn chips(spec: &Spec, wish: &Wish) -> Vec<Chip> {
+    let mut chips = Vec::new();
+    if !wish.text.is_empty() {
+        let without = Wish {
+            text: String::new(),
+            ..wish.first_page()
+        };
+        chips.push(Chip {
+            label: "Text".to_owned(),
+            value: visible(&wish.text),
+            is_excluded: false,
+            without: without.address(&spec.path),
+        });
+    }
+    for pick in &wish.picks {
+        let mut without = wish.first_page();
+        without.picks.retain(|other| other != pick);
+        let title = spec.facets.iter().find(|(facet, _)| *facet == pick.facet);
+        chips.push(Chip {
+            label: title.map_or("", |(_, title)| title).to_owned(),
+            value: visible(&pick.value),
+            is_excluded: pick.is_excluded,
+            without: without.address(&spec.path),
+        });
+    }
+    chips
+}
+
+/// The values that the rows of a list have, with how many rows have each.
+pub(super) fn facets<T: Listed>(spec: &Spec, wish: &Wish, rows: &[T]) -> Vec<FacetView> {
+    let mut views = Vec::new();
+    for (facet, title) in spec.facets {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for value in rows.iter().filter_map(|row| row.facet(facet)) {
+            *counts.entry(value).or_default() += 1;
+        }
+        let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, count)| Reverse(*count));
+        counts.truncate(MAX_VALUES);
+        let mut values: Vec<FacetLink> = counts
+            .into_iter()
+            .map(|(value, count)| facet_link(spec, wish, facet, value, count))
+            .collect();
+        if values.is_empty() {
+            continue;
+        }
+        let more = values.split_off(values.len().min(FACET_VALUES));
+        views.push(FacetView {
+            title,
+            of: words::count(rows.len() as i64),
+            is_sample: false,
+            values,
+            more,
+        });
+    }
+    views
+}
+
+fn facet_link(
+    spec: &Spec,
+    wish: &Wish,
+    facet: &'static str,
+    value: String,
+    count: usize,
+) -> FacetLink {
+    let pick = |is_excluded| Pick {
+        facet,
+        value: value.clone(),
+        is_excluded,
+    };
+    FacetLink {
+        label: Text::short(&value),
+        hover: visible(&value),
+        count: words::count(count as i64),
+        only: wish.with(pick(false)).address(&spec.path),
+        exclude: wish.with(pick(true)).address(&spec.path),
+        chosen: wish.picks.contains(&pick(false)),
+    }
+}

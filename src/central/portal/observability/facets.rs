@@ -1,0 +1,69 @@
+//! What a list can be narrowed by, with how many rows each value has.
+
+use crate::central::portal::filters::{Filters, title_of};
+use crate::central::portal::text::{Text, visible};
+use crate::central::store::{Qualifier, Survey, Term};
+use crate::words;
+
+/// Values that the list can be narrowed by.
+pub(in crate::central::portal) struct FacetView {
+    pub(in crate::central::portal) title: &'static str,
+    pub(in crate::central::portal) of: String,
+    pub(in crate::central::portal) is_sample: bool,
+    pub(in crate::central::portal) values: Vec<FacetLink>,
+    pub(in crate::central::portal) more: Vec<FacetLink>,
+}
+
+/// One value, with the address of only it, and of all but it.
+pub(in crate::central::portal) struct FacetLink {
+    pub(in crate::central::portal) label: Text,
+    pub(in crate::central::portal) hover: String,
+    pub(in crate::central::portal) count: String,
+    pub(in crate::central::portal) only: String,
+    pub(in crate::central::portal) exclude: String,
+    pub(in crate::central::portal) chosen: bool,
+}
+
+/// Values of a facet that are shown before "more".
+const FACET_VALUES: usize = 8;
+
+/// The facets of a list, without those that have no value.
+pub(super) fn of(
+    survey: &Survey,
+    filters: &Filters,
+    path: &str,
+    of_one_agent: bool,
+) -> Vec<FacetView> {
+    let shown = survey.facets.iter().filter(|facet| {
+        let is_own = of_one_agent && facet.qualifier == Qualifier::Agent;
+        !is_own && !facet.values.is_empty()
+    });
+    let views = shown.map(|facet| {
+        let mut values: Vec<FacetLink> = facet
+            .values
+            .iter()
+            .map(|value| {
+                let term = Term::new(facet.qualifier, value.value.as_str());
+                let chosen = filters.terms.contains(&term)
+                    || (facet.qualifier == Qualifier::Type && filters.kind == value.value);
+                FacetLink {
+                    label: Text::short(&value.label),
+                    hover: visible(&value.value),
+                    count: words::count(value.count as i64),
+                    only: filters.with_term(term.clone()).address(path),
+                    exclude: filters.with_term(term.excluded()).address(path),
+                    chosen,
+                }
+            })
+            .collect();
+        let more = values.split_off(values.len().min(FACET_VALUES));
+        FacetView {
+            title: title_of(facet.qualifier),
+            of: words::count(facet.of as i64),
+            is_sample: !survey.is_exact || facet.of < survey.count,
+            values,
+            more,
+        }
+    });
+    views.collect()
+}

@@ -1,0 +1,13 @@
+-- Who a person is at the identity provider.
+CREATE TABLE person_identities (
+    issuer  TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    person  TEXT NOT NULL UNIQUE REFERENCES people (id),
+    PRIMARY KEY (issuer, subject)
+) WITHOUT ROWID;
+
+-- When the provider said last that a role follows from the person's groups; NULL where it was given by hand.
+ALTER TABLE memberships ADD COLUMN by_groups_at INTEGER;
+
+-- How the person signed in: by a password, a link, or single sign-on.
+ALTER TABLE sign_ins ADD COLUMN how TEXT NOT NULL DEFAULT '';
