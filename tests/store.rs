@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use crate::support::fieldpost::{
     Kind, TestCentral, client, command, on_both_databases, postgres_location,
 };
-use crate::support::postgres;
+use crate::support::{eventually, postgres};
 
 on_both_databases! {
     texts_that_no_index_takes_are_stored_all_the_same,
@@ -205,20 +205,7 @@ async fn events_that_lay_in_postgresql_one_by_one_are_packed_and_known() {
         .await
         .expect("the server listens");
     tokio::spawn(connection);
-    postgres_migrations::migrations::runner()
-        .set_target(Target::Version(4))
-        .run_async(&mut client)
-        .await
-        .expect("the form before blocks");
-    client
-        .batch_execute(
-            "INSERT INTO tenants (id, public_id, slug, created_at) OVERRIDING SYSTEM VALUE
-                 VALUES (1, 'tenant', 'default', 1);
-             INSERT INTO environments (id, tenant, public_id, slug, created_at) OVERRIDING SYSTEM VALUE
-                 VALUES (1, 1, 'environment', 'default', 1);",
-        )
-        .await
-        .expect("a tenant");
+    migrate_to_before_blocks(&mut client).await;
     let words = |number: u64| format!("how does ledger {number} balance");
     for number in 1..=100 {
         let uid = format!("{number:032x}");
@@ -280,6 +267,134 @@ async fn events_that_lay_in_postgresql_one_by_one_are_packed_and_known() {
     let left: i64 = client.query_one(old, &[]).await.expect("it reads").get(0);
     assert_eq!(left, 0);
     central.stop().await;
+}
+
+/// A replica of the version before blocks: stores batch after batch as that did, each in a transaction,
+/// until the form of the tables is not its own any more. Gives the last number that it acknowledged, and
+/// the one that it then could not store.
+async fn store_as_before(url: String, replica: u64) -> (u64, u64) {
+    let (mut client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .expect("the server listens");
+    tokio::spawn(connection);
+    let statement = client
+        .prepare(
+            "INSERT INTO events (tenant, environment, time, received, seq, name, activity, uid, record)
+             VALUES (1, 1, $1, $1, (pg_current_xact_id()::text::bigint << 24) | $2, 1, 2, $3, $4)
+             ON CONFLICT DO NOTHING",
+        )
+        .await
+        .expect("the form before blocks");
+    for number in 1.. {
+        let transaction = client.transaction().await.expect("the server answers");
+        let (uid, key, time) = identity(replica, number);
+        let attributes = [("event.name", "user_prompt"), ("log.record.uid", &uid)];
+        let old = old_record(&record(time, &attributes));
+        let inserted = transaction
+            .execute(&statement, &[&(time as i64), &(number as i64), &key, &old])
+            .await;
+        if inserted.is_err() || transaction.commit().await.is_err() {
+            return (number - 1, number);
+        }
+    }
+    unreachable!("the numbers do not end")
+}
+
+/// The identity of a replica's record, as it is told and as it was kept, and its time.
+fn identity(replica: u64, number: u64) -> (String, Vec<u8>, u64) {
+    let key = u128::from(replica) << 64 | u128::from(number);
+    let time = (replica << 32 | number) * 1_000;
+    (format!("{key:032x}"), key.to_be_bytes().to_vec(), time)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_of_the_version_before_lose_nothing_while_the_next_one_migrates() {
+    let url = postgres::database();
+    let (mut client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .expect("the server listens");
+    tokio::spawn(connection);
+    migrate_to_before_blocks(&mut client).await;
+    let before: Vec<_> = (1..=3)
+        .map(|replica| tokio::spawn(store_as_before(url.clone(), replica)))
+        .collect();
+    eventually("all of them to store", async || {
+        let busy = "SELECT count(DISTINCT substr(uid, 1, 8)) FROM events HAVING count(*) > 100";
+        let busy = client.query_opt(busy, &[]).await.expect("it reads");
+        (busy?.get::<_, i64>(0) == 3).then_some(())
+    })
+    .await;
+
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start_at(postgres_location(&url), directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let mut expected = 0;
+    for (replica, task) in (1..).zip(before) {
+        let (acknowledged, refused) = task.await.expect("the form changes");
+        expected += acknowledged + 1;
+        // What was refused is sent again, as an edge does, and the last that was acknowledged, too.
+        for number in [acknowledged, refused] {
+            let (uid, _, time) = identity(replica, number);
+            let attributes = [("event.name", "user_prompt"), ("log.record.uid", &uid)];
+            post(&central, &bearer, logs(vec![record(time, &attributes)])).await;
+        }
+    }
+    let stored: i64 = client
+        .query_one("SELECT count(*) FROM events", &[])
+        .await
+        .expect("it reads")
+        .get(0);
+    assert_eq!(stored as u64, expected);
+    let audit = central.central.store.rebuild(|_| ()).await;
+    assert_eq!(audit.expect("it reads").events, expected);
+    central.stop().await;
+}
+
+/// Brings an empty database to the form before blocks, with one environment.
+async fn migrate_to_before_blocks(client: &mut tokio_postgres::Client) {
+    postgres_migrations::migrations::runner()
+        .set_target(Target::Version(4))
+        .run_async(client)
+        .await
+        .expect("the form before blocks");
+    client
+        .batch_execute(
+            "INSERT INTO tenants (id, public_id, slug, created_at) OVERRIDING SYSTEM VALUE
+                 VALUES (1, 'tenant', 'default', 1);
+             INSERT INTO environments (id, tenant, public_id, slug, created_at) OVERRIDING SYSTEM VALUE
+                 VALUES (1, 1, 'environment', 'default', 1);",
+        )
+        .await
+        .expect("a tenant");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_a_newer_version_has_used_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data = directory.path().display().to_string();
+    let url = postgres::database();
+    let on_sqlite = vec![("FIELDPOST_DATA_DIRECTORY", data.as_str())];
+    let on_postgres = [&on_sqlite[..], &[("FIELDPOST_DATABASE_URL", url.as_str())]].concat();
+    let newer = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+        VALUES (999, 'of_tomorrow', '2026-11-24T00:00:00Z', '1')";
+    for variables in [&on_sqlite, &on_postgres] {
+        let (done, _, errors) = central(&["migrate"], variables).await;
+        assert!(done, "{errors}");
+    }
+    let file = directory.path().join("fieldpost.db");
+    let sqlite = Connection::open(file).expect("the database");
+    sqlite.execute(newer, []).expect("it writes");
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .expect("the server listens");
+    tokio::spawn(connection);
+    client.execute(newer, &[]).await.expect("it writes");
+    for variables in [&on_sqlite, &on_postgres] {
+        for command in ["migrate", "run"] {
+            let (done, _, errors) = central(&[command], variables).await;
+            assert!(!done && errors.contains("a newer version"), "{errors}");
+        }
+    }
 }
 
 /// Runs `fieldpost central …` with these variables; gives its success, what it printed, and its errors.

@@ -113,6 +113,22 @@ pub enum StoreError {
     Unavailable(String),
 }
 
+/// What went wrong with a migration, in words that say what to do.
+fn explain(error: refinery::Error) -> anyhow::Error {
+    let is_newer = matches!(
+        error.kind(),
+        refinery::error::Kind::MissingVersion(_) | refinery::error::Kind::DivergentVersion(..)
+    );
+    let error = anyhow::Error::from(error);
+    match is_newer {
+        true => error.context(
+            "the database was made or migrated by a newer version of fieldpost, or by one that was never \
+             released; start that version, or restore the backup from before",
+        ),
+        false => error.context("the database could not be migrated"),
+    }
+}
+
 /// Where a store is.
 #[derive(Clone, Debug, Default)]
 pub enum Location {

@@ -24,7 +24,7 @@ use super::dictionary::Dictionaries;
 use super::query::{Query, Row};
 use super::repack::BlockChange;
 use super::text::{Document, Found, Sought};
-use super::{Ingest, Scope, StoreError, Stored, keys};
+use super::{Ingest, Scope, StoreError, Stored, explain, keys};
 
 use readers::Readers;
 use text::TextIndex;
@@ -177,7 +177,9 @@ pub(super) fn migrate(directory: &Path) -> anyhow::Result<Vec<String>> {
     let mut connection = connect(&file)?;
     // A table that is made anew takes the place of the one that others refer to.
     connection.pragma_update(None, "foreign_keys", false)?;
-    let report = migrations::migrations::runner().run(&mut connection)?;
+    let report = migrations::migrations::runner()
+        .run(&mut connection)
+        .map_err(explain)?;
     migrate::pack_old_events(&mut connection)?;
     TextIndex::open(directory)?;
     let applied = report.applied_migrations().iter();

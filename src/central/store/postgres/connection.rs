@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::central::store::explain;
 use crate::secret::Secret;
 
 use super::unpacked;
@@ -144,7 +145,8 @@ pub(in crate::central::store) async fn migrate(
         .await?;
     let report = migrations::migrations::runner()
         .run_async(&mut **client)
-        .await;
+        .await
+        .map_err(explain);
     let packed = match &report {
         Ok(_) => unpacked::pack_old_events(&mut client).await,
         Err(_) => Ok(()),
