@@ -150,6 +150,7 @@ async fn written(
     query: String,
     format: Format,
 ) -> Result<Response, Failure> {
+    list.check(&central, &sight).await?;
     let noun = list.noun();
     let action = match &list {
         List::Events(_) => "export.events",

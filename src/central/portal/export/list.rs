@@ -55,6 +55,24 @@ impl List {
         }
     }
 
+    /// Whether it may be read at all: a search in text that is hidden is refused before a file begins.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub(super) async fn check(&self, central: &Central, sight: &Sight) -> Result<(), StoreError> {
+        let first = PageRequest::new(None, Some(1));
+        match self {
+            List::Events(filter) => {
+                central.store.events(sight, filter, first).await?;
+            }
+            List::Sessions(filter) => {
+                central.store.find_sessions(sight, filter, first).await?;
+            }
+            List::Agents(_) | List::Owners(_) | List::Entities(..) | List::Machines => {}
+        }
+        Ok(())
+    }
+
     /// The first line of the file.
     pub(super) fn head(&self, format: Format) -> String {
         let columns = match self {
