@@ -201,10 +201,7 @@ mod postgres_migrations {
 async fn events_that_lay_in_postgresql_one_by_one_are_packed_and_known() {
     use prost::Message;
     let url = postgres::database();
-    let (mut client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
-        .await
-        .expect("the server listens");
-    tokio::spawn(connection);
+    let mut client = postgres::connect(&url).await;
     migrate_to_before_blocks(&mut client).await;
     let words = |number: u64| format!("how does ledger {number} balance");
     for number in 1..=100 {
@@ -273,10 +270,7 @@ async fn events_that_lay_in_postgresql_one_by_one_are_packed_and_known() {
 /// until the form of the tables is not its own any more. Gives the last number that it acknowledged, and
 /// the one that it then could not store.
 async fn store_as_before(url: String, replica: u64) -> (u64, u64) {
-    let (mut client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
-        .await
-        .expect("the server listens");
-    tokio::spawn(connection);
+    let mut client = postgres::connect(&url).await;
     let statement = client
         .prepare(
             "INSERT INTO events (tenant, environment, time, received, seq, name, activity, uid, record)
@@ -310,10 +304,7 @@ fn identity(replica: u64, number: u64) -> (String, Vec<u8>, u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_of_the_version_before_lose_nothing_while_the_next_one_migrates() {
     let url = postgres::database();
-    let (mut client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
-        .await
-        .expect("the server listens");
-    tokio::spawn(connection);
+    let mut client = postgres::connect(&url).await;
     migrate_to_before_blocks(&mut client).await;
     let before: Vec<_> = (1..=3)
         .map(|replica| tokio::spawn(store_as_before(url.clone(), replica)))
@@ -384,10 +375,7 @@ async fn a_database_that_a_newer_version_has_used_is_refused_and_left_alone() {
     let file = directory.path().join("fieldpost.db");
     let sqlite = Connection::open(file).expect("the database");
     sqlite.execute(newer, []).expect("it writes");
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
-        .await
-        .expect("the server listens");
-    tokio::spawn(connection);
+    let client = postgres::connect(&url).await;
     client.execute(newer, &[]).await.expect("it writes");
     for variables in [&on_sqlite, &on_postgres] {
         for command in ["migrate", "run"] {

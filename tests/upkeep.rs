@@ -280,8 +280,8 @@ async fn content_can_go_before_the_rest(kind: Kind) {
     central.stop().await;
 }
 
-async fn a_sum_that_is_wrong_is_told_and_mended(kind: Kind) {
-    let directory = tempfile::tempdir().expect("a temporary directory");
+/// A service with a new store, and the store's address in PostgreSQL: the tests reach for it by themselves.
+async fn started_beside(kind: Kind, directory: &Path) -> (Option<String>, TestCentral) {
     let url = match kind {
         Kind::Sqlite => None,
         Kind::Postgres => Some(postgres::database()),
@@ -289,7 +289,13 @@ async fn a_sum_that_is_wrong_is_told_and_mended(kind: Kind) {
     let location = url
         .as_deref()
         .map_or(Location::DataDirectory, postgres_location);
-    let central = TestCentral::start_at(location, directory.path()).await;
+    let central = TestCentral::start_at(location, directory).await;
+    (url, central)
+}
+
+async fn a_sum_that_is_wrong_is_told_and_mended(kind: Kind) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (url, central) = started_beside(kind, directory.path()).await;
     let bearer = central.install().await.authorization_header;
     post(&central, &bearer, &aged("one", 0)).await;
     let expected = central.api().await.list("sessions").await;
@@ -301,10 +307,7 @@ async fn a_sum_that_is_wrong_is_told_and_mended(kind: Kind) {
             assert_eq!(database.execute(wrong, []), Ok(1));
         }
         Some(url) => {
-            let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
-                .await
-                .expect("the server listens");
-            tokio::spawn(connection);
+            let client = postgres::connect(url).await;
             assert_eq!(client.execute(wrong, &[]).await.ok(), Some(1));
         }
     }
@@ -327,14 +330,7 @@ async fn a_sum_that_is_wrong_is_told_and_mended(kind: Kind) {
 async fn what_came_one_by_one_lies_together_in_the_end(kind: Kind) {
     const COUNT: usize = 40;
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let url = match kind {
-        Kind::Sqlite => None,
-        Kind::Postgres => Some(postgres::database()),
-    };
-    let location = url
-        .as_deref()
-        .map_or(Location::DataDirectory, postgres_location);
-    let central = TestCentral::start_at(location, directory.path()).await;
+    let (url, central) = started_beside(kind, directory.path()).await;
     let bearer = central.install().await.authorization_header;
     let api = central.api().await;
     for number in 0..COUNT {
@@ -351,10 +347,7 @@ async fn what_came_one_by_one_lies_together_in_the_end(kind: Kind) {
             .and_then(|database| database.query_row(sql, [], |row| row.get(0)))
             .expect("a database"),
         Some(url) => {
-            let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
-                .await
-                .expect("the server listens");
-            tokio::spawn(connection);
+            let client = postgres::connect(url).await;
             client.query_one(sql, &[]).await.expect("it reads").get(0)
         }
     };
@@ -380,10 +373,7 @@ async fn a_database_restored_into_a_younger_server_goes_on_in_order() {
     indexed(&central).await;
     central.stop().await;
     // As if a million transactions more had been behind the server that the dump came from.
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
-        .await
-        .expect("the server listens");
-    tokio::spawn(connection);
+    let client = postgres::connect(&url).await;
     client
         .batch_execute(
             "UPDATE events SET seq = seq + (1000000::bigint << 24);

@@ -130,10 +130,11 @@ impl Central {
         let Some(token) = tokens.find(|token| token.id == token_id) else {
             return Ok(None);
         };
+        let mut refusals = self.store.token_refusals(scope).await?;
         Ok(Some(TokenDetail {
             token,
             addresses: self.store.token_addresses(scope, token_id).await?,
-            refused: self.store.token_refusals(scope, token_id).await?,
+            refused: refusals.remove(token_id).unwrap_or_default(),
         }))
     }
 

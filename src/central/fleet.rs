@@ -33,6 +33,7 @@ impl Central {
         };
         self.audit(entry).await?;
         let since = retired.then_some(now);
-        self.store.retire_machine(scope, id, since).await
+        self.store.retire_machine(scope, id, since).await?;
+        Ok(true)
     }
 }

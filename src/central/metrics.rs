@@ -30,7 +30,7 @@ const SUMS: [(&str, &str, Count); 6] = [
     (
         "fieldpost_central_machine_records_dropped",
         "Records that edges say will not come, for whatever reason.",
-        |machine| machine.dropped.iter().map(|lost| lost.records).sum(),
+        Machine::dropped_records,
     ),
     (
         "fieldpost_central_machine_records_unexplained",

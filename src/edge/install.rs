@@ -105,7 +105,7 @@ pub fn uninstall(root: &Path, purge: bool) -> Vec<Step> {
     let mut steps = Vec::new();
     // The socket first: it would start the service again for the next client.
     if is_booted(root) {
-        steps.push(Step::run("systemctl", words(&["stop"], &STARTED)));
+        steps.push(Step::systemctl(&[&["stop"], &STARTED[..]].concat()));
     }
     let disable = words(&["disable"], &STARTED);
     steps.push(Step::run("systemctl", rooted(root, &disable)));
@@ -125,7 +125,7 @@ pub fn uninstall(root: &Path, purge: bool) -> Vec<Step> {
         steps.push(Step::remove_tree(root.join("var/lib/fieldpost")));
     }
     if is_booted(root) {
-        steps.push(Step::run("systemctl", words(&["daemon-reload"], &[])));
+        steps.push(Step::systemctl(&["daemon-reload"]));
     }
     steps
 }
@@ -208,26 +208,29 @@ fn endpoint_of(root: &Path, wanted: &Wanted) -> String {
 
 /// Makes systemd see the units, starts what does not run, and restarts what has changed.
 fn starting(root: &Path, steps: &[Step]) -> Vec<Step> {
-    let mut last = Vec::new();
-    let enable = words(&["enable"], &STARTED);
     if !is_booted(root) {
-        last.push(Step::run("systemctl", rooted(root, &enable)));
-        return last;
+        return vec![Step::run(
+            "systemctl",
+            rooted(root, &words(&["enable"], &STARTED)),
+        )];
     }
-    last.push(Step::run("systemctl", words(&["daemon-reload"], &[])));
-    last.push(Step::run("systemctl", enable));
-    if steps
-        .iter()
-        .any(|step| step.changes_socket() && !step.is_done())
-    {
+    started(&[], &STARTED, steps)
+}
+
+/// The steps after which a systemd that is called with `manager` runs `units` as the other `steps` leave them.
+/// The socket is the first of the units, the service the last.
+fn started(manager: &[&str], units: &[&str], steps: &[Step]) -> Vec<Step> {
+    let systemctl = |verb, units: &[&str]| Step::systemctl(&[manager, &[verb], units].concat());
+    let (socket, service) = (units[0], units[units.len() - 1]);
+    let mut last = vec![systemctl("daemon-reload", &[]), systemctl("enable", units)];
+    let changes = |step: &Step| step.changes_socket() && !step.is_done();
+    if steps.iter().any(changes) {
         // A socket takes other addresses only while its service is down.
-        let stopped = [STARTED[2], STARTED[0]];
-        last.push(Step::run("systemctl", words(&["stop"], &stopped)));
+        last.push(systemctl("stop", &[service, socket]));
     }
-    last.push(Step::run("systemctl", words(&["start"], &STARTED)));
+    last.push(systemctl("start", units));
     if steps.iter().any(|step| !step.is_done()) {
-        let restart = words(&["try-restart"], &STARTED[2..]);
-        last.push(Step::run("systemctl", restart));
+        last.push(systemctl("try-restart", &[service]));
     }
     last
 }

@@ -91,7 +91,7 @@ pub(super) fn seen(request: &Request, owner: Option<&Owner>, now: Timestamp) -> 
     let Request::Logs(logs) = request else {
         return Vec::new();
     };
-    let mut seen = BTreeMap::new();
+    let mut programs: BTreeMap<&str, Sent> = BTreeMap::new();
     for resource in &logs.resource_logs {
         let shared = resource.resource.as_ref();
         let shared = shared.map_or(&[][..], |resource| &resource.attributes);
@@ -104,22 +104,36 @@ pub(super) fn seen(request: &Request, owner: Option<&Owner>, now: Timestamp) -> 
                 let attributes = Attributes::new(&record.attributes, shared);
                 let program = text(attributes, "app.entrypoint");
                 let program = program.or_else(|| text(attributes, "terminal.type"));
-                let email = text(attributes, "user.email");
-                let origin = Origin {
-                    uid: owner.map(|owner| owner.uid),
-                    account: owner.and_then(|owner| owner.name.clone()),
-                    program: program.unwrap_or("unknown").to_owned(),
-                    last: now,
-                    records: 1,
-                    without_email: u64::from(email.is_none()),
-                    emails: email.into_iter().map(str::to_owned).collect(),
-                };
-                let key = (origin.uid, origin.program.clone());
-                merge(&mut seen, key, origin);
+                let sent = programs.entry(program.unwrap_or("unknown")).or_default();
+                sent.records += 1;
+                match text(attributes, "user.email") {
+                    None => sent.without_email += 1,
+                    Some(email) if sent.emails.len() < EMAILS_MAX => {
+                        sent.emails.insert(email);
+                    }
+                    Some(_) => {}
+                }
             }
         }
     }
-    seen.into_values().collect()
+    let origin = |(program, sent): (&str, Sent<'_>)| Origin {
+        uid: owner.map(|owner| owner.uid),
+        account: owner.and_then(|owner| owner.name.clone()),
+        program: program.to_owned(),
+        last: now,
+        records: sent.records,
+        without_email: sent.without_email,
+        emails: sent.emails.into_iter().map(str::to_owned).collect(),
+    };
+    programs.into_iter().map(origin).collect()
+}
+
+/// What one program sent in one request. It borrows: this is on the way of every record.
+#[derive(Default)]
+struct Sent<'r> {
+    records: u64,
+    without_email: u64,
+    emails: BTreeSet<&'r str>,
 }
 
 fn merge(origins: &mut BTreeMap<Key, Origin>, key: Key, later: Origin) {

@@ -136,6 +136,15 @@ impl Drop for Cluster {
     }
 }
 
+/// A connection to the database at `url`.
+pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .expect("the server listens");
+    tokio::spawn(connection);
+    client
+}
+
 /// A new database in the cluster that all tests of this process share; gives its address.
 pub(crate) fn database() -> String {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();

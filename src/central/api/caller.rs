@@ -17,6 +17,7 @@ use crate::central::store::{
     Access, ApiKeyAccess, AuditEntry, Environment, Role, Scope, Sight, StoreError,
 };
 use crate::event::Timestamp;
+use crate::secret::is_same;
 
 use super::openapi::{refusals, secured};
 use super::problem::Problem;
@@ -109,10 +110,8 @@ fn unknown() -> Problem {
 }
 
 fn check_form_token(session: &SignedIn, headers: &HeaderMap) -> Result<(), Problem> {
-    let sent = headers
-        .get(FORM_TOKEN)
-        .map(|token| blake3::hash(token.as_bytes()));
-    match sent == Some(blake3::hash(session.form_token.as_bytes())) {
+    let sent = headers.get(FORM_TOKEN);
+    match sent.is_some_and(|sent| is_same(sent, &session.form_token)) {
         true => Ok(()),
         false => Err(Problem::forbidden(
             "a change by a session needs its form token in the header Fieldpost-Form-Token",

@@ -49,7 +49,12 @@ impl Central {
                 tracing::warn!(%error, "nobody was signed in through the identity provider");
                 let entry = AuditEntry {
                     reason: error.to_string(),
-                    ..self.entry(&stranger(from), None, "sign_in.failed", SINGLE_SIGN_ON)
+                    ..self.entry(
+                        &Actor::stranger(&from.address),
+                        None,
+                        "sign_in.failed",
+                        SINGLE_SIGN_ON,
+                    )
                 };
                 self.audit_stranger(entry).await?;
                 Err(error)
@@ -125,14 +130,6 @@ impl Central {
             true => Err(OidcError::Taken(identity.email.clone())),
             false => Ok(Some((person, true))),
         }
-    }
-}
-
-fn stranger(from: &From) -> Actor {
-    Actor {
-        person: None,
-        name: "somebody".to_owned(),
-        address: from.address.clone(),
     }
 }
 

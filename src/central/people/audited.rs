@@ -33,6 +33,15 @@ impl Actor {
         }
     }
 
+    /// Whoever it was that tried to sign in.
+    pub fn stranger(address: &str) -> Actor {
+        Actor {
+            person: None,
+            name: "somebody".to_owned(),
+            address: address.to_owned(),
+        }
+    }
+
     /// Whoever holds a key.
     pub fn key(name: &str, address: &str) -> Actor {
         Actor {

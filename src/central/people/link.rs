@@ -138,11 +138,7 @@ impl Central {
             .use_sign_in_link(&hash(secret), self.clock.now())
             .await?;
         let Some(person) = person.filter(|_| used) else {
-            let actor = Actor {
-                person: None,
-                name: "somebody".to_owned(),
-                address: from.address.clone(),
-            };
+            let actor = Actor::stranger(&from.address);
             let entry = self.entry(&actor, None, "sign_in.failed", "link");
             self.audit_stranger(entry).await?;
             return Err(Refused::Wrong);

@@ -152,9 +152,7 @@ impl SingleSignOn {
         callback: &Callback,
         now: Timestamp,
     ) -> Result<Identity, OidcError> {
-        // Both are hashes, of which nobody learns anything from how long it takes to compare them.
-        let hash = |text: &str| blake3::hash(text.as_bytes());
-        if hash(&callback.state) != hash(&attempt.state()) {
+        if !secret::is_same(&callback.state, attempt.state()) {
             return Err(OidcError::Stale);
         }
         if let Some(error) = &callback.error {

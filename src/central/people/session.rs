@@ -170,11 +170,7 @@ impl Central {
         }
         let told = format!("told {subject}");
         if self.store.count_try(&told, span, 1).await? {
-            let actor = Actor {
-                person: None,
-                name: "somebody".to_owned(),
-                address: from.address.clone(),
-            };
+            let actor = Actor::stranger(&from.address);
             let entry = self.entry(&actor, None, "sign_in.throttled", subject);
             self.audit_stranger(entry).await?;
         }

@@ -113,9 +113,10 @@ impl Base {
 }
 
 /// `path?key=value&…`, without the pairs whose value is empty.
-pub(super) fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
+pub(super) fn with_query(path: &str, pairs: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
     let query: Vec<String> = pairs
         .iter()
+        .map(|(key, value)| (key.as_ref(), value.as_ref()))
         .filter(|(_, value)| !value.is_empty())
         .map(|(key, value)| format!("{key}={}", encode(value)))
         .collect();

@@ -76,11 +76,7 @@ pub(super) async fn of_inventory(
 ) -> Result<Response, Failure> {
     let (format, pairs) = format_of(pairs)?;
     let wish = |spec: &Spec, pairs| Wish::read(spec, pairs);
-    let shown: Vec<(&str, &str)> = pairs
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .collect();
-    let query = with_query(&here.base.inventory(here.param("list")), &shown);
+    let query = with_query(&here.base.inventory(here.param("list")), &pairs);
     let list = match here.param("list") {
         "agents" => List::Agents(wish(&agents::spec(&here), pairs)?),
         "owners" => List::Owners(wish(&inventory::owners_spec(&here), pairs)?),

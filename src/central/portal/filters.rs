@@ -239,12 +239,7 @@ impl Filters {
 
     /// This state's address.
     pub(super) fn address(&self, path: &str) -> String {
-        let pairs = self.pairs();
-        let pairs: Vec<(&str, &str)> = pairs
-            .iter()
-            .map(|(key, value)| (*key, value.as_str()))
-            .collect();
-        with_query(path, &pairs)
+        with_query(path, &self.pairs())
     }
 
     /// From and until as fields of kind datetime-local want them, in the page's zone.

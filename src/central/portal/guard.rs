@@ -18,6 +18,7 @@ use serde::Deserialize;
 use crate::central::Central;
 use crate::central::people::{SignedIn, origin};
 use crate::central::store::StoreError;
+use crate::secret::is_same;
 
 use super::address::with_query;
 use super::failure::Failure;
@@ -93,11 +94,7 @@ async fn with_form_token(request: Request, token: &str) -> Result<Request, Failu
         .map_err(|_| Failure::BadRequest("The form is too long, or did not arrive whole."))?;
     let copy = Request::from_parts(parts.clone(), Body::from(body.clone()));
     let sent = Form::<FormToken>::from_request(copy, &()).await;
-    // Both are hashes, of which nobody learns anything from how long it takes to compare them.
-    let fits = sent.is_ok_and(|Form(form)| {
-        blake3::hash(form.csrf.as_bytes()) == blake3::hash(token.as_bytes())
-    });
-    match fits {
+    match sent.is_ok_and(|Form(form)| is_same(form.csrf, token)) {
         true => Ok(Request::from_parts(parts, Body::from(body))),
         false => Err(Failure::StaleForm),
     }

@@ -199,7 +199,6 @@ pub(super) fn link(here: &Here, machine: &Machine) -> Link {
 }
 
 fn row(here: &Here, machine: &Machine, now: Timestamp) -> Row {
-    let lost: i64 = machine.dropped.iter().map(|dropped| dropped.records).sum();
     Row {
         group: None,
         cells: vec![
@@ -210,7 +209,7 @@ fn row(here: &Here, machine: &Machine, now: Timestamp) -> Row {
             Cell::Words(words::count(machine.last_seq)),
             Cell::Words(words::count(machine.stored)),
             Cell::Words(waiting(machine)),
-            Cell::Words(words::count(lost)),
+            Cell::Words(words::count(machine.dropped_records())),
             Cell::Words(words::count(machine.missing)),
             Cell::Tags(vec![verdict(machine)]),
         ],

@@ -169,11 +169,9 @@ async fn missing(
     for machine in central.store.machines(here.scope(), now).await? {
         concerns.extend(of_machine(here, &machine, now));
     }
+    let refusals = central.store.token_refusals(here.scope()).await?;
     for token in central.store.tokens(here.scope()).await? {
-        let refusals = central
-            .store
-            .token_refusals(here.scope(), &token.id)
-            .await?;
+        let refusals = refusals.get(&token.id).map_or(&[][..], Vec::as_slice);
         let refused: i64 = refusals.iter().map(|refusal| refusal.request_count).sum();
         concerns.extend(of_token(here, &token, refused, now));
     }
@@ -196,7 +194,7 @@ fn of_machine(here: &Here, machine: &Machine, now: Timestamp) -> Vec<Concern> {
             format!("{host}: {missing} records missing without a reason"),
         ));
     }
-    let dropped: i64 = machine.dropped.iter().map(|dropped| dropped.records).sum();
+    let dropped = machine.dropped_records();
     if dropped > 0 {
         let dropped = words::count(dropped);
         concerns.push(concern(

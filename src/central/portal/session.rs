@@ -108,10 +108,11 @@ pub(super) async fn show(
     let session = central.store.session(here.scope(), id).await?;
     let session = session.ok_or(Failure::NotFound("session"))?;
     let events = central.store.session_events(&here.sight(), id).await?;
-    let machines = central
-        .store
-        .machines(here.scope(), Timestamp::now())
-        .await?;
+    let mut machines = Vec::new();
+    for id in &session.machines {
+        let machine = central.store.machine(here.scope(), id, Timestamp::now());
+        machines.extend(machine.await?);
+    }
     draw(&page(
         &here,
         &session,
@@ -143,7 +144,7 @@ fn page(
         }
         format!(
             "{}#turn-{number}",
-            with_query(&path, &[("turn", &number.to_string()), ("find", find)])
+            with_query(&path, &[("turn", &*number.to_string()), ("find", find)])
         )
     };
     let view = |turn| TurnView::new(&here.base, turn, &conversation.completeness);

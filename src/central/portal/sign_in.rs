@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{ConnectInfo, Extension, Path, Query, State};
+use axum::extract::{ConnectInfo, Extension, FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::people::{Cookie, From, NewSession, Refused, SignedIn, Way, origin};
+use crate::central::people::{Actor, Cookie, From, NewSession, Refused, SignedIn, Way, origin};
+use crate::central::store::StoreError;
 use crate::secret::Secret;
 
 use super::address::with_query;
@@ -100,25 +102,38 @@ pub(super) struct Credentials {
     next: String,
 }
 
-/// Who asks, before anybody is signed in.
+/// Who asks, whether signed in or not, over a way on which a cookie can be kept.
 pub(super) struct Visitor {
     pub(super) way: Way,
     pub(super) from: From,
+    pub(super) headers: HeaderMap,
+    peer: SocketAddr,
+}
+
+impl FromRequestParts<Arc<Central>> for Visitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        central: &Arc<Central>,
+    ) -> Result<Visitor, Response> {
+        let peer = ConnectInfo::from_request_parts(parts, central).await;
+        let ConnectInfo(peer) = peer.map_err(IntoResponse::into_response)?;
+        match central.way(peer, &parts.headers) {
+            Way::Open => Err(Failure::NeedsTls.into_response()),
+            way => Ok(Visitor {
+                way,
+                from: origin(peer, &parts.headers),
+                headers: parts.headers.clone(),
+                peer,
+            }),
+        }
+    }
 }
 
 impl Visitor {
-    pub(super) fn new(
-        central: &Central,
-        peer: SocketAddr,
-        headers: &HeaderMap,
-    ) -> Result<Visitor, Failure> {
-        match central.way(peer, headers) {
-            Way::Open => Err(Failure::NeedsTls),
-            way => Ok(Visitor {
-                way,
-                from: origin(peer, headers),
-            }),
-        }
+    pub(super) async fn is_signed_in(&self, central: &Central) -> Result<bool, StoreError> {
+        Ok(session(central, self.peer, &self.headers).await?.is_some())
     }
 
     /// Gives the browser its session, and leads on.
@@ -136,12 +151,10 @@ impl Visitor {
 /// Someone wants to sign in.
 pub(super) async fn page(
     State(central): State<Arc<Central>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
+    visitor: Visitor,
     Query(Next { next, left }): Query<Next>,
 ) -> Result<Response, Failure> {
-    Visitor::new(&central, peer, &headers)?;
-    if session(&central, peer, &headers).await?.is_some() {
+    if visitor.is_signed_in(&central).await? {
         return Ok(Redirect::to(own_address(&next)).into_response());
     }
     let page = SignInPage {
@@ -154,11 +167,9 @@ pub(super) async fn page(
 /// Someone signs in by name and password.
 pub(super) async fn enter(
     State(central): State<Arc<Central>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
+    visitor: Visitor,
     Form(form): Form<Credentials>,
 ) -> Result<Response, Failure> {
-    let visitor = Visitor::new(&central, peer, &headers)?;
     let password = Secret::new(form.password);
     match central.sign_in(&form.name, &password, &visitor.from).await {
         Ok(session) => Ok(visitor.let_in(&central, &session, &form.next)),
@@ -181,11 +192,9 @@ pub(super) async fn enter(
 /// them, too.
 pub(super) async fn link_page(
     State(central): State<Arc<Central>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
+    visitor: Visitor,
     Path(secret): Path<String>,
 ) -> Result<Response, Failure> {
-    Visitor::new(&central, peer, &headers)?;
     let secret = Secret::new(secret);
     match central.link_person(&secret).await? {
         Some(person) => {
@@ -197,9 +206,7 @@ pub(super) async fn link_page(
             Ok(draw(&page)?.into_response())
         }
         // Whoever used it here and opens it again wants to go on.
-        None if session(&central, peer, &headers).await?.is_some() => {
-            Ok(Redirect::to("/").into_response())
-        }
+        None if visitor.is_signed_in(&central).await? => Ok(Redirect::to("/").into_response()),
         None => Err(Failure::UsedLink),
     }
 }
@@ -207,11 +214,9 @@ pub(super) async fn link_page(
 /// Someone signs in by such a link.
 pub(super) async fn enter_by_link(
     State(central): State<Arc<Central>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
+    visitor: Visitor,
     Path(secret): Path<String>,
 ) -> Result<Response, Failure> {
-    let visitor = Visitor::new(&central, peer, &headers)?;
     let entered = central
         .sign_in_by_link(&Secret::new(secret), &visitor.from)
         .await;
@@ -226,25 +231,21 @@ pub(super) async fn enter_by_link(
 pub(super) async fn leave(
     State(central): State<Arc<Central>>,
     Extension(session): Extension<SignedIn>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
+    visitor: Visitor,
 ) -> Result<Response, Failure> {
-    let from = origin(peer, &headers);
-    central.sign_out(&session, &from.address).await?;
-    Ok(signed_out(&session, central.way(peer, &headers)))
+    central.sign_out(&session, &visitor.from.address).await?;
+    Ok(signed_out(&session, visitor.way))
 }
 
 /// Someone signs out of every browser.
 pub(super) async fn leave_everywhere(
     State(central): State<Arc<Central>>,
     Extension(session): Extension<SignedIn>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
+    visitor: Visitor,
 ) -> Result<Response, Failure> {
-    let from = origin(peer, &headers);
-    let actor = crate::central::people::Actor::person(&session.person, &from.address);
+    let actor = Actor::person(&session.person, &visitor.from.address);
     central.sign_out_everywhere(&session.person, &actor).await?;
-    Ok(signed_out(&session, central.way(peer, &headers)))
+    Ok(signed_out(&session, visitor.way))
 }
 
 fn signed_out(session: &SignedIn, way: Way) -> Response {

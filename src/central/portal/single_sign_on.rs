@@ -1,18 +1,16 @@
 //! Signing in through the identity provider: out to it, and back.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{ConnectInfo, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::central::Central;
 use crate::central::people::{Attempt, Callback, Cookie, NewSession, OidcError, SingleSignOn, Way};
 
 use super::failure::Failure;
-use super::guard::session;
 use super::observability::read_query;
 use super::sign_in::{Next, Problem, SignInPage, Visitor, own_address};
 
@@ -23,14 +21,12 @@ const ATTEMPT_SECONDS: u64 = 600;
 /// it was the one that began.
 pub(super) async fn begin(
     State(central): State<Arc<Central>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
+    visitor: Visitor,
     next: Result<Query<Next>, QueryRejection>,
 ) -> Result<Response, Failure> {
-    let visitor = Visitor::new(&central, peer, &headers)?;
     let provider = provider(&central)?;
     let next = read_query(next)?.next;
-    if session(&central, peer, &headers).await?.is_some() {
+    if visitor.is_signed_in(&central).await? {
         return Ok(Redirect::to(own_address(&next)).into_response());
     }
     match provider.begin(&next, central.clock.now()).await {
@@ -47,15 +43,13 @@ pub(super) async fn begin(
 /// The provider sends somebody back.
 pub(super) async fn callback(
     State(central): State<Arc<Central>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
+    visitor: Visitor,
     callback: Result<Query<Callback>, QueryRejection>,
 ) -> Result<Response, Failure> {
-    let visitor = Visitor::new(&central, peer, &headers)?;
     let provider = provider(&central)?;
     let callback = read_query(callback)?;
     let way = visitor.way;
-    let kept = way.value(Cookie::Attempt, &headers);
+    let kept = way.value(Cookie::Attempt, &visitor.headers);
     let attempt = kept.as_ref().and_then(Attempt::of_cookie);
     let entered: Result<NewSession, OidcError> = central
         .sign_in_by_provider(provider, attempt.as_ref(), &callback, &visitor.from)

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::event::Timestamp;
 
-use super::query::{Query, Value};
+use super::query::{Query, Row, Value};
 use super::{Environment, Integration, Scope, Store, StoreError, Token};
 
 /// What the store knows of a token that is presented.
@@ -23,29 +23,22 @@ pub enum TokenState {
 /// The one platform so far.
 const CLAUDE_COWORK: (&str, &str) = ("claude-cowork", "Claude Cowork");
 
+/// The columns of an environment `e` of a tenant `t`, as [`environment`] reads them.
+pub(super) const ENVIRONMENT: &str = "t.id, e.id, t.slug, e.slug, t.public_id, e.public_id";
+
 impl Store {
     /// All environments, in the order in which they were made.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn environments(&self) -> Result<Vec<Environment>, StoreError> {
-        let sql = "SELECT t.id, e.id, t.slug, e.slug, t.public_id, e.public_id
+        let sql = format!(
+            "SELECT {ENVIRONMENT}
             FROM environments e JOIN tenants t ON t.id = e.tenant
-            WHERE e.deleted_at IS NULL ORDER BY e.id";
+            WHERE e.deleted_at IS NULL ORDER BY e.id"
+        );
         let rows = self.rows(Query::new(sql, [])).await?.into_iter();
-        rows.map(|mut row| {
-            Ok(Environment {
-                scope: Scope {
-                    tenant: row.take(0)?,
-                    environment: row.take(1)?,
-                },
-                tenant: row.take(2)?,
-                environment: row.take(3)?,
-                tenant_id: row.take(4)?,
-                environment_id: row.take(5)?,
-            })
-        })
-        .collect()
+        rows.map(|mut row| environment(&mut row)).collect()
     }
 
     /// The environment with this address.
@@ -348,4 +341,18 @@ impl Store {
         rows.map(|mut row| Ok((row.take(0)?, row.take(1)?)))
             .collect()
     }
+}
+
+/// The environment in a row that begins with [`ENVIRONMENT`].
+pub(super) fn environment(row: &mut Row) -> Result<Environment, StoreError> {
+    Ok(Environment {
+        scope: Scope {
+            tenant: row.take(0)?,
+            environment: row.take(1)?,
+        },
+        tenant: row.take(2)?,
+        environment: row.take(3)?,
+        tenant_id: row.take(4)?,
+        environment_id: row.take(5)?,
+    })
 }

@@ -33,8 +33,7 @@ impl Store {
         Ok(self.read_machines(scope, Some(id), now).await?.pop())
     }
 
-    /// Puts a machine aside at `now`, or, without a time, counts it again. False when there is no such
-    /// machine.
+    /// Puts a machine aside at `now`, or, without a time, counts it again.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -43,10 +42,7 @@ impl Store {
         scope: Scope,
         id: &str,
         now: Option<Timestamp>,
-    ) -> Result<bool, StoreError> {
-        if self.machine(scope, id, Timestamp::now()).await?.is_none() {
-            return Ok(false);
-        }
+    ) -> Result<(), StoreError> {
         let sql = match now {
             Some(_) => {
                 "INSERT INTO retired_machines (tenant, environment, machine, retired_at)
@@ -62,7 +58,7 @@ impl Store {
         change.values.push(id.into());
         change.values.extend(now.map(|now| now.0.into()));
         self.write(vec![change]).await?;
-        Ok(true)
+        Ok(())
     }
 
     /// One machine or all.

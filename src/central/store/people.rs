@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::event::Timestamp;
 
+use super::accounts::{ENVIRONMENT, environment};
 use super::query::{Query, Row};
 use super::{AuditEntry, Environment, Role, Scope, Store, StoreError};
 
@@ -158,27 +159,20 @@ impl Store {
     /// [`StoreError`]
     pub async fn memberships(&self, person: &str) -> Result<Vec<Membership>, StoreError> {
         let query = Query::new(
-            "SELECT t.id, e.id, t.slug, e.slug, t.public_id, e.public_id, m.role, m.by_groups_at
-             FROM memberships m
-             JOIN environments e ON e.tenant = m.tenant AND e.id = m.environment
-             JOIN tenants t ON t.id = e.tenant
-             WHERE m.person = $1 AND e.deleted_at IS NULL ORDER BY e.id",
+            format!(
+                "SELECT {ENVIRONMENT}, m.role, m.by_groups_at
+                 FROM memberships m
+                 JOIN environments e ON e.tenant = m.tenant AND e.id = m.environment
+                 JOIN tenants t ON t.id = e.tenant
+                 WHERE m.person = $1 AND e.deleted_at IS NULL ORDER BY e.id"
+            ),
             [person.into()],
         );
         let rows = self.rows(query).await?.into_iter();
         rows.map(|mut row| {
             let role: String = row.take(6)?;
             Ok(Membership {
-                environment: Environment {
-                    scope: Scope {
-                        tenant: row.take(0)?,
-                        environment: row.take(1)?,
-                    },
-                    tenant: row.take(2)?,
-                    environment: row.take(3)?,
-                    tenant_id: row.take(4)?,
-                    environment_id: row.take(5)?,
-                },
+                environment: environment(&mut row)?,
                 role: Role::of(&role),
                 by_groups_at: row.take(7)?,
             })

@@ -276,6 +276,13 @@ pub struct Machine {
     pub dropped: Vec<Dropped>,
 }
 
+impl Machine {
+    /// Records that are known not to come, for whatever reason, by the edge's count.
+    pub fn dropped_records(&self) -> i64 {
+        self.dropped.iter().map(|dropped| dropped.records).sum()
+    }
+}
+
 /// Records of a machine that are known not to come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Dropped {

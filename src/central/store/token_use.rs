@@ -176,31 +176,32 @@ impl Store {
         .collect()
     }
 
-    /// Requests with a token that were refused, by reason.
+    /// Requests with tokens that were refused, by token and by reason.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn token_refusals(
         &self,
         scope: Scope,
-        token_id: &str,
-    ) -> Result<Vec<TokenRefusal>, StoreError> {
-        let mut query = Query::scoped(
-            "SELECT reason, first_refused, last_refused, request_count FROM token_refusals
-             WHERE tenant = $1 AND environment = $2 AND token = $3 ORDER BY reason",
+    ) -> Result<BTreeMap<String, Vec<TokenRefusal>>, StoreError> {
+        let query = Query::scoped(
+            "SELECT token, reason, first_refused, last_refused, request_count FROM token_refusals
+             WHERE tenant = $1 AND environment = $2 ORDER BY token, reason",
             scope,
         );
-        query.values.push(token_id.into());
-        let rows = self.rows(query).await?.into_iter();
-        rows.map(|mut row| {
-            Ok(TokenRefusal {
-                reason: row.take(0)?,
-                first_refused: row.take(1)?,
-                last_refused: row.take(2)?,
-                request_count: row.take(3)?,
-            })
-        })
-        .collect()
+        let mut refusals: BTreeMap<String, Vec<TokenRefusal>> = BTreeMap::new();
+        for mut row in self.rows(query).await? {
+            refusals
+                .entry(row.take(0)?)
+                .or_default()
+                .push(TokenRefusal {
+                    reason: row.take(1)?,
+                    first_refused: row.take(2)?,
+                    last_refused: row.take(3)?,
+                    request_count: row.take(4)?,
+                });
+        }
+        Ok(refusals)
     }
 }
 

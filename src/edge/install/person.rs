@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use super::units::{PERSONS_UNIT, UNITS};
-use super::{Step, Text, Wanted, listen_section, socket_drop_in, words};
+use super::{Step, Text, Wanted, listen_section, socket_drop_in, started};
 
 /// Started and enabled; the socket comes first.
 const STARTED: [&str; 2] = ["fieldpost-edge.socket", "fieldpost-edge.service"];
@@ -88,7 +88,9 @@ impl Person {
         if let Some(token) = &wanted.token {
             steps.push(Step::write(self.token(), Text::private(token)));
         }
-        steps.extend(self.starting(&steps));
+        if self.has_manager {
+            steps.extend(started(&["--user"], &STARTED, &steps));
+        }
         Ok(steps)
     }
 
@@ -97,10 +99,8 @@ impl Person {
         let mut steps = Vec::new();
         if self.has_manager {
             // The socket first: it would start the service again for the next client.
-            steps.push(Step::run(
-                "systemctl",
-                words(&["--user", "disable", "--now"], &STARTED),
-            ));
+            let disable = [&["--user", "disable", "--now"], &STARTED[..]];
+            steps.push(Step::systemctl(&disable.concat()));
         }
         steps.push(Step::remove(self.listen_drop_in()));
         for (name, _) in self.units() {
@@ -112,10 +112,7 @@ impl Person {
             steps.push(Step::remove_tree(self.state.join("fieldpost")));
         }
         if self.has_manager {
-            steps.push(Step::run(
-                "systemctl",
-                words(&["--user", "daemon-reload"], &[]),
-            ));
+            steps.push(Step::systemctl(&["--user", "daemon-reload"]));
         }
         steps
     }
@@ -123,33 +120,6 @@ impl Person {
     fn units(&self) -> [(&'static str, &'static str); 2] {
         let (socket, text) = UNITS[0];
         [(socket, text), PERSONS_UNIT]
-    }
-
-    fn starting(&self, steps: &[Step]) -> Vec<Step> {
-        if !self.has_manager {
-            return Vec::new();
-        }
-        let mut last = vec![
-            Step::run("systemctl", words(&["--user", "daemon-reload"], &[])),
-            Step::run("systemctl", words(&["--user", "enable"], &STARTED)),
-        ];
-        let changes = |step: &Step| step.changes_socket() && !step.is_done();
-        if steps.iter().any(changes) {
-            // A socket takes other addresses only while its service is down.
-            let stopped = [STARTED[1], STARTED[0]];
-            last.push(Step::run("systemctl", words(&["--user", "stop"], &stopped)));
-        }
-        last.push(Step::run(
-            "systemctl",
-            words(&["--user", "start"], &STARTED),
-        ));
-        if steps.iter().any(|step| !step.is_done()) {
-            last.push(Step::run(
-                "systemctl",
-                words(&["--user", "try-restart"], &STARTED[1..]),
-            ));
-        }
-        last
     }
 
     fn program(&self) -> PathBuf {

@@ -77,12 +77,7 @@ impl Wish {
     }
 
     pub(super) fn address(&self, path: &str) -> String {
-        let pairs = self.pairs();
-        let pairs: Vec<(&str, &str)> = pairs
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
-        with_query(path, &pairs)
+        with_query(path, &self.pairs())
     }
 
     pub(super) fn first_page(&self) -> Wish {

@@ -231,7 +231,7 @@ pub(super) fn entity(entity: &Entity, preferences: &Preferences) -> Vec<String> 
 pub(super) fn machine(machine: &Machine, preferences: &Preferences) -> Vec<String> {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let number = |value: Option<i64>| value.map_or(String::new(), |value| value.to_string());
-    let dropped: i64 = machine.dropped.iter().map(|dropped| dropped.records).sum();
+    let dropped = machine.dropped_records();
     let state = serde_json::to_value(machine.state).unwrap_or_default();
     vec![
         text(&machine.host_name),

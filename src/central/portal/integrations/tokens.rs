@@ -58,15 +58,13 @@ pub(super) async fn read(
     now: Timestamp,
 ) -> Result<Vec<TokenRow>, StoreError> {
     central.write_usage().await?;
-    let mut rows = Vec::new();
-    for token in central.store.tokens(here.scope()).await? {
-        let refusals = central
-            .store
-            .token_refusals(here.scope(), &token.id)
-            .await?;
-        rows.push(TokenRow::new(here, &token, &refusals, now));
-    }
-    Ok(rows)
+    let mut refusals = central.store.token_refusals(here.scope()).await?;
+    let tokens = central.store.tokens(here.scope()).await?.into_iter();
+    let rows = tokens.map(|token| {
+        let refusals = refusals.remove(&token.id).unwrap_or_default();
+        TokenRow::new(here, &token, &refusals, now)
+    });
+    Ok(rows.collect())
 }
 
 /// Someone takes a token back.

@@ -73,7 +73,7 @@ impl Filters {
         with_query(
             path,
             &[
-                ("person", &self.person),
+                ("person", &*self.person),
                 ("action", &self.action),
                 ("object", &self.object),
                 ("cursor", cursor),
