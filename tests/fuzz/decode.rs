@@ -1,4 +1,4 @@
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz decode` (after `cargo install cargo-fuzz`).
+//! `tests/fuzz/run decode`.
 #![no_main]
 
 mod decode_invariants;

@@ -1,4 +1,4 @@
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz redact` (after `cargo install cargo-fuzz`).
+//! `tests/fuzz/run redact`: secrets alone, with personal data, and with hashes in their place.
 #![no_main]
 
 mod invariants;
@@ -8,8 +8,9 @@ use std::sync::LazyLock;
 use fieldpost::edge::redact::{PiiKind, Redactor};
 use libfuzzer_sys::fuzz_target;
 
-static REDACTORS: LazyLock<[Redactor; 2]> = LazyLock::new(|| {
-    [Redactor::builtin(), Redactor::builtin().with_pii(PiiKind::ALL)]
+static REDACTORS: LazyLock<[Redactor; 3]> = LazyLock::new(|| {
+    let all = || Redactor::builtin().with_pii(PiiKind::ALL);
+    [Redactor::builtin(), all(), all().with_hash_key([7; 32])]
 });
 
 fuzz_target!(|data: &[u8]| {

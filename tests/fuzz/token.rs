@@ -1,4 +1,4 @@
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz token` (after `cargo install cargo-fuzz`).
+//! `tests/fuzz/run token`.
 #![no_main]
 
 mod token_invariants;
