@@ -9,6 +9,9 @@ mod accounts;
 mod operator;
 mod machines;
 mod stats;
+mod versions;
+mod health;
+mod views;
 
 use std::sync::Arc;
 
@@ -146,6 +149,9 @@ fn routes() -> ApiRouter<Arc<Central>> {
         .merge(inventory)
         .merge(machines::routes())
         .merge(stats::routes())
+        .merge(versions::routes())
+        .merge(health::routes())
+        .merge(views::routes())
         .merge(accounts::routes())
         .merge(operator::routes())
         .merge(document)

@@ -46,6 +46,30 @@ impl Api {
             .expect("the service answers")
     }
 
+    /// The same with a body.
+    pub(crate) async fn send(&self, path: &str, body: &Value) -> Response {
+        let url = format!("{}/{path}", self.base);
+        self.client
+            .post(url)
+            .bearer_auth(&self.key)
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .await
+            .expect("the service answers")
+    }
+
+    /// A DELETE's answer.
+    pub(crate) async fn delete(&self, path: &str) -> Response {
+        let url = format!("{}/{path}", self.base);
+        self.client
+            .delete(url)
+            .bearer_auth(&self.key)
+            .send()
+            .await
+            .expect("the service answers")
+    }
+
     /// A resource.
     pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = self.request(path).await;

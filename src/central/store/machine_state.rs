@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 use crate::event::Timestamp;
 
 /// A machine reports when its latest heartbeat is not older than this, in seconds.
-const REPORTING: i64 = 180;
+pub(super) const REPORTING: i64 = 180;
 
 /// Working days without a heartbeat after which a machine is silent.
-const SILENT_DAYS: usize = 2;
+pub(super) const SILENT_DAYS: usize = 2;
 
 /// Working days that are looked at, of those up to its latest heartbeat.
-const USUAL_DAYS: usize = 10;
+pub(super) const USUAL_DAYS: usize = 10;
 
 /// A machine is missed that was there on as many of them.
-const USUALLY_THERE: usize = 5;
+pub(super) const USUALLY_THERE: usize = 5;
 
-const SECOND: i64 = 1_000_000_000;
-const DAY: i64 = 86_400 * SECOND;
+pub(super) const SECOND: i64 = 1_000_000_000;
+pub(super) const DAY: i64 = 86_400 * SECOND;
 
 /// How a machine reports.
 #[derive(
@@ -90,6 +90,14 @@ impl Presence<'_> {
             false => MachineState::Late,
         }
     }
+}
+
+/// A machine that reported last before this can be silent at `now`: so many working days have passed since.
+pub(super) fn silent_before(now: Timestamp) -> Timestamp {
+    let today = now.0.div_euclid(DAY);
+    let mut missed = (0..today).rev().filter(|day| is_working_day(*day));
+    let first_missed = missed.nth(SILENT_DAYS - 1).unwrap_or(0);
+    Timestamp(first_missed.saturating_mul(DAY))
 }
 
 /// Monday to Friday; 1 January 1970 was a Thursday.
