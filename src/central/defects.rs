@@ -62,9 +62,9 @@ pub fn of_version(version: &str) -> impl Iterator<Item = &'static Defect> {
 }
 
 impl Defect {
-    /// `sends no events on Windows`.
+    /// `sends no events, on Windows`.
     pub fn words(&self) -> String {
-        let only = self.only.map_or(String::new(), |only| format!(" {only}"));
+        let only = self.only.map_or(String::new(), |only| format!(", {only}"));
         format!("{}{only}", self.effect)
     }
 }
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_version_has_its_own_defects_and_no_others() {
         let of = |version| -> Vec<String> { of_version(version).map(Defect::words).collect() };
-        assert_eq!(of("2.1.159"), ["sends no events on Windows"]);
+        assert_eq!(of("2.1.159"), ["sends no events, on Windows"]);
         for version in ["2.1.15", "2.1.1590", "12.1.159", ""] {
             assert!(of(version).is_empty(), "{version}");
         }

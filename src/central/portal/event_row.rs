@@ -306,10 +306,17 @@ pub(super) fn flags(event: &Event) -> Vec<Tag> {
 /// The same in few words, for a list: all of them stand in its narrow column.
 fn brief_flags(event: &Event) -> Vec<Tag> {
     let late = late(event).map(|tag| Tag {
-        words: format!("{} late", words::span(lag(event))),
+        // The greatest unit alone; the time says the rest on hover.
+        words: format!("{} late", first_unit(&words::span(lag(event)))),
         ..tag
     });
     late.into_iter().chain(brief(remarks(event))).collect()
+}
+
+/// `53 min` of `53 min 18 s`.
+fn first_unit(span: &str) -> String {
+    let words: Vec<&str> = span.split_whitespace().take(2).collect();
+    words.join(" ")
 }
 
 /// Remarks in a word or two.

@@ -104,7 +104,7 @@ fn figures(sums: &[Stats], events: &str, sessions: &str) -> Vec<Figure> {
     vec![
         figure("Events", sum(|it| it.event_count), list(&[]), false),
         figure(
-            "Days with sessions",
+            "Active days",
             i64::try_from(sums.len()).unwrap_or(0),
             with_query(sessions, &[("range", "30d")]),
             false,
