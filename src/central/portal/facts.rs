@@ -87,6 +87,19 @@ pub(super) fn of(session: &Session, conversation: &Conversation, machines: &[Mac
 }
 
 fn share(what: &str, share: Share, switch: &str) -> Option<Tag> {
+    // What is hidden or gone was exported: it is no fault of the client's.
+    for (count, why) in [
+        (share.hidden, "hidden by your role"),
+        (share.erased, "older than this environment keeps content"),
+    ] {
+        if count > 0 {
+            let words = match count == share.all {
+                true => format!("{what}: {why}"),
+                false => format!("{what}: {count} of {} {why}", share.all),
+            };
+            return Some(Tag::new("none", "", words));
+        }
+    }
     match (share.with, share.all) {
         (_, 0) => None,
         (0, _) => Some(Tag::new(
