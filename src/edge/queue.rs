@@ -217,8 +217,9 @@ impl Queue {
             move || {
                 let numbers = records.numbered_records();
                 let first_seq = shared.reserve_numbers(numbers);
-                let sets = prepare::sets(records, first_seq, SystemTime::now(), &compressors)
-                    .inspect_err(|_| shared.refused(first_seq, numbers))?;
+                let sets =
+                    prepare::sets(records, bytes, first_seq, SystemTime::now(), &compressors)
+                        .inspect_err(|_| shared.refused(first_seq, numbers))?;
                 let append = Append {
                     sets,
                     done,
