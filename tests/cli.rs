@@ -298,6 +298,14 @@ async fn every_command_of_the_readme_for_the_service_works() {
     assert_eq!(copied.stdout, "default/default\nacme/laptops\n");
     assert_eq!(done(&format!("export {place}")).await, "");
 
+    let rules = "late after 300 s, silent after 2 working days if there on 5 of 10\n";
+    let set = done(&format!("environment machines set --late-after 5m {place}")).await;
+    assert_eq!(set, rules);
+    assert_eq!(
+        done(&format!("environment machines show {place}")).await,
+        rules
+    );
+
     done("tenant rename acme apex").await;
     let place = "--tenant apex --environment laptops";
     done(&format!("environment rename {place} desks")).await;

@@ -8,6 +8,7 @@ mod problem;
 mod accounts;
 mod operator;
 mod machines;
+mod machine_rules;
 mod stats;
 
 use std::sync::Arc;
@@ -145,6 +146,7 @@ fn routes() -> ApiRouter<Arc<Central>> {
         .merge(records)
         .merge(inventory)
         .merge(machines::routes())
+        .merge(machine_rules::routes())
         .merge(stats::routes())
         .merge(accounts::routes())
         .merge(operator::routes())

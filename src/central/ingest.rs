@@ -15,6 +15,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::event::Timestamp;
@@ -130,6 +131,13 @@ impl Dialect {
     }
 }
 
+/// A turn, for a while at most: whoever waited longer would not hear the answer any more.
+async fn turn(turns: &Semaphore) -> Result<SemaphorePermit<'_>, Refusal> {
+    let turn = tokio::time::timeout(TURN_TIMEOUT, turns.acquire()).await;
+    let turn = turn.map_err(|_| Refusal::unavailable("the store is behind; come back later"))?;
+    Ok(turn.expect("the semaphore is never closed"))
+}
+
 fn target(head: &Parts) -> Result<Target, Refusal> {
     Target::of_path(head.uri.path(), Some(OTLP_PREFIX))
         .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
@@ -177,10 +185,7 @@ impl Central {
         let mut room = self.admission.enter();
         let body = dialect.receive(body, limits, &mut room).await?;
         self.counters.received(body.len());
-        let _turn = tokio::time::timeout(TURN_TIMEOUT, self.taking.acquire())
-            .await
-            .map_err(|_| Refusal::unavailable("the store is behind; come back later"))?
-            .expect("the semaphore is never closed");
+        let _turn = turn(&self.taking).await?;
         let received = Timestamp::now();
         let preparing = Preparing {
             dialect,
@@ -282,6 +287,7 @@ impl Central {
 mod tests {
     use axum::Router;
     use axum::routing::post;
+    use tokio::time::{Instant, sleep};
     use tower::ServiceExt;
 
     use super::*;
@@ -299,5 +305,23 @@ mod tests {
         let answer = router.oneshot(request).await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.headers()["retry-after"], "1");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_waits_too_long_for_its_turn_is_told_to_come_back() {
+        let turns = Semaphore::new(2);
+        let first = turn(&turns).await.expect("a turn");
+        let _second = turn(&turns).await.expect("a turn");
+        let begun = Instant::now();
+        let refused = turn(&turns).await.expect_err("nobody gives a turn back");
+        assert_eq!(begun.elapsed(), TURN_TIMEOUT);
+        let answer = refused.into_response();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key("retry-after"));
+
+        let (taken, ()) = tokio::join!(turn(&turns), async {
+            sleep(TURN_TIMEOUT - Duration::from_millis(1)).await;
+            drop(first);
+        });
+        assert!(taken.is_ok(), "just in time");
     }
 }

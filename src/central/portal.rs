@@ -136,6 +136,10 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .route("/settings/audit", get(settings::audit::page))
         .route("/settings/audit/export", post(settings::audit::export))
         .route(
+            "/settings/machines",
+            get(settings::machines::page).post(settings::machines::change),
+        )
+        .route(
             "/settings/retention",
             get(settings::retention::page).post(settings::retention::change),
         )

@@ -47,7 +47,7 @@ pub(super) enum Command {
     /// Tenants and their environments.
     #[command(subcommand)]
     Tenant(tenants::TenantCommand),
-    /// Rename or delete an environment of a tenant.
+    /// Rename or delete an environment of a tenant, or say when its machines are missed.
     #[command(subcommand)]
     Environment(tenants::EnvironmentCommand),
     /// What an environment takes telemetry from.

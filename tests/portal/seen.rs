@@ -64,6 +64,7 @@ pub(super) async fn every_kind_of_page(browser: &Browser) -> Map<String, Value> 
         ("settings-keys", "/settings/keys"),
         ("settings-people", "/settings/people"),
         ("settings-audit", "/settings/audit"),
+        ("settings-machines", "/settings/machines"),
         ("settings-retention", "/settings/retention"),
         ("missing", "/no/such/page"),
     ] {

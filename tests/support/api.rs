@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
 
 use super::eventually;
@@ -41,6 +41,19 @@ impl Api {
         self.client
             .post(url)
             .bearer_auth(&self.key)
+            .send()
+            .await
+            .expect("the service answers")
+    }
+
+    /// The answer to a request with a body.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: &Value) -> Response {
+        let url = format!("{}/{path}", self.base);
+        self.client
+            .request(method, url)
+            .bearer_auth(&self.key)
+            .header("content-type", "application/json")
+            .body(body.to_string())
             .send()
             .await
             .expect("the service answers")

@@ -1,9 +1,11 @@
-//! Settings: one's own account and keys; for owners, people and retention; the audit of the portal.
+//! Settings: one's own account and keys; for admins, when machines are missed; for owners, people and
+//! retention; the audit of the portal.
 
 pub(super) mod account;
 pub(super) mod people;
 pub(super) mod keys;
 pub(super) mod audit;
+pub(super) mod machines;
 pub(super) mod retention;
 
 use crate::central::store::Role;
@@ -24,6 +26,7 @@ fn tabs(here: &Here, lit: &str) -> Vec<Tab> {
         ("keys", "My API keys", Role::Viewer),
         ("people", "People", Role::Owner),
         ("audit", "Audit", Role::Viewer),
+        ("machines", "Machines", Role::Admin),
         ("retention", "Retention", Role::Owner),
     ];
     pages

@@ -56,7 +56,7 @@ impl Store {
         let mut query = self.event_query(sight.scope);
         query.push(" AND e.seq > ").bind(position);
         query.push(" AND e.seq <= ").bind(reached);
-        search.narrow(&mut query);
+        search.narrow(self.dialect(), &mut query);
         let events = self
             .stored_events(sight.scope, self.rows(query).await?)
             .await?;

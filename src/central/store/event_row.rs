@@ -1,6 +1,8 @@
 //! An event's row: the narrow keys that lists are filtered by, and the record, from which everything else
 //! is read.
 
+use memchr::memmem;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use serde_json::Value;
 
 use crate::central::materialize::NewEvent;
@@ -96,19 +98,10 @@ impl StoredEvent {
 
     /// Whether a lower-case text occurs in the event's name, body or attributes.
     pub(super) fn mentions(&self, needle: &str) -> bool {
-        fn within(value: &Value, needle: &str) -> bool {
-            match value {
-                Value::String(text) => text.to_lowercase().contains(needle),
-                Value::Array(items) => items.iter().any(|item| within(item, needle)),
-                Value::Object(fields) => fields.values().any(|field| within(field, needle)),
-                other => other.to_string().contains(needle),
-            }
-        }
         let record = &self.whole.record;
-        let body = record.body.as_ref().map(plain);
-        let attributes = plain_attributes(&record.attributes);
-        let mut values = body.iter().chain(attributes.values());
-        self.facts.name.to_lowercase().contains(needle) || values.any(|value| within(value, needle))
+        contains(&self.facts.name, needle)
+            || record.body.iter().any(|body| says(body, needle))
+            || any_says(&record.attributes, needle)
     }
 
     /// The event with what of its record may be seen.
@@ -157,6 +150,42 @@ impl StoredEvent {
             scope_name: scope.name,
             scope_version: scope.version,
         }
+    }
+}
+
+/// Whether a lower-case text occurs in a value, numbers as they are written.
+fn says(value: &AnyValue, needle: &str) -> bool {
+    match &value.value {
+        Some(any_value::Value::StringValue(text)) => contains(text, needle),
+        Some(any_value::Value::ArrayValue(array)) => {
+            array.values.iter().any(|value| says(value, needle))
+        }
+        Some(any_value::Value::KvlistValue(list)) => any_says(&list.values, needle),
+        _ => match plain(value) {
+            Value::String(text) => contains(&text, needle),
+            other => other.to_string().contains(needle),
+        },
+    }
+}
+
+/// The same of any attribute. Of keys that occur twice, the first counts.
+fn any_says(attributes: &[KeyValue], needle: &str) -> bool {
+    let mut found = attributes.iter().enumerate().filter(|(_, attribute)| {
+        let value = attribute.value.as_ref();
+        value.is_some_and(|value| says(value, needle))
+    });
+    found.any(|(place, it)| {
+        attributes[..place]
+            .iter()
+            .all(|before| before.key != it.key)
+    })
+}
+
+/// Whether a lower-case text occurs in another, in whichever case it is there.
+fn contains(text: &str, needle: &str) -> bool {
+    match text.is_ascii() {
+        true => memmem::find(&text.as_bytes().to_ascii_lowercase(), needle.as_bytes()).is_some(),
+        false => text.to_lowercase().contains(needle),
     }
 }
 

@@ -21,8 +21,8 @@ const CHUNK: usize = 1_000;
 /// Blocks that are not indexed yet and are looked through as they came, at most.
 const TAIL: usize = 300;
 
-/// Blocks that the text index found and that are read at once: at first, and at most.
-const BLOCKS: (usize, usize) = (4, 32);
+/// Blocks that the text index found and that are read at once: at least, which is how it begins, and at most.
+const BLOCKS: (usize, usize) = (2, 32);
 
 impl Store {
     /// Events, latest first. Heartbeats are left out unless the filter's type asks for them.
@@ -69,7 +69,7 @@ impl Store {
         let mut scanned = 0;
         while found.len() <= page.limit() && scanned < SCAN_BUDGET {
             let mut query = self.event_query(sight.scope);
-            search.narrow(&mut query);
+            search.narrow(self.dialect(), &mut query);
             query.push(" AND e.time >= ").bind(before.0);
             query.push(" AND (e.time, e.uid) > (").bind(before.0);
             query.push(", ").bind(before.1).push(")");
@@ -193,9 +193,11 @@ impl Store {
                 .collect(Some((seq, sought)), search, after, limit)
                 .await;
         }
-        let words = sought.clone();
+        let (words, keys) = (sought.clone(), search.clone());
         let events = self
-            .read_events(blocks, move |event| event.seq > seq && words.may_fit(event))
+            .read_events(blocks, move |event| {
+                event.seq > seq && keys.may_match(event) && words.may_fit(event)
+            })
             .await?
             .into_values();
         let fitting = events.filter(|event| {
@@ -214,25 +216,27 @@ impl Store {
     ) -> Result<(Vec<StoredEvent>, Option<Key>), StoreError> {
         let (from, to) = search.times();
         let latest = after.map_or(to, |(time, _)| to.min(time));
+        let mut walk = self
+            .walk(search.scope, sought.clone(), (from, latest))
+            .await?;
         let mut events: BTreeMap<Key, StoredEvent> = BTreeMap::new();
-        let (mut place, mut scanned, mut chunk) = (None, 0, BLOCKS.0);
+        let (mut blocks_read, mut chunk) = (0, BLOCKS.0);
         loop {
-            let found = self
-                .find(search.scope, sought, (from, latest), place, chunk)
-                .await?;
+            let found = self.find(&mut walk, chunk).await?;
             let is_last = found.len() < chunk;
             let Some(last) = found.last() else {
                 return Ok((events.into_values().collect(), None));
             };
-            place = Some(last.place);
             // What is later than this is complete, whatever the blocks that follow hold.
             let stopped = (last.bound, i64::MAX);
             let seqs = found.iter().map(|found| found.seq).collect();
             let blocks = self.blocks_of(search.scope, seqs).await?;
-            scanned += blocks.len() * MAX_EVENTS;
-            let words = sought.clone();
+            blocks_read += blocks.len();
+            let (words, keys) = (sought.clone(), search.clone());
             let read = self
-                .read_events(blocks, move |event| words.may_fit(event))
+                .read_events(blocks, move |event| {
+                    keys.may_match(event) && words.may_fit(event)
+                })
                 .await?;
             let fitting = read.into_values().filter(|event| {
                 after.is_none_or(|after| event.key < after) && search.finds(event, Some(sought))
@@ -241,13 +245,18 @@ impl Store {
             if is_last {
                 return Ok((events.into_values().collect(), None));
             }
-            let is_full = events.range(stopped..).nth(limit).is_some();
+            let complete = events.range(stopped..).count();
             // Blocks that reach beyond the page's beginning do not bring it on.
             let is_on = after.is_none_or(|after| stopped < after);
-            if is_full || (scanned >= SCAN_BUDGET && is_on) {
+            if complete > limit || (blocks_read * MAX_EVENTS >= SCAN_BUDGET && is_on) {
                 return Ok((events.into_values().collect(), Some(stopped)));
             }
-            chunk = (chunk * 2).min(BLOCKS.1);
+            // As many as the page will need, should those that follow have as much of it.
+            chunk = match complete {
+                0 => chunk * 2,
+                _ => ((limit + 1 - complete) * blocks_read).div_ceil(complete),
+            };
+            chunk = chunk.clamp(BLOCKS.0, BLOCKS.1);
         }
     }
 
@@ -303,7 +312,7 @@ impl Store {
         if let Some(seq) = after_seq {
             query.push(" AND e.seq > ").bind(seq);
         }
-        search.narrow(&mut query);
+        search.narrow(self.dialect(), &mut query);
         if let Some((time, uid)) = after {
             // The first term alone lets PostgreSQL leave out the months that lie after it.
             query.push(" AND e.time <= ").bind(*time);

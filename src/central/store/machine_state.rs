@@ -1,4 +1,4 @@
-//! Whether a machine reports as it should.
+//! Whether a machine reports as it should, by the rules of its environment.
 //!
 //! A closed laptop is normal; a machine that was there on most working days and then is not, is not.
 
@@ -7,17 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
 
-/// A machine reports when its latest heartbeat is not older than this, in seconds.
-const REPORTING: i64 = 180;
-
-/// Working days without a heartbeat after which a machine is silent.
-const SILENT_DAYS: usize = 2;
-
-/// Working days that are looked at, of those up to its latest heartbeat.
-const USUAL_DAYS: usize = 10;
-
-/// A machine is missed that was there on as many of them.
-const USUALLY_THERE: usize = 5;
+use super::MachineRules;
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -28,11 +18,12 @@ const DAY: i64 = 86_400 * SECOND;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum MachineState {
-    /// Its latest heartbeat is not older than three minutes.
+    /// Its latest heartbeat is not older than the rules say, three minutes unless they were changed.
     Reporting,
     /// It is older: a closed laptop is normal.
     Late,
-    /// It was there on five of its last ten working days, and then not for two.
+    /// It was there on most days, five of its last ten working days unless the rules were changed, and then
+    /// not for two.
     Silent,
     /// It was put aside by somebody, and has not reported since.
     Retired,
@@ -71,21 +62,24 @@ pub(super) struct Presence<'a> {
 
 impl Presence<'_> {
     /// The state at `now`.
-    pub(super) fn state(&self, now: Timestamp) -> MachineState {
+    pub(super) fn state(&self, now: Timestamp, rules: &MachineRules) -> MachineState {
         if self.retired_at.is_some_and(|retired| retired > self.last) {
             return MachineState::Retired;
         }
-        if now.0.saturating_sub(self.last.0) <= REPORTING * SECOND {
+        if now.0.saturating_sub(self.last.0) <= rules.late_after_seconds * SECOND {
             return MachineState::Reporting;
         }
         let (last, today) = (self.last.0.div_euclid(DAY), now.0.div_euclid(DAY));
         // The days between are over; this one is not.
         let missed = (last + 1..today).filter(|day| is_working_day(*day));
         let usual = (0..=last).rev().filter(|day| is_working_day(*day));
+        let days = |days: i64| usize::try_from(days).unwrap_or(usize::MAX);
         let there = usual
-            .take(USUAL_DAYS)
+            .take(days(rules.usual_of_days))
             .filter(|day| self.days.binary_search(day).is_ok());
-        match missed.take(SILENT_DAYS).count() == SILENT_DAYS && there.count() >= USUALLY_THERE {
+        let silent = days(rules.silent_after_days);
+        let is_missed = missed.take(silent).count() == silent;
+        match is_missed && there.count() >= days(rules.usual_days) {
             true => MachineState::Silent,
             false => MachineState::Late,
         }
@@ -107,13 +101,17 @@ mod tests {
     }
 
     fn state(last: i64, days: &[i64], now: Timestamp) -> MachineState {
+        state_by(&MachineRules::default(), last, days, now)
+    }
+
+    fn state_by(rules: &MachineRules, last: i64, days: &[i64], now: Timestamp) -> MachineState {
         let days: Vec<i64> = days.iter().map(|day| 4 + day).collect();
         let presence = Presence {
             last: noon(last),
             days: &days,
             retired_at: None,
         };
-        presence.state(now)
+        presence.state(now, rules)
     }
 
     #[test]
@@ -130,14 +128,39 @@ mod tests {
     }
 
     #[test]
+    fn an_environment_may_have_other_rules() {
+        let rules = MachineRules {
+            late_after_seconds: 3_600,
+            silent_after_days: 3,
+            usual_days: 2,
+            usual_of_days: 5,
+        };
+        let twice_a_week = [3, 4, 10, 11];
+        let minutes = |count: i64| Timestamp(noon(11).0 + count * 60 * SECOND);
+        let state = |now| state_by(&rules, 11, &twice_a_week, now);
+        assert_eq!(state(minutes(60)), MachineState::Reporting);
+        assert_eq!(state(minutes(61)), MachineState::Late);
+        assert_eq!(state(noon(16)), MachineState::Late);
+        assert_eq!(state(noon(17)), MachineState::Silent);
+        let once = state_by(&rules, 11, &[11], noon(17));
+        assert_eq!(once, MachineState::Late, "nobody misses it");
+    }
+
+    #[test]
     fn a_retired_machine_comes_back_by_itself() {
         let mut presence = Presence {
             last: noon(3),
             days: &[],
             retired_at: Some(noon(4)),
         };
-        assert_eq!(presence.state(noon(9)), MachineState::Retired);
+        assert_eq!(
+            presence.state(noon(9), &MachineRules::default()),
+            MachineState::Retired
+        );
         presence.last = noon(5);
-        assert_eq!(presence.state(noon(9)), MachineState::Late);
+        assert_eq!(
+            presence.state(noon(9), &MachineRules::default()),
+            MachineState::Late
+        );
     }
 }

@@ -83,11 +83,12 @@ impl Store {
         let mut machines = rows.map(machine).collect::<Result<Vec<_>, _>>()?;
         let mut accounts = self.accounts_of_machines(scope, id).await?;
         let days = self.days_of_machines(scope, id).await?;
+        let rules = self.machine_rules(scope).await?;
         for machine in &mut machines {
             let account = accounts.remove(&machine.id).unwrap_or_default();
             account.tell(machine);
             let days = days.get(&machine.id).map_or(&[][..], Vec::as_slice);
-            machine.state = presence(machine, days).state(now);
+            machine.state = presence(machine, days).state(now, &rules);
         }
         Ok(machines)
     }

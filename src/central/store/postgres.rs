@@ -7,6 +7,7 @@
 
 mod connection;
 mod values;
+mod collector;
 mod ingest;
 mod blocks;
 mod unpacked;
@@ -26,9 +27,9 @@ use super::dictionary::Dictionaries;
 use super::query::{Query, Row};
 use super::{Ingest, StoreError, Stored};
 
+use collector::Collector;
 pub(super) use connection::migrate;
 pub use connection::{Connection, UrlError};
-use ingest::Collector;
 use values::{parameters, row};
 
 /// What is added to the numbers of transactions in an event's `seq`: 0, but for a database that was

@@ -232,7 +232,7 @@ impl Store {
         let sql = "SELECT DISTINCT e.session FROM events e
             WHERE e.tenant = $1 AND e.environment = $2 AND e.session IS NOT NULL";
         let mut query = Query::scoped(sql, search.scope);
-        search.narrow(&mut query);
+        search.narrow(self.dialect(), &mut query);
         let mut keys: HashSet<i64> = HashSet::new();
         for mut row in self.rows(query).await? {
             keys.insert(row.take(0)?);

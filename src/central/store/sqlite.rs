@@ -23,7 +23,7 @@ use super::block::StoredBlock;
 use super::dictionary::Dictionaries;
 use super::query::{Query, Row};
 use super::repack::BlockChange;
-use super::text::{Document, Found, Sought};
+use super::text::{Beginning, Document, Found, Walk};
 use super::{Ingest, Scope, StoreError, Stored, explain, keys};
 
 use readers::Readers;
@@ -153,15 +153,18 @@ impl Sqlite {
         self.text.add(documents, position, reached).await
     }
 
-    /// The latest blocks that have what is sought, after `after`.
+    /// How the text index is asked for the beginning of a word.
+    pub(super) async fn spell_out(&self, beginning: &str) -> Result<Beginning, StoreError> {
+        self.text.spell_out(beginning.to_owned()).await
+    }
+
+    /// The next blocks of a walk through the text index.
     pub(super) async fn find_documents(
         &self,
-        sought: &Sought,
-        times: (i64, i64),
-        after: Option<(i64, i64)>,
+        walk: &Walk,
         limit: usize,
     ) -> Result<Vec<Found>, StoreError> {
-        self.text.find(sought, times, after, limit).await
+        self.text.find(walk, limit).await
     }
 }
 

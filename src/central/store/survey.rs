@@ -107,7 +107,7 @@ impl Store {
         let sql = "SELECT e.time, e.activity, e.agent, e.tool, e.is_mcp, e.model FROM events e
             WHERE e.tenant = $1 AND e.environment = $2";
         let mut query = Query::scoped(sql, search.scope);
-        search.narrow(&mut query);
+        search.narrow(self.dialect(), &mut query);
         query.push(" ORDER BY e.time DESC, e.uid DESC LIMIT ");
         query.bind(MAX_COUNTED as i64 + 1);
         let mut rows = self.rows(query).await?;

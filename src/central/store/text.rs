@@ -17,8 +17,8 @@ use super::query::Query;
 use super::repack::unite;
 use super::search::Search;
 use super::words::{
-    activity_mark, add_words, agent_mark, id_sought, is_id_mark, scope_mark, session_mark,
-    tool_mark, uid_mark, words_sought,
+    MAX_MARKS, MAX_WORDS, Part, activity_mark, add_words, agent_mark, for_each_part, id_mark,
+    id_sought, is_id_mark, scope_mark, session_mark, tool_mark, uid_mark, words_sought,
 };
 use super::{Database, Dialect, Scope, Store, StoreError};
 
@@ -61,6 +61,30 @@ pub(super) struct Sought {
     pub(super) id: Option<String>,
 }
 
+/// A walk through the blocks in which the index finds something, the latest first.
+pub(super) struct Walk {
+    pub(super) scope: Scope,
+    pub(super) sought: Sought,
+    pub(super) beginning: Beginning,
+    /// Only blocks with events of these times, the first and the last.
+    pub(super) times: (i64, i64),
+    /// The place it has reached.
+    pub(super) after: Option<(i64, i64)>,
+    /// Whether the latest blocks had hardly any of it, so that it is asked for among all at once.
+    pub(super) is_rare: bool,
+}
+
+/// How the index is asked for the beginning of a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// As such, which reads all that the index has of the words that begin so.
+    GoesOn,
+    /// By the words themselves, of which it reads the latest blocks only.
+    Words(Vec<String>),
+    /// Not at all, for so many words begin so that there is hardly a block without.
+    Common,
+}
+
 /// How an index writes an expression.
 pub(super) struct Syntax {
     pub(super) quote: char,
@@ -83,8 +107,35 @@ impl Sought {
         self.id.is_some() || words.all(|word| !word.is_ascii() || has(word))
     }
 
-    /// Whether an event of these words and marks is one that the index would find by what it says.
-    pub(super) fn fits(&self, words: &BTreeSet<String>) -> bool {
+    /// Whether an event is one that the index would find by what it says.
+    pub(super) fn fits(&self, event: &StoredEvent) -> bool {
+        let mut missing: Vec<&String> = self.words.iter().collect();
+        let (mut is_begun, mut has_id) = (self.beginning.is_none(), false);
+        let mut count = MAX_MARKS;
+        for_each_part(event, &mut |part| {
+            count += 1;
+            match part {
+                Part::Word(word) => {
+                    missing.retain(|wanted| *wanted != word);
+                    is_begun |= self
+                        .beginning
+                        .as_ref()
+                        .is_some_and(|it| word.starts_with(it));
+                }
+                Part::Id(text) => has_id |= self.id.as_ref().is_some_and(|id| *id == id_mark(text)),
+            }
+        });
+        if count <= MAX_WORDS {
+            return has_id || (missing.is_empty() && is_begun);
+        }
+        // Of a long event the index may leave words out.
+        let mut words = BTreeSet::new();
+        add_words(event, &mut words);
+        self.fits_words(&words)
+    }
+
+    /// The same, of an event's words and marks.
+    fn fits_words(&self, words: &BTreeSet<String>) -> bool {
         let goes_on = |beginning: &String| {
             let mut from = words.range(beginning.clone()..);
             from.next().is_some_and(|word| word.starts_with(beginning))
@@ -95,7 +146,7 @@ impl Sought {
     }
 
     /// As an expression. Words hold letters and digits only, so that none needs escaping.
-    pub(super) fn expression(&self, syntax: &Syntax) -> String {
+    pub(super) fn expression(&self, syntax: &Syntax, beginning: &Beginning) -> String {
         let Syntax {
             quote,
             and,
@@ -106,9 +157,14 @@ impl Sought {
             let words = words.iter();
             words.map(|word| format!("{quote}{word}{quote}")).collect()
         };
-        let beginning = self.beginning.iter();
         let mut words = quoted(&self.words);
-        words.extend(beginning.map(|word| format!("{quote}{word}{quote}{goes_on}")));
+        match (beginning, &self.beginning) {
+            (_, None) | (Beginning::Common, _) => {}
+            (Beginning::GoesOn, Some(word)) => {
+                words.push(format!("{quote}{word}{quote}{goes_on}"));
+            }
+            (Beginning::Words(known), _) => words.push(format!("({})", quoted(known).join(or))),
+        }
         let mut all = quoted(&self.marks);
         if !words.is_empty() {
             let mut either = vec![format!("({})", words.join(and))];
@@ -190,23 +246,41 @@ impl Store {
         }
     }
 
-    /// Blocks in which the index finds what is sought and that have events of these times, after `after`.
-    pub(super) async fn find(
+    /// A walk through the blocks in which the index finds what is sought and that have events of these times.
+    pub(super) async fn walk(
         &self,
         scope: Scope,
-        sought: &Sought,
+        sought: Sought,
         times: (i64, i64),
-        after: Option<(i64, i64)>,
+    ) -> Result<Walk, StoreError> {
+        let beginning = match (&self.database, &sought.beginning) {
+            (Database::Sqlite(sqlite), Some(beginning)) => sqlite.spell_out(beginning).await?,
+            _ => Beginning::GoesOn,
+        };
+        Ok(Walk {
+            scope,
+            sought,
+            beginning,
+            times,
+            after: None,
+            is_rare: false,
+        })
+    }
+
+    /// The next blocks of a walk; fewer than `limit` when there are no more.
+    pub(super) async fn find(
+        &self,
+        walk: &mut Walk,
         limit: usize,
     ) -> Result<Vec<Found>, StoreError> {
-        match &self.database {
-            Database::Sqlite(sqlite) => sqlite.find_documents(sought, times, after, limit).await,
-            Database::Postgres(postgres) => {
-                postgres
-                    .find_documents(scope, sought, times, after, limit)
-                    .await
-            }
+        let found = match &self.database {
+            Database::Sqlite(sqlite) => sqlite.find_documents(walk, limit).await?,
+            Database::Postgres(postgres) => postgres.find_documents(walk, limit).await?,
+        };
+        if let Some(last) = found.last() {
+            walk.after = Some(last.place);
         }
+        Ok(found)
     }
 
     /// The `seq`s of events that may have this identity.
@@ -226,9 +300,8 @@ impl Store {
             marks: vec![scope_mark(scope), uid_mark(uid)],
             ..Sought::default()
         };
-        let found = self
-            .find(scope, &sought, (i64::MIN, i64::MAX), None, 16)
-            .await?;
+        let mut walk = self.walk(scope, sought, (i64::MIN, i64::MAX)).await?;
+        let found = self.find(&mut walk, 16).await?;
         let mut seqs: Vec<i64> = found.into_iter().map(|found| found.seq).collect();
         query.push(" AND e.seq > ").bind(position);
         for mut row in self.rows(query).await? {
@@ -271,10 +344,10 @@ pub(super) fn document(
     seq: i64,
     events: &[BlockEvent<'_>],
 ) -> Result<Document, StoreError> {
-    let mut words = BTreeSet::new();
+    let mut words = BTreeSet::from([scope_mark(scope)]);
     for event in events {
         let event = StoredEvent::read(event)?;
-        add_words(&event, scope, &mut words);
+        add_words(&event, &mut words);
         if dialect == Dialect::Sqlite {
             words.insert(uid_mark(&event.facts.uid));
         }
@@ -308,7 +381,7 @@ mod tests {
                 id: id.map(str::to_owned),
                 ..Sought::default()
             };
-            sought.fits(&words)
+            sought.fits_words(&words)
         };
         assert!(fits(&["open"], Some("prof"), None));
         assert!(fits(&[], Some("open"), None));

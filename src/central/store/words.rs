@@ -20,8 +20,11 @@ use super::keys::text_key;
 /// Longest word in characters; the rest of a longer one is left out of the index.
 const MAX_WORD: usize = 40;
 
-/// Words of one event that are indexed at most.
-const MAX_WORDS: usize = 4_000;
+/// Words and marks of one event that are indexed at most.
+pub(super) const MAX_WORDS: usize = 4_000;
+
+/// Marks of one event at most, ids apart.
+pub(super) const MAX_MARKS: usize = 4;
 
 /// Bytes of one event in which words are looked for at most.
 const MAX_TEXT: usize = 256 << 10;
@@ -40,22 +43,37 @@ const NOT_INDEXED: [&str; 3] = [RECORD_UID, "event.timestamp", "event.sequence"]
 /// Shortest value that is an id.
 const MIN_ID: usize = 16;
 
-/// The words and marks of an event.
-pub(super) fn words_of(event: &StoredEvent, scope: Scope) -> BTreeSet<String> {
-    let mut words = BTreeSet::new();
-    add_words(event, scope, &mut words);
-    words
-}
-
 /// Adds the words and marks of an event to those of others.
-pub(super) fn add_words(event: &StoredEvent, scope: Scope, words: &mut BTreeSet<String>) {
+pub(super) fn add_words(event: &StoredEvent, words: &mut BTreeSet<String>) {
     let facts = &event.facts;
-    words.insert(scope_mark(scope));
     words.insert(activity_mark(activity_key(Some(facts.activity))));
     let most = words.len() + MAX_WORDS;
     words.extend(event.agent.as_deref().map(agent_mark));
     words.extend(facts.session.as_deref().map(session_mark));
     words.extend(facts.tool.as_ref().map(|tool| tool_mark(&tool.name)));
+    for_each_part(event, &mut |part| match part {
+        Part::Id(text) => {
+            words.insert(id_mark(text));
+        }
+        Part::Word(word) => {
+            if words.len() < most && !words.contains(word) {
+                words.insert(word.to_owned());
+            }
+        }
+    });
+}
+
+/// A part of what an event says, as the index takes it.
+pub(super) enum Part<'a> {
+    /// A word.
+    Word(&'a str),
+    /// A value that is an id.
+    Id(&'a str),
+}
+
+/// Calls `found` with each part of what an event says.
+pub(super) fn for_each_part(event: &StoredEvent, found: &mut impl FnMut(Part<'_>)) {
+    for_each_word(&event.facts.name, &mut |word| found(Part::Word(word)));
     let mut left = MAX_TEXT;
     let record = &event.whole.record;
     let attributes = record.attributes.iter();
@@ -65,20 +83,12 @@ pub(super) fn add_words(event: &StoredEvent, scope: Scope, words: &mut BTreeSet<
         for_each_text(value, &mut |text| {
             let text = &text[..text.floor_char_boundary(left)];
             left -= text.len();
-            if is_id(text) {
-                words.insert(id_mark(text));
-                return;
+            match is_id(text) {
+                true => found(Part::Id(text)),
+                false => for_each_word(text, &mut |word| found(Part::Word(word))),
             }
-            for_each_word(text, &mut |word| {
-                if words.len() < most && !words.contains(word) {
-                    words.insert(word.to_owned());
-                }
-            });
         });
     }
-    for_each_word(&facts.name, &mut |word| {
-        words.insert(word.to_owned());
-    });
 }
 
 /// The words of what somebody looks for, and whether the last may go on.
@@ -107,7 +117,8 @@ pub(super) fn id_sought(text: &str) -> Option<String> {
     is_id(text).then(|| id_mark(text))
 }
 
-fn id_mark(text: &str) -> String {
+/// The mark of events with an attribute that is this id.
+pub(super) fn id_mark(text: &str) -> String {
     short_mark(ID, &text.to_lowercase())
 }
 

@@ -1,6 +1,10 @@
 //! `fieldpost central tenant`, `fieldpost central environment`
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
+use fieldpost::central::people::Actor;
+use fieldpost::central::store::MachineRules;
+use fieldpost::config::parse_duration;
 
 use super::{List, Place, ensure_agreed, lines, print, tell, tell_above};
 
@@ -41,8 +45,37 @@ pub(crate) struct DeleteTenant {
 pub(crate) enum EnvironmentCommand {
     /// Give an environment another name; tokens and keys go on working, addresses of the portal change.
     Rename(RenameEnvironment),
+    /// When machines of an environment are late, and when silent.
+    #[command(subcommand)]
+    Machines(MachinesCommand),
     /// Delete an environment with everything in it.
     Delete(DeleteEnvironment),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum MachinesCommand {
+    /// Say by which rules machines are late or silent.
+    Show(Place),
+    /// Change the rules; those that are not named stay. In force at once, in every process.
+    Set(SetMachines),
+}
+
+#[derive(Args)]
+pub(crate) struct SetMachines {
+    /// A machine is late when its latest heartbeat is older: 3m.
+    #[arg(long, value_name = "TIME", value_parser = late_after)]
+    late_after: Option<i64>,
+    /// It is silent after so many working days without a heartbeat.
+    #[arg(long, value_name = "DAYS")]
+    silent_after: Option<i64>,
+    /// If it was there before on at least so many working days.
+    #[arg(long, value_name = "DAYS")]
+    usual: Option<i64>,
+    /// Of so many working days up to its latest heartbeat.
+    #[arg(long, value_name = "DAYS")]
+    usual_of: Option<i64>,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Args)]
@@ -103,6 +136,7 @@ pub(super) async fn run_environment(command: EnvironmentCommand) -> anyhow::Resu
                 format!("{}/{} is {new} now", place.tenant, place.environment)
             });
         }
+        EnvironmentCommand::Machines(command) => machines(command).await?,
         EnvironmentCommand::Delete(DeleteEnvironment { yes, place }) => {
             let (central, environment) = place.open().await?;
             let contents = central.environment_contents(&environment).await?;
@@ -117,6 +151,41 @@ pub(super) async fn run_environment(command: EnvironmentCommand) -> anyhow::Resu
         }
     }
     Ok(())
+}
+
+async fn machines(command: MachinesCommand) -> anyhow::Result<()> {
+    let (place, rules) = match command {
+        MachinesCommand::Show(place) => {
+            let (central, environment) = place.open().await?;
+            let rules = central.store.machine_rules(environment.scope).await?;
+            (place, rules)
+        }
+        MachinesCommand::Set(set) => {
+            let (central, environment) = set.place.open().await?;
+            let old = central.store.machine_rules(environment.scope).await?;
+            let rules = MachineRules {
+                late_after_seconds: set.late_after.unwrap_or(old.late_after_seconds),
+                silent_after_days: set.silent_after.unwrap_or(old.silent_after_days),
+                usual_days: set.usual.unwrap_or(old.usual_days),
+                usual_of_days: set.usual_of.unwrap_or(old.usual_of_days),
+            };
+            rules.check().map_err(anyhow::Error::msg)?;
+            let actor = Actor::command_line();
+            central
+                .set_machine_rules(&environment, rules, &actor)
+                .await?;
+            (set.place, rules)
+        }
+    };
+    print(place.list.json, &rules, MachineRules::to_string);
+    Ok(())
+}
+
+/// Whole seconds.
+fn late_after(text: &str) -> anyhow::Result<i64> {
+    let time =
+        parse_duration(text).with_context(|| format!("{text:?} is no time; write 3m or 180s"))?;
+    Ok(i64::try_from(time.as_secs())?)
 }
 
 async fn add(place: Place) -> anyhow::Result<()> {

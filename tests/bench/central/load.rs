@@ -67,7 +67,7 @@ impl Requests {
         (0..count).map(|_| self.request(EVENTS)).collect()
     }
 
-    /// The same, of 500 people in sessions of 50 events each.
+    /// The same, of 500 people in sessions of 50 events each; the first event of each request is an error.
     pub(crate) fn make_of_fleet(&mut self, count: usize) -> Vec<Vec<u8>> {
         let compress = |encoded: Vec<u8>| Coding::Zstd.compress(&encoded).expect("it compresses");
         (0..count)
@@ -85,6 +85,10 @@ impl Requests {
                     ];
                     for (key, value) in values {
                         set_attribute(&mut record.attributes, key, Value::StringValue(value));
+                    }
+                    if number == 0 {
+                        let name = Value::StringValue("api_error".to_owned());
+                        set_attribute(&mut record.attributes, "event.name", name);
                     }
                 };
                 compress(self.encoded_as(EVENTS, of_fleet))

@@ -7,11 +7,14 @@
 //! code.
 //!
 //! ```text
-//! cargo bench --bench central                    a few minutes
-//! cargo bench --bench central -- sqlite          only these parts: sqlite, postgres, lists, postgres-lists
-//! cargo bench --bench central -- lists           every list of the API and every page over a million events
-//!                                                of a fleet; the lists beside those of a tenth
-//! cargo bench --bench central -- --long          with 5 million events, and queries over them
+//! cargo bench --bench central                    all but five million, in some minutes
+//! cargo bench --bench central -- sqlite postgres only these parts: what is stored, how fast, in how much
+//! cargo bench --bench central -- lists           every list of the API and every page over
+//!                                                a million events of a fleet, the lists beside those of a
+//!                                                tenth; postgres-lists: the same on PostgreSQL
+//! cargo bench --bench central -- five-million    five million events on each database, and the queries of
+//!                                                the design's table over them, a quarter of an hour;
+//!                                                five-million-sqlite, five-million-postgres: on one
 //! ```
 //! `FIELDPOST_BINARY` names another binary to measure. The data lie below `target`, so that the disk is a
 //! real one, and are deleted at the end.
@@ -22,7 +25,7 @@ mod load;
 #[path = "../../support/postgres.rs"]
 #[allow(dead_code, reason = "a benchmark uses a part of this")]
 mod postgres;
-mod queries;
+mod five_million;
 mod lists;
 mod pages;
 #[path = "../records.rs"]
@@ -42,50 +45,63 @@ use table::{Row, Table, mebibytes, millis};
 /// How long something may take that happens by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Requests of the short form.
-const SHORT: usize = 600;
+/// Requests whose time is taken.
+const REQUESTS: usize = 600;
 
-/// Requests of the long form: five million events.
-const LONG: usize = 10_000;
+/// The parts, and whether each is measured unless others are named.
+const PARTS: [(&str, bool); 6] = [
+    ("sqlite", true),
+    ("postgres", true),
+    ("lists", true),
+    ("postgres-lists", true),
+    ("five-million-sqlite", false),
+    ("five-million-postgres", false),
+];
 
 fn main() {
     // cargo adds `--bench` by itself.
-    let arguments: Vec<String> = std::env::args()
+    let named: Vec<String> = std::env::args()
         .skip(1)
-        .filter(|argument| argument != "--bench")
+        .filter(|argument| !argument.starts_with("--"))
         .collect();
-    let is_long = arguments.iter().any(|argument| argument == "--long");
-    let parts: Vec<&String> = arguments
-        .iter()
-        .filter(|it| !it.starts_with("--"))
-        .collect();
+    let is_named = |part: &str| named.iter().any(|it| it == part || is_group(it, part));
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("target is writable");
     let mut table = Table::new();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    for part in ["sqlite", "postgres", "lists", "postgres-lists"] {
-        if !parts.is_empty() && !parts.iter().any(|name| *name == part) {
+    for (part, is_usual) in PARTS {
+        if !(is_named(part) || named.is_empty() && is_usual) {
             continue;
         }
         eprintln!("measuring: {part}");
         let folder = directory.path().join(part);
         std::fs::create_dir(&folder).expect("target is writable");
         let database = match part {
-            "sqlite" | "lists" => Database::Sqlite,
+            "sqlite" | "lists" | "five-million-sqlite" => Database::Sqlite,
             _ => Database::postgres(),
         };
-        match part {
-            "lists" | "postgres-lists" => {
-                runtime.block_on(lists::measure(&database, &folder, &mut table));
+        runtime.block_on(async {
+            match part {
+                "lists" | "postgres-lists" => {
+                    lists::measure(&database, &folder, &mut table).await;
+                }
+                "five-million-sqlite" | "five-million-postgres" => {
+                    five_million::measure(&database, &folder, &mut table).await;
+                }
+                _ => measure(&database, &folder, &mut table).await,
             }
-            _ => runtime.block_on(measure(&database, &folder, is_long, &mut table)),
-        }
+        });
         std::fs::remove_dir_all(&folder).expect("target is writable");
     }
     table.print();
 }
 
+/// Whether a name stands for a part on both databases.
+fn is_group(name: &str, part: &str) -> bool {
+    name == "five-million" && part.starts_with(name)
+}
+
 /// Everything about one database.
-async fn measure(database: &Database, folder: &Path, is_long: bool, table: &mut Table) {
+async fn measure(database: &Database, folder: &Path, table: &mut Table) {
     let name = database.name();
     let bound = match database {
         Database::Sqlite => bound::sqlite(folder),
@@ -101,34 +117,23 @@ async fn measure(database: &Database, folder: &Path, is_long: bool, table: &mut 
     load.closed(&requests.make(10));
     std::thread::sleep(Duration::from_secs(8));
 
-    let count = if is_long { LONG } else { SHORT };
     let before: Vec<_> = replicas.iter().map(Service::cpu).collect();
-    let mut events = 0;
-    let mut seconds = 0.0;
-    let mut again = (0, 0.0);
-    // Made in pieces, for all of them do not fit into memory.
-    for piece in 0..count.div_ceil(SHORT) {
-        let made = requests.make(SHORT.min(count));
-        let time = load.closed(&made);
-        events += made.len() * EVENTS;
-        seconds += time.as_secs_f64();
-        if piece == 0 {
-            let cpu: f64 = replicas
-                .iter()
-                .zip(&before)
-                .map(|(it, before)| it.cpu() - before)
-                .sum();
-            let each = cpu * 1e6 / events as f64;
-            table.add(Row::new(
-                format!("{name}: CPU of our process, events just stored"),
-                "≤ 40 µs",
-                format!("{each:.1} µs"),
-            ));
-            let time = load.closed(&made);
-            again = (made.len() * EVENTS, time.as_secs_f64());
-        }
-    }
-    let rate = events as f64 / seconds;
+    let made = requests.make(REQUESTS);
+    let events = made.len() * EVENTS;
+    let time = load.closed(&made);
+    let cpu: f64 = replicas
+        .iter()
+        .zip(&before)
+        .map(|(it, before)| it.cpu() - before)
+        .sum();
+    let each = cpu * 1e6 / events as f64;
+    table.add(Row::new(
+        format!("{name}: CPU of our process, events just stored"),
+        "≤ 40 µs",
+        format!("{each:.1} µs"),
+    ));
+    let again = load.closed(&made);
+    let rate = events as f64 / time.as_secs_f64();
     let share = format!("≥ 25 000 /s and ≥ {} x", database.share());
     table.add(
         Row::new(
@@ -138,9 +143,9 @@ async fn measure(database: &Database, folder: &Path, is_long: bool, table: &mut 
         )
         .floor(bound_words),
     );
-    let rate_again = again.0 as f64 / again.1;
+    let rate_again = events as f64 / again.as_secs_f64();
     table.add(Row::new(
-        format!("{name}: {} of them sent again", again.0),
+        format!("{name}: all of them sent again"),
         "as fast, no row",
         format!(
             "{rate_again:.0} /s, {} rows more",
@@ -168,9 +173,6 @@ async fn measure(database: &Database, folder: &Path, is_long: bool, table: &mut 
         format!("{:.1} s", waited.as_secs_f64()),
     ));
     let stored = database.count(folder);
-    if is_long {
-        queries::measure(database, &replicas[0], table).await;
-    }
     for replica in replicas {
         replica.stop();
     }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fieldpost::central::store::{Location, PostgresConnection, Store};
+use fieldpost::secret::Secret;
 use rusqlite::Connection;
 
 use super::PATIENCE;
@@ -75,6 +77,20 @@ impl Database {
         (0..count)
             .map(|_| Service::start(folder, &section))
             .collect()
+    }
+
+    /// The store of the service, beside the service.
+    pub(crate) async fn open(&self, folder: &Path) -> Store {
+        let location = match self {
+            Database::Sqlite => Location::DataDirectory,
+            Database::Postgres { .. } => {
+                let url = Secret::new(self.url("store"));
+                let connection = PostgresConnection::new(url, None, None);
+                Location::Postgres(connection.expect("an address"))
+            }
+        };
+        let opened = Store::open(&location, &folder.join("data")).await;
+        opened.expect("the store opens")
     }
 
     /// One number that a statement gives.

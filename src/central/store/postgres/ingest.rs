@@ -1,16 +1,13 @@
-//! The way in of events: what waits is stored together, by a few transactions at a time.
+//! One transaction of the way in.
 //!
-//! A transaction inserts what is new, takes back which rows those were, and appends what they add to the
+//! It inserts what is new, takes back which rows those were, and appends what they add to the
 //! derived tables as deltas. Rows go in sorted by their keys, so that two transactions with the same
 //! records wait for each other and cannot lock each other out.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
-use deadpool_postgres::{Object, Pool, Transaction};
-use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::task::JoinSet;
+use deadpool_postgres::{Object, Transaction};
 
 use crate::central::materialize::{Deltas, NewEvent};
 use crate::central::store::audit::encode_deltas;
@@ -23,143 +20,8 @@ use crate::central::store::{Ingest, NewSignal, Scope, StoreError, Stored};
 use super::fold::DELTA_FORMAT;
 use super::{SEQ_BASE, blocks};
 
-/// Transactions of one replica that store events at once.
-const WRITERS: usize = 2;
-
-/// Requests that wait. Whoever comes later waits for a place.
-const MAX_WAITING: usize = 256;
-
-/// Requests in one transaction at most.
-const MAX_GROUP: usize = 64;
-
-/// Events after which no further request is taken into a transaction.
-const MAX_GROUP_EVENTS: usize = 8_000;
-
 /// Bits of an event's `seq` that number it within its transaction; those above are the transaction's.
 const ORDINAL_BITS: u32 = 24;
-
-struct Job {
-    ingest: Ingest,
-    dictionaries: Dictionaries,
-    done: oneshot::Sender<Result<Stored, StoreError>>,
-}
-
-/// Hands requests to the writers.
-#[derive(Clone)]
-pub(super) struct Collector {
-    jobs: Arc<std::sync::Mutex<Option<mpsc::Sender<Job>>>>,
-}
-
-impl Collector {
-    pub(super) fn start(pool: &Pool, tasks: &mut JoinSet<()>) -> Collector {
-        let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        let receiver = Arc::new(Mutex::new(receiver));
-        for _ in 0..WRITERS {
-            tasks.spawn(write(pool.clone(), Arc::clone(&receiver)));
-        }
-        Collector {
-            jobs: Arc::new(std::sync::Mutex::new(Some(sender))),
-        }
-    }
-
-    pub(super) async fn ingest(
-        &self,
-        ingest: Ingest,
-        dictionaries: Dictionaries,
-    ) -> Result<Stored, StoreError> {
-        let sender = self
-            .jobs
-            .lock()
-            .expect("no holder of this lock panics")
-            .clone();
-        let (done, stored) = oneshot::channel();
-        sender
-            .ok_or_else(closed)?
-            .send(Job {
-                ingest,
-                dictionaries,
-                done,
-            })
-            .await
-            .map_err(|_| closed())?;
-        stored.await.map_err(|_| closed())?
-    }
-
-    /// Takes no further request; the writers end after those that wait.
-    pub(super) fn close(&self) {
-        self.jobs
-            .lock()
-            .expect("no holder of this lock panics")
-            .take();
-    }
-}
-
-fn closed() -> StoreError {
-    StoreError::Unavailable("the store is closed".to_owned())
-}
-
-async fn write(pool: Pool, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) {
-    loop {
-        let group = next_group(&mut *jobs.lock().await).await;
-        if group.is_empty() {
-            return;
-        }
-        commit(&pool, group).await;
-    }
-}
-
-/// What waits, within bounds; empty when no more will come.
-async fn next_group(jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
-    let mut group: Vec<Job> = Vec::new();
-    let mut events = 0;
-    let mut next = jobs.recv().await;
-    while let Some(job) = next.take() {
-        events += job.ingest.events.len();
-        group.push(job);
-        if group.len() < MAX_GROUP && events < MAX_GROUP_EVENTS {
-            next = jobs.try_recv().ok();
-        }
-    }
-    group
-}
-
-/// Stores all requests together; when that fails and there are several, each alone, so that one that
-/// cannot be stored does not fail the others. Where the server is gone, all of them fail at once.
-async fn commit(pool: &Pool, group: Vec<Job>) {
-    let mut client = match pool.get().await {
-        Ok(client) => client,
-        Err(error) => return refuse(group, &error.into()),
-    };
-    let ingests: Vec<&Ingest> = group.iter().map(|job| &job.ingest).collect();
-    let stored = match group.first() {
-        None => return,
-        Some(first) => store(&mut client, &ingests, &first.dictionaries).await,
-    };
-    let is_gone = client.is_closed();
-    drop(client);
-    match stored {
-        Ok(stored) => {
-            for (job, stored) in group.into_iter().zip(stored) {
-                // Whoever asked may be gone.
-                let _ = job.done.send(Ok(stored));
-            }
-        }
-        Err(error) if is_gone || group.len() == 1 => refuse(group, &error),
-        Err(_) => {
-            for job in group {
-                Box::pin(commit(pool, vec![job])).await;
-            }
-        }
-    }
-}
-
-fn refuse(group: Vec<Job>, error: &StoreError) {
-    tracing::error!(%error, requests = group.len(), "a write failed");
-    for job in group {
-        // Whoever asked may be gone.
-        let _ = job.done.send(Err(error.clone()));
-    }
-}
 
 /// One event with where it came from.
 struct Arrival<'a> {
@@ -171,7 +33,8 @@ struct Arrival<'a> {
     keys: EventKeys<'a>,
 }
 
-async fn store(
+/// Stores the records of requests, each once; tells of each request what of it was new.
+pub(super) async fn store(
     client: &mut Object,
     ingests: &[&Ingest],
     dictionaries: &Dictionaries,

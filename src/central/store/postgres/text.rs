@@ -1,13 +1,17 @@
 //! The text index: a table beside the blocks. Their words are kept as one text, of which an index has the
 //! words: that takes half of what a column of words takes.
 
+use crate::central::store::StoreError;
+use crate::central::store::block::SPAN_NANOS;
 use crate::central::store::bloom;
 use crate::central::store::query::Query;
 use crate::central::store::repack::BlockChange;
-use crate::central::store::text::{Document, Found, Sought, Syntax};
-use crate::central::store::{Scope, StoreError};
+use crate::central::store::text::{Document, Found, Sought, Syntax, Walk};
 
 use super::{Postgres, blocks};
+
+/// Blocks that are looked through for each that a page asks for, before the index is asked.
+const LOOKED_THROUGH: usize = 16;
 
 impl Postgres {
     /// The `seq` up to which every event is indexed.
@@ -50,50 +54,24 @@ impl Postgres {
         Ok(())
     }
 
-    /// The latest blocks that have what is sought, after `after`.
+    /// The next blocks of a walk. What is common is found soon among the latest blocks; only of what they
+    /// have hardly any, the index says where it is: it knows no order, and gives all that it has.
     pub(in crate::central::store) async fn find_documents(
         &self,
-        scope: Scope,
-        sought: &Sought,
-        times: (i64, i64),
-        after: Option<(i64, i64)>,
+        walk: &mut Walk,
         limit: usize,
     ) -> Result<Vec<Found>, StoreError> {
-        let with_words = Sought {
-            id: None,
-            ..sought.clone()
-        };
-        let expression = with_words.expression(&Syntax {
-            quote: '\'',
-            and: " & ",
-            or: " | ",
-            goes_on: ":*",
-        });
-        let of_scope = "SELECT last_time, seq, first_time FROM event_text
-            WHERE tenant = $1 AND environment = $2";
-        let mut query = Query::scoped(format!("SELECT last_time, seq FROM ({of_scope}"), scope);
-        query
-            .push(" AND array_to_tsvector(string_to_array(words, ' ')) @@ CAST(CAST(")
-            .bind(expression)
-            .push(" AS text) AS tsquery)");
-        if let Some(id) = &sought.id {
-            query.push(&format!(" UNION {of_scope}"));
-            for hash in bloom::hashes(id) {
-                query
-                    .push(" AND get_bit(ids, CAST(")
-                    .bind(hash.cast_signed());
-                query.push(" AS bigint) % nullif(8 * length(ids), 0)) = 1");
+        if !walk.is_rare {
+            let found = self.find_by(latest_query(walk, limit)).await?;
+            if found.len() == limit {
+                return Ok(found);
             }
+            walk.is_rare = true;
         }
-        query.push(") found WHERE last_time >= ").bind(times.0);
-        query.push(" AND first_time <= ").bind(times.1);
-        if let Some((time, seq)) = after {
-            query.push(" AND (last_time, seq) < (").bind(time);
-            query.push(", ").bind(seq).push(")");
-        }
-        query
-            .push(" ORDER BY last_time DESC, seq DESC LIMIT ")
-            .bind(limit as i64);
+        self.find_by(index_query(walk, limit)).await
+    }
+
+    async fn find_by(&self, query: Query) -> Result<Vec<Found>, StoreError> {
         let rows = self.rows(query).await?.into_iter();
         rows.map(|mut row| {
             let place: (i64, i64) = (row.take(0)?, row.take(1)?);
@@ -105,6 +83,89 @@ impl Postgres {
         })
         .collect()
     }
+}
+
+/// Looks through the next blocks of a walk, a few for each that is asked for.
+fn latest_query(walk: &Walk, limit: usize) -> Query {
+    let mut query = Query::scoped(
+        "SELECT last_time, seq FROM (SELECT last_time, seq, words, ids FROM event_text",
+        walk.scope,
+    );
+    push_place(walk, &mut query);
+    query
+        .push(" ORDER BY last_time DESC, seq DESC LIMIT ")
+        .bind((limit * LOOKED_THROUGH) as i64);
+    query.push(") latest WHERE (");
+    push_words(walk, &mut query);
+    if let Some(id) = &walk.sought.id {
+        query.push(" OR ");
+        push_id(id, &mut query);
+    }
+    query
+        .push(") ORDER BY last_time DESC, seq DESC LIMIT ")
+        .bind(limit as i64);
+    query
+}
+
+/// Asks the index. An id is asked of every block, for which there is no index.
+fn index_query(walk: &Walk, limit: usize) -> Query {
+    let mut query = Query::scoped(
+        "SELECT last_time, seq FROM (SELECT last_time, seq FROM event_text",
+        walk.scope,
+    );
+    push_place(walk, &mut query);
+    query.push(" AND ");
+    push_words(walk, &mut query);
+    if let Some(id) = &walk.sought.id {
+        query.push(" UNION SELECT last_time, seq FROM event_text");
+        push_place(walk, &mut query);
+        query.push(" AND ");
+        push_id(id, &mut query);
+    }
+    // The sum keeps the planner from going through all blocks in their order until it has found enough.
+    query
+        .push(") found ORDER BY last_time + 0 DESC, seq DESC LIMIT ")
+        .bind(limit as i64);
+    query
+}
+
+/// The blocks that a walk has not reached yet.
+fn push_place(walk: &Walk, query: &mut Query) {
+    query.push(" WHERE tenant = $1 AND environment = $2 AND last_time >= ");
+    query.bind(walk.times.0).push(" AND first_time <= ");
+    query.bind(walk.times.1).push(" AND last_time <= ");
+    query.bind(walk.times.1.saturating_add(SPAN_NANOS));
+    if let Some((time, seq)) = walk.after {
+        query.push(" AND (last_time, seq) < (").bind(time);
+        query.push(", ").bind(seq).push(")");
+    }
+}
+
+fn push_words(walk: &Walk, query: &mut Query) {
+    let with_words = Sought {
+        id: None,
+        ..walk.sought.clone()
+    };
+    let syntax = Syntax {
+        quote: '\'',
+        and: " & ",
+        or: " | ",
+        goes_on: ":*",
+    };
+    query
+        .push("array_to_tsvector(string_to_array(words, ' ')) @@ CAST(CAST(")
+        .bind(with_words.expression(&syntax, &walk.beginning))
+        .push(" AS text) AS tsquery)");
+}
+
+fn push_id(id: &str, query: &mut Query) {
+    let hashes = bloom::hashes(id);
+    for (number, hash) in hashes.enumerate() {
+        query.push(if number > 0 { " AND " } else { "(" });
+        query.push("get_bit(ids, CAST(").bind(hash.cast_signed());
+        query.push(" AS bigint) % nullif(8 * length(ids), 0)) = 1");
+    }
+    query.push(")");
 }
 
 /// Adds documents.

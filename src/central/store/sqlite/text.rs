@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use crate::central::store::StoreError;
 use crate::central::store::block::SPAN_NANOS;
 use crate::central::store::repack::BlockChange;
-use crate::central::store::text::{Document, Found, Sought, Syntax};
+use crate::central::store::text::{Beginning, Document, Found, Syntax, Walk};
 
 use super::connect;
 use super::readers::Readers;
@@ -22,6 +22,12 @@ pub(super) const FILE: &str = "fieldpost-text.db";
 
 /// The form of the file; one of another form is made anew.
 const FORM: i64 = 2;
+
+/// Words that a beginning is spelled out into at most.
+const MAX_SPELLED_OUT: usize = 256;
+
+/// What follows a word in the order of words: no word has it.
+const AFTER_WORD: char = '\u{1}';
 
 /// Bits of a document's number that tell apart the blocks that end in one millisecond.
 const SEQ_BITS: u32 = 20;
@@ -48,6 +54,10 @@ impl TextIndex {
         if form != FORM {
             make(&mut connection)?;
         }
+        // The words that it has; it holds nothing of its own.
+        connection.execute_batch(
+            "CREATE VIRTUAL TABLE IF NOT EXISTS vocabulary USING fts5vocab (words, instance)",
+        )?;
         Ok(TextIndex {
             writer: Arc::new(Mutex::new(connection)),
             readers: Readers::new(file),
@@ -91,25 +101,47 @@ impl TextIndex {
         .await
     }
 
-    /// The latest blocks that have what is sought and events with times from the first to the second (to
-    /// the millisecond), after `after`.
-    pub(super) async fn find(
-        &self,
-        sought: &Sought,
-        times: (i64, i64),
-        after: Option<(i64, i64)>,
-        limit: usize,
-    ) -> Result<Vec<Found>, StoreError> {
-        let expression = sought.expression(&Syntax {
+    /// How the index is asked for words that begin so: by themselves, while they are not too many. Asked for
+    /// the beginning, SQLite would read everything that it has of all of them before it gave the first block.
+    pub(super) async fn spell_out(&self, beginning: String) -> Result<Beginning, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let mut next = connection
+                    .prepare_cached("SELECT term FROM vocabulary WHERE term >= ? LIMIT 1")?;
+                let mut words: Vec<String> = Vec::new();
+                let mut from = beginning.clone();
+                while words.len() <= MAX_SPELLED_OUT {
+                    let word: Option<String> =
+                        next.query_row([&from], |row| row.get(0)).optional()?;
+                    let Some(word) = word.filter(|word| word.starts_with(&beginning)) else {
+                        // What the index writes in another way it knows by the beginning only.
+                        return Ok(match words.is_empty() {
+                            true => Beginning::GoesOn,
+                            false => Beginning::Words(words),
+                        });
+                    };
+                    from = format!("{word}{AFTER_WORD}");
+                    words.push(word);
+                }
+                Ok(Beginning::Common)
+            })
+            .await
+    }
+
+    /// The next blocks of a walk (times to the millisecond).
+    pub(super) async fn find(&self, walk: &Walk, limit: usize) -> Result<Vec<Found>, StoreError> {
+        let syntax = Syntax {
             quote: '"',
             and: " AND ",
             or: " OR ",
             goes_on: "*",
-        });
+        };
+        let expression = walk.sought.expression(&syntax, &walk.beginning);
+        let times = walk.times;
         let first = millis(times.0) << SEQ_BITS;
         let latest = times.1.saturating_add(SPAN_NANOS);
         let last = (millis(latest) << SEQ_BITS) | ((1 << SEQ_BITS) - 1);
-        let last = after.map_or(last, |(id, _)| last.min(id - 1));
+        let last = walk.after.map_or(last, |(id, _)| last.min(id - 1));
         self.readers
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(
@@ -183,7 +215,7 @@ impl TextIndex {
 fn make(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(
-        "DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS words;
+        "DROP TABLE IF EXISTS vocabulary; DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS words;
          CREATE TABLE position (seq INTEGER NOT NULL);
          INSERT INTO position VALUES (0);
          CREATE TABLE documents (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, first_time INTEGER NOT NULL);
@@ -230,5 +262,46 @@ fn end_of_millisecond(millis: i64) -> i64 {
     match millis == MAX_MILLIS {
         true => i64::MAX,
         false => (millis + 1).saturating_mul(1_000_000) - 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::central::store::Scope;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_beginning_is_spelled_out_while_few_words_begin_so() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let index = TextIndex::open(folder.path()).expect("it opens");
+        let many = (0..=MAX_SPELLED_OUT).map(|number| format!("many{number}"));
+        let words: Vec<String> = many
+            .chain(["ledger", "ledgers", "led"].map(str::to_owned))
+            .collect();
+        let document = Document {
+            scope: Scope {
+                tenant: 1,
+                environment: 1,
+            },
+            seq: 1,
+            first_time: 1,
+            last_time: 1,
+            words: words.join(" "),
+            ids: Vec::new(),
+        };
+        index.add(vec![document], 0, 1).await.expect("it writes");
+        let spelled = async |beginning: &str| {
+            let spelled = index.spell_out(beginning.to_owned()).await;
+            spelled.expect("it reads")
+        };
+        let words = |words: &[&str]| {
+            Beginning::Words(words.iter().map(|word| (*word).to_owned()).collect())
+        };
+        assert_eq!(spelled("ledg").await, words(&["ledger", "ledgers"]));
+        assert_eq!(spelled("ledgers").await, words(&["ledgers"]));
+        assert_eq!(spelled("many99").await, words(&["many99"]));
+        assert_eq!(spelled("many").await, Beginning::Common);
+        assert_eq!(spelled("ledx").await, Beginning::GoesOn);
     }
 }

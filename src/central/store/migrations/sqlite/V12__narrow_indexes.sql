@@ -1,0 +1,1 @@
+-- For PostgreSQL only: SQLite fills the pages of its indexes in another way.
