@@ -88,9 +88,11 @@ use tokio::{
 use crate::edge::redact::Redacted;
 
 pub use batch::{Batch, BatchLimits, DecodeError};
+pub(super) use directory::has_format;
 pub use error::{AppendError, OpenError, StorageError};
 pub use inspect::{IdleQueue, SegmentCheck, SegmentSummary};
 pub use ledger::{Losses, Reason};
+pub(super) use limits::free_bytes;
 pub use limits::{Limits, WhenFull};
 pub use parked::{Parked, ParkedList, ParkedSummary};
 
