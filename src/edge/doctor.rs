@@ -14,8 +14,10 @@ mod local;
 mod token;
 mod upstream;
 mod arrival;
+mod sources;
 mod policy;
 mod claude;
+mod processes;
 mod people;
 
 use std::path::PathBuf;
@@ -96,11 +98,7 @@ pub const CHECKS: [Check; 22] = [
     check!("E12", "Claude's variables", policy::variables),
     check!("E13", "proxy", policy::proxy),
     check!("E14", "Claude's version", claude::version),
-    check!(
-        "E15",
-        "Claudes started before the policy",
-        claude::old_processes
-    ),
+    check!("E15", "Claudes started before the policy", processes::old),
     check!("E16", "e-mail addresses", people::identity),
     check!("E17", "tokens that others can read", people::leaked_token),
     check!("E18", "state", local::state),

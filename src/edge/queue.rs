@@ -88,9 +88,11 @@ use tokio::{
 use crate::edge::redact::Redacted;
 
 pub use batch::{Batch, BatchLimits, DecodeError};
+pub(super) use directory::has_format;
 pub use error::{AppendError, OpenError, StorageError};
 pub use inspect::{IdleQueue, SegmentCheck, SegmentSummary};
 pub use ledger::{Losses, Reason};
+pub(super) use limits::free_bytes;
 pub use limits::{Limits, WhenFull};
 pub use parked::{Parked, ParkedList, ParkedSummary};
 
@@ -217,8 +219,9 @@ impl Queue {
             move || {
                 let numbers = records.numbered_records();
                 let first_seq = shared.reserve_numbers(numbers);
-                let sets = prepare::sets(records, first_seq, SystemTime::now(), &compressors)
-                    .inspect_err(|_| shared.refused(first_seq, numbers))?;
+                let sets =
+                    prepare::sets(records, bytes, first_seq, SystemTime::now(), &compressors)
+                        .inspect_err(|_| shared.refused(first_seq, numbers))?;
                 let append = Append {
                     sets,
                     done,

@@ -3,6 +3,7 @@
 mod machine_checks;
 mod upstream_checks;
 mod claude_checks;
+mod policy_sources;
 mod repairs;
 
 use super::machine::Machine;

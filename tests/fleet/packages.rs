@@ -121,6 +121,14 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
         ("removed", "inactive 3"),
         ("port", "closed"),
         ("again", "\"status\":\"ok\""),
+        ("kandji", "0"),
+        ("jamf", "<result>ok</result>"),
+        ("tanium", "True"),
+        ("kandji_down", "1"),
+        ("jamf_down", "<result>FAIL E01 E02 E03</result>"),
+        ("tanium_down", "False"),
+        ("jamf_policy", "640 _fieldpost 0"),
+        ("jamf_policy_bare", "1"),
         ("purged", "0"),
         ("rpm_removed", "inactive 0"),
         ("bare", "\"status\":\"ok\" "),
@@ -247,43 +255,32 @@ async fn rpm_packages_leave_the_socket_alone_and_keep_configuration() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_are_clean_to_shellcheck() {
-    let scripts = [
-        "packaging/build",
-        "packaging/check-reproducible",
-        "packaging/macos/build",
-        "packaging/deb/edge/postinst",
-        "packaging/deb/edge/prerm",
-        "packaging/deb/edge/postrm",
-        "packaging/deb/central/postinst",
-        "packaging/deb/central/prerm",
-        "packaging/deb/central/postrm",
-        "packaging/mdm/jamf/extension-attribute.sh",
-        "packaging/mdm/jamf/policy.sh",
-        "packaging/mdm/kandji/audit.sh",
-        "packaging/mdm/tanium/sensor.sh",
-        "packaging/mdm/edge/profile.d/fieldpost.sh",
-        "packaging/mdm/edge/shell.sh",
-        "packaging/mdm/central/profile.d/fieldpost.sh",
-        "packaging/mdm/central/shell.sh",
-        "launchd/preinstall",
-        "launchd/postinstall",
-        "launchd/uninstall",
-        "tests/fleet/in_machine",
-        "tests/fleet/prepare",
-        "tests/fleet/inside/proof",
-    ];
-    for script in scripts {
-        let path = project().join(script);
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{script}: {error}"));
-        // Lines that are read by another shell have no first line of their own.
-        let shell = if text.starts_with("#!") {
-            vec![]
-        } else {
-            vec!["--shell=sh"]
-        };
-        let output = run("shellcheck", &shell, &[path]).await;
-        assert!(output.success, "{script}:\n{}", output.stdout);
+    let folders = ["packaging", "launchd", "tests/fleet", "tests/fuzz"];
+    let mut folders = Vec::from(folders.map(|folder| project().join(folder)));
+    let mut scripts = 0;
+    while let Some(folder) = folders.pop() {
+        for path in files(&folder, "") {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read(&path).expect("readable");
+            let text = String::from_utf8_lossy(&text);
+            let first = text.lines().next().unwrap_or_default();
+            let is_script = first.starts_with("#!");
+            // Lines that are read by another shell have no first line of their own.
+            let is_sourced = !is_script && path.extension().is_some_and(|it| it == "sh");
+            let is_shells = is_sourced || (is_script && first.ends_with("sh"));
+            if !is_shells {
+                continue;
+            }
+            let shell: &[&str] = if is_sourced { &["--shell=sh"] } else { &[] };
+            let output = run("shellcheck", shell, std::slice::from_ref(&path)).await;
+            assert!(output.success, "{}:\n{}", path.display(), output.stdout);
+            scripts += 1;
+        }
     }
+    assert!(scripts > 20, "{scripts}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

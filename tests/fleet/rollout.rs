@@ -15,8 +15,12 @@ use crate::support::process;
 
 type Variables = BTreeMap<String, String>;
 
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn shipped() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/mdm")
+    project().join("packaging/mdm")
 }
 
 fn routes() -> [(&'static str, Rollout); 2] {
@@ -145,13 +149,9 @@ async fn read(file: &Path, format: Format) -> Variables {
             settings(&line.replace("\\\"", "\"").replace("\\\\", "\\"))
         }
         Format::IntuneScript | Format::IntuneDetection => {
-            assert_eq!(text.matches('{').count(), text.matches('}').count());
-            let lines = text.lines().filter_map(|line| line.split_once("' = '"));
-            let pair = |(name, value): (&str, &str)| {
-                let name = name.trim().trim_start_matches('\'').to_owned();
-                (name, value.trim_end_matches('\'').to_owned())
-            };
-            lines.map(pair).collect()
+            let python = project().join("target/clients/python/bin/python");
+            let script = project().join("tests/fleet/read_powershell.py");
+            of_json(&serde_json::from_str(&printed(&python, &[&script, file]).await).expect("JSON"))
         }
     }
 }
@@ -179,9 +179,17 @@ async fn sourced(file: &Path) -> Variables {
 }
 
 async fn python(what: &str, file: &Path) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fleet/read_settings.py");
-    let mut command = process::command("/usr/bin/python3");
-    command.arg(script).arg(what).arg(file);
+    let script = project().join("tests/fleet/read_settings.py");
+    printed(
+        Path::new("/usr/bin/python3"),
+        &[&script, Path::new(what), file],
+    )
+    .await
+}
+
+async fn printed(program: &Path, arguments: &[&Path]) -> String {
+    let mut command = process::command(program);
+    command.args(arguments);
     let output = process::run(command, "", PATIENCE).await.expect_success();
     output.stdout
 }
@@ -223,7 +231,7 @@ async fn the_portal_shows_the_same_texts() {
 
 #[test]
 fn no_file_that_is_shipped_holds_a_token() {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging")];
+    let mut folders = vec![project().join("packaging")];
     let mut files = 0;
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder") {

@@ -14,5 +14,7 @@ static REDACTORS: LazyLock<[Redactor; 3]> = LazyLock::new(|| {
 });
 
 fuzz_target!(|data: &[u8]| {
-    REDACTORS.iter().for_each(|redactor| invariants::check(redactor, data));
+    REDACTORS
+        .iter()
+        .for_each(|redactor| invariants::check(redactor, data));
 });

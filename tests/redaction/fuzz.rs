@@ -29,7 +29,9 @@ fn the_corpus_breaks_nothing() {
     let mut files = 0;
     for entry in fs::read_dir(corpus).expect("a corpus") {
         let data = fs::read(entry.expect("an entry").path()).expect("readable");
-        redactors().map(|redactor| invariants::check(redactor, &data));
+        for redactor in redactors() {
+            invariants::check(redactor, &data);
+        }
         files += 1;
     }
     assert!(files >= 10, "only {files} files");

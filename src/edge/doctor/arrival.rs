@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::edge::control::client::Flush;
-use crate::edge::status::Status;
+use crate::edge::status::{State, Status};
 use crate::event::{DOCTOR, Timestamp};
 
 use super::finding::Finding;
@@ -16,6 +16,9 @@ use super::world::World;
 
 /// Time for it to arrive.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Time for it where the upstream takes nothing before somebody has acted.
+const HELD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -46,7 +49,7 @@ pub(super) async fn arrival(world: &World) -> Finding {
         Ok(flush) => flush,
         Err(error) => return Finding::skip(error.to_string()),
     };
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let began = tokio::time::Instant::now();
     loop {
         let status: Status = match client.get("/status").await {
             Ok(status) => status,
@@ -55,11 +58,18 @@ pub(super) async fn arrival(world: &World) -> Finding {
         if status.queue.next_entry >= flush.until {
             return judge(before, &status, &mark);
         }
-        if tokio::time::Instant::now() >= deadline {
+        let patience = match status.upstream.state {
+            State::Holding => HELD_PATIENCE,
+            _ => PATIENCE,
+        };
+        if began.elapsed() >= patience {
             let problem = status.problems.first().cloned();
             let problem = problem.unwrap_or_else(|| "it is still under way".to_owned());
             return Finding::fail(
-                format!("the record {mark} was not acknowledged within 15 s: {problem}"),
+                format!(
+                    "the record {mark} was not acknowledged within {} s: {problem}",
+                    patience.as_secs()
+                ),
                 "it waits on disk and goes later; E06 and E07 look at the upstream",
             );
         }

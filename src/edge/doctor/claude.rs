@@ -1,9 +1,9 @@
-//! Claude Code on this machine: its version, what runs, and what its exporter says.
+//! Claude Code on this machine: its version, and what its exporter says.
 
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
@@ -15,6 +15,9 @@ use super::world::{Home, World};
 
 /// From here on managed settings are merged as E11 says.
 const MERGES: Version = Version(2, 1, 223);
+
+/// Before, what a session records until its exporter is set up is not sent.
+const KEEPS_EARLY: Version = Version(2, 1, 161);
 
 /// Before, developers' own endpoints go before a managed one.
 const LOCKS_ENDPOINT: Version = Version(2, 1, 217);
@@ -48,6 +51,10 @@ pub(super) async fn version(world: &World) -> Finding {
     let Version(major, minor, patch) = *oldest;
     let seen = format!("{major}.{minor}.{patch} in {}", place.display());
     match *oldest {
+        version if version < KEEPS_EARLY => Finding::warn(
+            format!("{seen}: the first records of a session are lost (before 2.1.161)"),
+            UPDATE,
+        ),
         version if version < LOCKS_ENDPOINT => Finding::warn(
             format!(
                 "{seen}: a developer's own endpoint goes before the managed one (before 2.1.217)"
@@ -93,74 +100,9 @@ fn native(home: &Home) -> Option<(Version, PathBuf)> {
     Some((Version::parse(name)?, link))
 }
 
-/// E15
-pub(super) async fn old_processes(world: &World) -> Finding {
-    let policy = world.policy().join("managed-settings.d/10-fieldpost.json");
-    let Some(changed) = modified(&policy) else {
-        return Finding::skip("there is no policy of ours to compare with");
-    };
-    let Some(booted) = booted(world) else {
-        return Finding::skip("when processes were started is not known on this system");
-    };
-    let old: Vec<String> = world
-        .list(&world.path("proc"))
-        .iter()
-        .filter_map(|process| {
-            let pid: u32 = process.file_name()?.to_str()?.parse().ok()?;
-            let is_old = is_claude(process) && started(process, booted)? < changed;
-            is_old.then(|| pid.to_string())
-        })
-        .collect();
-    match old.is_empty() {
-        true => Finding::ok("every Claude that runs has started after the policy's last change"),
-        false => Finding::warn(
-            format!(
-                "started before the policy's last change: pid {}",
-                old.join(", ")
-            ),
-            "exit these sessions and start Claude anew: it reads OTEL variables at its start only",
-        ),
-    }
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
+/// When a file was last changed.
+pub(super) fn modified(path: &Path) -> Option<SystemTime> {
     path.metadata().ok()?.modified().ok()
-}
-
-fn booted(world: &World) -> Option<SystemTime> {
-    let stat = world.read("proc/stat")?;
-    let line = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
-    Some(UNIX_EPOCH + Duration::from_secs(line.trim().parse().ok()?))
-}
-
-fn is_claude(process: &Path) -> bool {
-    let command = fs::read(process.join("cmdline")).unwrap_or_default();
-    let mut words = command
-        .split(|byte| *byte == 0)
-        .map(String::from_utf8_lossy);
-    let is_program = |word: &str| {
-        Path::new(word)
-            .file_name()
-            .is_some_and(|name| name == "claude")
-    };
-    let is_package = |word: &str| word.contains("@anthropic-ai/claude-code");
-    words.next().is_some_and(|word| is_program(&word))
-        || words.next().is_some_and(|word| is_package(&word))
-}
-
-/// `stat`'s 22nd field, in ticks since the machine was started. The name before may hold anything.
-#[cfg(target_os = "linux")]
-fn started(process: &Path, booted: SystemTime) -> Option<SystemTime> {
-    let stat = fs::read_to_string(process.join("stat")).ok()?;
-    let after_name = stat.rsplit_once(')')?.1;
-    let ticks: u64 = after_name.split_ascii_whitespace().nth(19)?.parse().ok()?;
-    let per_second = rustix::param::clock_ticks_per_second().max(1);
-    Some(booted + Duration::from_millis(ticks.saturating_mul(1000) / per_second))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn started(_process: &Path, _booted: SystemTime) -> Option<SystemTime> {
-    None
 }
 
 /// E22

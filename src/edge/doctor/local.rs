@@ -1,11 +1,12 @@
 //! Configuration, queue, delivery and state.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::edge::config::queue_directory;
 #[cfg(unix)]
 use crate::edge::install::{ACCOUNT, Step};
 use crate::edge::origins::Origin;
+use crate::edge::queue::{OpenError, free_bytes, has_format};
 use crate::edge::status::State;
 use crate::event::Timestamp;
 use crate::words;
@@ -92,6 +93,13 @@ fn unit_addresses(world: &World) -> Vec<String> {
 
 /// E09
 pub(super) async fn queue(world: &World) -> Finding {
+    let directory = queue_folder(world);
+    if let Err(error @ OpenError::Format { .. }) = has_format(&directory) {
+        return Finding::fail(
+            error.to_string(),
+            "install the version that wrote it once more; E20 says which one is installed",
+        );
+    }
     let Some(status) = world.status().await else {
         return Finding::skip("the edge is not running, or does not answer this account");
     };
@@ -123,7 +131,36 @@ pub(super) async fn queue(world: &World) -> Finding {
             "`fieldpost edge status` says why; queue.max_bytes and queue.max_age set the limits",
         );
     }
-    Finding::ok(format!("takes records; {}", status.waiting()))
+    let Ok(free) = free_bytes(&directory) else {
+        return Finding::ok(format!("takes records; {}", status.waiting()));
+    };
+    let limits = world.config.as_ref().map(|config| &config.queue.limits);
+    let min_free = limits.map_or(0, |limits| limits.min_free);
+    let left = words::bytes(i64::try_from(free).unwrap_or(i64::MAX));
+    let shown = directory.display();
+    if free < min_free.saturating_mul(2) {
+        let least = words::bytes(i64::try_from(min_free).unwrap_or(i64::MAX));
+        return Finding::warn(
+            format!("{left} are left on the disk of {shown}; below {least} the queue gives way"),
+            format!("make room on the disk of {shown}; queue.min_free sets the limit"),
+        );
+    }
+    Finding::ok(format!(
+        "takes records; {}; {left} are left on its disk",
+        status.waiting()
+    ))
+}
+
+/// Where the queue is, below the root that is looked at.
+fn queue_folder(world: &World) -> PathBuf {
+    let configured = world.config.as_ref().ok();
+    let directory = configured.map(|config| config.queue.directory.clone());
+    let directory = directory.unwrap_or_else(|| queue_directory("", &|_| None));
+    let root = &world.options.root;
+    match root == Path::new("/") || directory.starts_with(root) {
+        true => directory,
+        false => world.path(directory.to_string_lossy().trim_start_matches('/')),
+    }
 }
 
 /// E10
@@ -180,15 +217,8 @@ fn senders(origins: &[Origin], now: Timestamp) -> String {
 
 /// E18
 pub(super) async fn state(world: &World) -> Finding {
-    let configured = world.config.as_ref().ok();
-    let directory = configured.map(|config| config.queue.directory.clone());
-    let directory = directory.unwrap_or_else(|| queue_directory("", &|_| None));
-    let folder = directory.parent().unwrap_or(&directory);
-    let folder =
-        match world.options.root == Path::new("/") || folder.starts_with(&world.options.root) {
-            true => folder.to_owned(),
-            false => world.path(&folder.to_string_lossy()[1..]),
-        };
+    let directory = queue_folder(world);
+    let folder = directory.parent().unwrap_or(&directory).to_owned();
     let shown = folder.display();
     if !folder.exists() {
         return Finding::warn(

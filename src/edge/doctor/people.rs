@@ -4,12 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::edge::origins::Origin;
 
 use super::finding::Finding;
+use super::sources::{managed, profile_files};
 use super::world::World;
+
+/// Where the Desktop app keeps its state in a home: on Linux, macOS and Windows.
+const DESKTOP: [&str; 4] = [
+    ".config/Claude",
+    ".config/claude-desktop",
+    "Library/Application Support/Claude",
+    "AppData/Roaming/Claude",
+];
 
 /// E16
 pub(super) async fn identity(world: &World) -> Finding {
@@ -88,8 +99,10 @@ pub(super) async fn leaked_token(world: &World) -> Finding {
     let mut open = Vec::new();
     let mut unreadable = 0;
     for path in places(world) {
-        match fs::read_to_string(&path) {
-            Ok(text) if holds_token(&text) => open.push(path.display().to_string()),
+        match fs::read(&path) {
+            Ok(bytes) if holds_token(&String::from_utf8_lossy(&bytes)) => {
+                open.push(path.display().to_string())
+            }
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => unreadable += 1,
             _ => {}
         }
@@ -121,6 +134,7 @@ fn places(world: &World) -> Vec<PathBuf> {
     ] {
         places.extend(world.list(&folder));
     }
+    places.extend(profile_files(world));
     let personal = [
         ".claude/settings.json",
         ".bashrc",
@@ -155,22 +169,30 @@ fn holds_token(text: &str) -> bool {
 
 /// E19
 pub(super) async fn surfaces(world: &World) -> Finding {
-    let kernel = world.read("proc/sys/kernel/osrelease").unwrap_or_default();
-    if kernel.to_lowercase().contains("microsoft") {
+    if world.is_wsl() {
         return Finding::warn(
             "this is WSL: Claude on the Windows side does not reach this loopback unless networking is mirrored",
             "run an edge on the side where Claude runs, or set networkingMode=mirrored in .wslconfig",
         );
     }
-    let desktop = ["Claude", "claude-desktop"];
-    let users: Vec<String> = world
+    let (at_gateway, desktop): (Vec<_>, Vec<_>) = world
         .homes()
         .into_iter()
-        .filter(|home| {
-            desktop
-                .iter()
-                .any(|name| is_folder(&home.path.join(".config").join(name)))
-        })
+        .partition(|home| is_at_gateway(&home.path));
+    if !at_gateway.is_empty() || must_use_gateway(world).await {
+        let people: Vec<String> = at_gateway.into_iter().map(|home| home.user).collect();
+        let seen = match people.is_empty() {
+            true => "the policy has everybody sign in at a gateway".to_owned(),
+            false => format!("signed in at a gateway: {}", people.join(", ")),
+        };
+        return Finding::warn(
+            format!("{seen}; such sessions export to the gateway and to nothing else"),
+            "have the gateway forward to the central service: telemetry.forward_to in its settings",
+        );
+    }
+    let users: Vec<String> = desktop
+        .into_iter()
+        .filter(|home| DESKTOP.iter().any(|folder| home.path.join(folder).is_dir()))
         .map(|home| home.user)
         .collect();
     match users.is_empty() {
@@ -185,6 +207,21 @@ pub(super) async fn surfaces(world: &World) -> Finding {
     }
 }
 
-fn is_folder(path: &Path) -> bool {
-    path.is_dir()
+/// Whether a person has signed in at a gateway; what Claude keeps of that is not read.
+fn is_at_gateway(home: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct Kept {
+        #[serde(rename = "enterpriseGateway")]
+        gateway: Option<IgnoredAny>,
+    }
+    let text = fs::read_to_string(home.join(".claude/.credentials.json")).unwrap_or_default();
+    let kept = serde_json::from_str::<Kept>(&text).ok();
+    kept.is_some_and(|kept| kept.gateway.is_some())
+}
+
+/// Whether managed settings leave no other way to sign in.
+async fn must_use_gateway(world: &World) -> bool {
+    let managed = managed(world).await.unwrap_or_default();
+    let login = managed.iter().find_map(|source| source.login.as_deref());
+    login == Some("gateway")
 }

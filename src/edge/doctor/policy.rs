@@ -1,150 +1,17 @@
 //! What Claude is told, and by whom.
 //!
 //! Of managed settings the first source that says anything about telemetry decides all of it (Claude
-//! Code's "telemetry unit", since 2.1.223): what an organization's console says, then files. A
+//! Code's "telemetry unit", since 2.1.223): what an organization's console says, then device management, then files. A
 //! variable in a person's own settings or shell counts where no source decides.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
-
-use serde_json::Value;
 
 use crate::edge::config::Listen;
 use crate::edge::upstream::is_loopback;
 
 use super::finding::Finding;
+use super::sources::{Broken, PROXIES, Source, is_of_the_unit, managed, personal};
 use super::world::World;
-
-const PROXIES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"];
-
-/// Settings that somebody manages, or that a person has made.
-pub(super) struct Source {
-    /// How a person knows it.
-    pub(super) name: String,
-    env: BTreeMap<String, String>,
-    has_headers_helper: bool,
-}
-
-/// A file that is not JSON.
-pub(super) struct Broken(String);
-
-impl Source {
-    fn read(name: String, files: &[&Path]) -> Result<Source, Broken> {
-        let mut source = Source {
-            name,
-            env: BTreeMap::new(),
-            has_headers_helper: false,
-        };
-        for file in files {
-            let Ok(text) = std::fs::read_to_string(file) else {
-                continue;
-            };
-            let settings: Value = serde_json::from_str(&text)
-                .map_err(|error| Broken(format!("{}: {error}", file.display())))?;
-            source.has_headers_helper |= settings.get("otelHeadersHelper").is_some();
-            let env = settings["env"].as_object().into_iter().flatten();
-            source.env.extend(env.map(|(name, value)| {
-                let value = value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned);
-                (name.clone(), value)
-            }));
-        }
-        Ok(source)
-    }
-
-    /// Whether it decides about telemetry as a whole.
-    fn decides(&self) -> bool {
-        self.has_headers_helper || self.env.keys().any(|name| is_of_the_unit(name))
-    }
-}
-
-fn is_of_the_unit(name: &str) -> bool {
-    name.starts_with("OTEL_EXPORTER_OTLP_")
-        || name.starts_with("OTEL_LOG_")
-        || name == "OTEL_LOGS_EXPORTER"
-}
-
-/// Managed sources, the highest first.
-fn managed(world: &World) -> Result<Vec<Source>, Broken> {
-    let mut sources = Vec::new();
-    for home in world.homes() {
-        let file = home.path.join(".claude/remote-settings.json");
-        let name = format!("the organization's console (as {} got it)", home.user);
-        sources.push(Source::read(name, &[&file])?);
-    }
-    let folder = world.policy();
-    let mut files = vec![folder.join("managed-settings.json")];
-    files.extend(
-        world
-            .list(&folder.join("managed-settings.d"))
-            .into_iter()
-            .filter(|path| {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                name.ends_with(".json") && !name.starts_with('.')
-            }),
-    );
-    let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
-    let name = format!("the files in {}", folder.display());
-    sources.push(Source::read(name, &files)?);
-    sources.retain(|source| !source.env.is_empty() || source.has_headers_helper);
-    Ok(sources)
-}
-
-/// What people have set themselves: their settings, and the shell that doctor runs in.
-fn personal(world: &World) -> Result<Vec<Source>, Broken> {
-    let mut sources = Vec::new();
-    for home in world.homes() {
-        let file = home.path.join(".claude/settings.json");
-        let name = format!("{}'s own settings", home.user);
-        sources.push(Source::read(name, &[&file])?);
-    }
-    sources.push(Source {
-        name: "this shell".to_owned(),
-        env: NAMES
-            .iter()
-            .chain(&PROXIES)
-            .filter_map(|name| Some(((*name).to_owned(), (world.variable)(name)?)))
-            .collect(),
-        has_headers_helper: false,
-    });
-    sources.push(Source {
-        name: "/etc/environment".to_owned(),
-        env: assignments(&world.read("etc/environment").unwrap_or_default()),
-        has_headers_helper: false,
-    });
-    sources.push(Source {
-        name: "/etc/profile.d/fieldpost.sh".to_owned(),
-        env: assignments(&world.read("etc/profile.d/fieldpost.sh").unwrap_or_default()),
-        has_headers_helper: false,
-    });
-    Ok(sources)
-}
-
-const NAMES: [&str; 11] = [
-    "CLAUDE_CODE_ENABLE_TELEMETRY",
-    "OTEL_LOGS_EXPORTER",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-    "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_HEADERS",
-    "OTEL_LOG_USER_PROMPTS",
-    "OTEL_LOG_TOOL_DETAILS",
-    "NO_PROXY",
-    "no_proxy",
-];
-
-fn assignments(text: &str) -> BTreeMap<String, String> {
-    let lines = text.lines().filter_map(|line| {
-        let line = line.trim().trim_start_matches("export ").trim_start();
-        let (name, value) = line.split_once('=')?;
-        let value = value.trim_matches(['"', '\'']);
-        Some((name.to_owned(), value.to_owned()))
-    });
-    lines.filter(|(name, _)| !name.starts_with('#')).collect()
-}
 
 /// What counts for a variable, and who says so.
 struct Effective(Vec<Source>);
@@ -175,8 +42,8 @@ impl Effective {
     }
 }
 
-fn effective(world: &World) -> Result<Effective, Broken> {
-    Ok(Effective::new(managed(world)?, personal(world)?))
+async fn effective(world: &World) -> Result<Effective, Broken> {
+    Ok(Effective::new(managed(world).await?, personal(world)?))
 }
 
 fn broken(Broken(words): Broken) -> Finding {
@@ -188,10 +55,22 @@ fn broken(Broken(words): Broken) -> Finding {
 
 /// E11
 pub(super) async fn sources(world: &World) -> Finding {
-    let managed = match managed(world) {
+    let managed = match managed(world).await {
         Ok(managed) => managed,
         Err(error) => return broken(error),
     };
+    let helpers = managed
+        .iter()
+        .filter_map(|source| Some((source, source.helper.as_ref()?)));
+    if let Some((source, helper)) = { helpers }.next() {
+        return Finding::warn(
+            format!(
+                "{} has {helper} compute what is managed at Claude's start, in the place of all that is read here",
+                source.name
+            ),
+            "have it print what `fieldpost edge env --format managed-settings` prints; /status in Claude shows what is in force",
+        );
+    }
     let Some(winner) = managed.iter().find(|source| source.decides()) else {
         return Finding::warn(
             "no managed settings say anything about telemetry; every person's shell decides",
@@ -225,7 +104,8 @@ pub(super) async fn sources(world: &World) -> Finding {
     }
 }
 
-fn is_ours(world: &World, endpoint: &str) -> bool {
+/// Whether an address of OTLP is this edge's.
+pub(super) fn is_ours(world: &World, endpoint: &str) -> bool {
     let addresses = world.config.as_ref().map_or_else(
         |_| Listen::default().addresses,
         |config| config.listen.addresses.clone(),
@@ -239,7 +119,7 @@ fn is_ours(world: &World, endpoint: &str) -> bool {
 
 /// E12
 pub(super) async fn variables(world: &World) -> Finding {
-    let effective = match effective(world) {
+    let effective = match effective(world).await {
         Ok(effective) => effective,
         Err(error) => return broken(error),
     };
@@ -333,7 +213,7 @@ fn first_address(world: &World) -> SocketAddr {
 
 /// E13
 pub(super) async fn proxy(world: &World) -> Finding {
-    let effective = match effective(world) {
+    let effective = match effective(world).await {
         Ok(effective) => effective,
         Err(error) => return broken(error),
     };

@@ -7,6 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::Deserialize;
 
 use crate::edge::config::TokenSource;
+#[cfg(unix)]
+use crate::edge::install::ACCOUNT;
 use crate::edge::install::{Step, Text};
 use crate::edge::token::{NO_TOKEN_YET, claims};
 use crate::event::Timestamp;
@@ -52,18 +54,8 @@ fn file(world: &World, path: &Path) -> Finding {
         Err(error) => return Finding::fail(format!("{shown}: {error}"), RENEW),
     };
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = path
-            .metadata()
-            .map_or(0, |it| it.permissions().mode() & 0o777);
-        if mode & 0o007 != 0 {
-            return Finding::fail(
-                format!("{shown} has the mode {mode:o}: every user of the machine can read it"),
-                format!("sudo chmod 600 {shown}, and renew the token: it may be known"),
-            )
-            .repaired_by(Step::Mode(path.to_owned(), 0o600));
-        }
+    if let Some(finding) = rights(world, path) {
+        return finding;
     }
     let token = text.trim();
     if token.is_empty() || token == NO_TOKEN_YET {
@@ -87,6 +79,31 @@ fn file(world: &World, path: &Path) -> Finding {
         None => Finding::ok("there is a token; it is no JWT, so when it expires is not known"),
         Some(claims) => judge(world, &claims),
     }
+}
+
+/// What is wrong with who may read or replace the token, if anything is.
+#[cfg(unix)]
+fn rights(world: &World, path: &Path) -> Option<Finding> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = path.metadata().ok()?;
+    let (shown, mode, owner) = (path.display(), metadata.mode() & 0o777, metadata.uid());
+    if mode & 0o007 != 0 {
+        let finding = Finding::fail(
+            format!("{shown} has the mode {mode:o}: every user of the machine can read it"),
+            format!("sudo chmod 600 {shown}, and renew the token: it may be known"),
+        );
+        return Some(finding.repaired_by(Step::Mode(path.to_owned(), 0o600)));
+    }
+    // A person's own edge has that person's token.
+    let is_strange = owner != 0 && world.uid(ACCOUNT) != Some(owner);
+    (is_strange && world.is_of_the_machine()).then(|| {
+        let arguments = vec!["root:".to_owned(), shown.to_string()];
+        Finding::fail(
+            format!("{shown} belongs to the account {owner}, who can read and replace it"),
+            format!("sudo chown root: {shown}, and renew the token: it may be known"),
+        )
+        .repaired_by(Step::Run("chown".to_owned(), arguments))
+    })
 }
 
 fn judge(world: &World, claims: &Claims) -> Finding {

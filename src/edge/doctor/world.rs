@@ -122,6 +122,12 @@ impl World {
         self.control.get("/origins").await.ok()
     }
 
+    /// Whether this is a Linux inside Windows.
+    pub(super) fn is_wsl(&self) -> bool {
+        let kernel = self.read("proc/sys/kernel/osrelease").unwrap_or_default();
+        kernel.to_lowercase().contains("microsoft")
+    }
+
     pub(super) fn control(&self) -> &Client {
         &self.control
     }

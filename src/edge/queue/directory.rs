@@ -52,16 +52,23 @@ fn lock(root: &Path) -> Result<File, OpenError> {
 }
 
 fn check_format(root: &Path) -> Result<(), OpenError> {
+    if has_format(root)? {
+        return Ok(());
+    }
+    let path = root.join("format");
+    replace_file(&path, FORMAT).map_err(|error| OpenError::io(&path, error))
+}
+
+/// Whether a queue is there. One that this version cannot read is an error.
+pub(in crate::edge) fn has_format(root: &Path) -> Result<bool, OpenError> {
     let path = root.join("format");
     match fs::read_to_string(&path) {
-        Ok(found) if found.trim() == FORMAT => Ok(()),
+        Ok(found) if found.trim() == FORMAT => Ok(true),
         Ok(found) => Err(OpenError::Format {
             path: root.to_owned(),
             found: found.trim().into(),
         }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            replace_file(&path, FORMAT).map_err(|error| OpenError::io(&path, error))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(OpenError::io(&path, error)),
     }
 }

@@ -94,14 +94,16 @@ impl Space {
     }
 }
 
+/// Bytes that the disk of `root` has left for this account.
 #[cfg(unix)]
-fn free_bytes(root: &Path) -> io::Result<u64> {
+pub(in crate::edge) fn free_bytes(root: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(root)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
+/// Only Unix is asked.
 #[cfg(not(unix))]
-fn free_bytes(_: &Path) -> io::Result<u64> {
+pub(in crate::edge) fn free_bytes(_: &Path) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

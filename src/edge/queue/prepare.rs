@@ -58,16 +58,23 @@ pub(super) fn stored_bound(plain_bytes: usize, numbers: u64) -> u64 {
     numbered + numbered / 256 + pieces * (64 + SET_BYTES)
 }
 
-/// Numbers the records from `first_seq` on and makes the sets.
+/// Numbers the records from `first_seq` on and makes the sets. `plain_bytes` is the message's length as it came.
 pub(super) fn sets(
     mut redacted: Redacted,
+    plain_bytes: usize,
     mut first_seq: u64,
     appended_at: SystemTime,
     compressors: &Compressors,
 ) -> io::Result<Vec<Set>> {
     redacted.number_from(first_seq);
+    let numbered = plain_bytes as u64 + redacted.numbered_records() * NUMBER_BYTES;
     let mut pieces = Vec::new();
-    cut(redacted, &mut pieces);
+    if numbered <= PIECE_PLAIN_BYTES as u64 {
+        // Nearly always; to find out how long it is takes a walk over all records.
+        pieces.push(redacted);
+    } else {
+        cut(redacted, &mut pieces);
+    }
     let mut sets = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let numbers = piece.numbered_records();

@@ -1,4 +1,5 @@
-//! How fast the edge is, and what it takes of a machine: `cargo bench --bench edge`.
+//! How fast the edge is, and what it takes of a machine: `cargo bench-edge`, which builds it as machines have it,
+//! without the service (`.cargo/config.toml`).
 //!
 //! Runs the release binary as users do, `fieldpost edge run` with its defaults (and no quota), posts requests like
 //! Claude's to it, and prints one table: what was aimed at, what was measured, and, where the disk
@@ -6,9 +7,9 @@
 //! machine, or a slow disk, is no fault of the code.
 //!
 //! ```text
-//! cargo bench --bench edge                  about a minute
-//! cargo bench --bench edge -- latency queue only these parts: idle, latency, load, backlog, queue
-//! cargo bench --bench edge -- --long        with millions of records queued: minutes, and 3 GB of disk
+//! cargo bench-edge                  about a minute
+//! cargo bench-edge -- latency queue only these parts: idle, latency, load, backlog, queue
+//! cargo bench-edge -- --long        with millions of records queued: minutes, and 3 GB of disk
 //! ```
 //! `FIELDPOST_BINARY` names another binary to measure, such as that of the version before. The data lie below `target`, so that the disk is a real one, and are deleted at the end.
 #![allow(clippy::print_stdout, clippy::print_stderr)]

@@ -179,11 +179,17 @@ async fn e14_claudes_version() {
         .check("E14")
         .await
         .is("warn", "2.1.220", "claude update");
-    machine.write(manifest, "{\"version\": \"2.0.76\"}");
+    machine.write(manifest, "{\"version\": \"2.1.216\"}");
     machine
         .check("E14")
         .await
         .is("warn", "before 2.1.217", "claude update");
+    machine.write(manifest, "{\"version\": \"2.1.160\"}");
+    machine.check("E14").await.is(
+        "warn",
+        "the first records of a session are lost",
+        "claude update",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -219,12 +219,38 @@ async fn e09_queue() {
     assert_eq!(machine.check("E09").await.status, "skip");
     let edge = machine.edge(|text| text).await;
     machine.check("E09").await.is_ok("takes records");
-    std::fs::create_dir(machine.path("state/queue/0000000000000001.bad")).expect("a folder");
+    let aside = machine.path("state/queue/0000000000000001.bad");
+    std::fs::create_dir(&aside).expect("a folder");
     machine
         .check("E09")
         .await
         .is("warn", "1 damaged segments were put aside", "queue ls");
+    std::fs::remove_dir(&aside).expect("it is there");
+    let disk = rustix::fs::statvfs(machine.path("state")).expect("a disk");
+    let free = disk.f_bavail * disk.f_frsize;
     edge.stop().await;
+    // It has room for three quarters of what is free before it gives way.
+    let little = format!("min_free = {}\n[control]", free / 4 * 3);
+    let configured = machine.read("etc/fieldpost/edge.toml");
+    machine.write(
+        "etc/fieldpost/edge.toml",
+        &configured.replace("[control]", &little),
+    );
+    let edge = machine.edge(|text| text).await;
+    machine
+        .check("E09")
+        .await
+        .is("warn", "are left on the disk of", "queue.min_free");
+    edge.stop().await;
+    machine.write("etc/fieldpost/edge.toml", &configured);
+    let format = machine.read("state/queue/format");
+    machine.write("state/queue/format", "99\n");
+    machine.check("E09").await.is(
+        "fail",
+        "which this version cannot read",
+        "the version that wrote it",
+    );
+    machine.write("state/queue/format", &format);
     let full = "min_free = \"1000000GiB\"\nwhen_full = \"reject\"\n[control]";
     let edge = machine.edge(|text| text.replace("[control]", full)).await;
     let request = client()
