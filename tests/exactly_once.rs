@@ -11,13 +11,13 @@ use tokio::task::JoinSet;
 
 use crate::support::api::Api;
 use crate::support::disk::SmallDisk;
-use crate::support::eventually;
 use crate::support::fieldpost::{
     Kind, Service, TestCentral, client, folder, free_port, on_both_databases, postgres_location,
 };
 use crate::support::postgres::{self, Cluster};
 use crate::support::random::Random;
 use crate::support::records::{Record, claude_session, request};
+use crate::support::{PATIENCE, eventually};
 
 on_both_databases! {
     late_shuffled_and_repeated_records_give_the_tables_of_a_punctual_run,
@@ -184,53 +184,60 @@ async fn the_same_batches_sent_to_three_replicas_at_once_are_stored_once() {
 /// Clients that send batch after batch, each until it is acknowledged, to one address after the other.
 struct Clients {
     stop: Arc<AtomicBool>,
-    tasks: JoinSet<usize>,
+    /// Batches that were acknowledged.
+    taken: Arc<AtomicUsize>,
+    tasks: JoinSet<()>,
 }
 
 impl Clients {
     fn start(urls: &[String], bearer: &str) -> Clients {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, taken) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let mut tasks = JoinSet::new();
         for number in 0..4 {
-            let (stop, urls, bearer) = (Arc::clone(&stop), urls.to_vec(), bearer.to_owned());
+            let (stop, taken) = (Arc::clone(&stop), Arc::clone(&taken));
+            let (urls, bearer) = (urls.to_vec(), bearer.to_owned());
             tasks.spawn(async move {
                 let mut acknowledged = 0;
                 while !stop.load(Ordering::Relaxed) {
                     let session = format!("client-{number}-{acknowledged}");
                     let records = claude_session("ada@example.com", &session, BATCH);
-                    let attempt = AtomicUsize::new(0);
-                    eventually("a batch to be taken", async || {
-                        let status = post(
-                            &urls[attempt.fetch_add(1, Ordering::Relaxed) % urls.len()],
-                            &bearer,
-                            &records,
-                        )
-                        .await;
-                        (status == Some(StatusCode::OK)).then_some(())
-                    })
-                    .await;
+                    let mut addresses = urls.iter().cycle();
+                    // However long it takes: what is killed all the time may take it only afterwards.
+                    while let Some(url) = addresses.next()
+                        && post(url, &bearer, &records).await != Some(StatusCode::OK)
+                    {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
                     acknowledged += 1;
+                    taken.fetch_add(1, Ordering::Relaxed);
                 }
-                acknowledged
             });
         }
-        Clients { stop, tasks }
+        Clients { stop, taken, tasks }
+    }
+
+    /// Lets them get some way, so that what comes next comes in the middle.
+    async fn go_on(&self, random: &Random) {
+        let before = self.taken.load(Ordering::Relaxed);
+        eventually("a batch to be taken", async || {
+            (self.taken.load(Ordering::Relaxed) > before).then_some(())
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(random.next() % 400)).await;
     }
 
     /// Ends after the batches under way; gives how many were acknowledged.
     async fn stop(mut self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
-        let mut acknowledged = 0;
-        while let Some(count) = self.tasks.join_next().await {
-            acknowledged += count.expect("a client ends");
-        }
-        acknowledged
+        let ended = async {
+            while let Some(client) = self.tasks.join_next().await {
+                client.expect("a client ends");
+            }
+        };
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        ended.expect("what stands still takes every batch");
+        self.taken.load(Ordering::Relaxed)
     }
-}
-
-/// Lets the clients get some way, so that what comes next comes in the middle.
-async fn a_little_later(random: &Random) {
-    tokio::time::sleep(Duration::from_millis(100 + random.next() % 400)).await;
 }
 
 /// A service as a process.
@@ -285,7 +292,7 @@ async fn a_service_on_sqlite_that_is_killed_loses_nothing() {
     let clients = Clients::start(std::slice::from_ref(&url), &bearer(&service).await);
     let random = Random::new(1);
     for _ in 0..kills() {
-        a_little_later(&random).await;
+        clients.go_on(&random).await;
         service.kill().await;
         service.start_again().await;
     }
@@ -306,7 +313,7 @@ async fn replicas_that_are_killed_by_turns_lose_nothing() {
     let clients = Clients::start(&urls, &bearer(&replicas[0].0).await);
     let random = Random::new(2);
     for kill in 0..kills() {
-        a_little_later(&random).await;
+        clients.go_on(&random).await;
         let (replica, _) = &mut replicas[kill % 2];
         replica.kill().await;
         replica.start_again().await;
@@ -325,7 +332,7 @@ async fn a_postgres_that_is_killed_and_recovers_loses_nothing() {
     let clients = Clients::start(std::slice::from_ref(&url), &bearer(&service).await);
     let random = Random::new(3);
     for _ in 0..kills() {
-        a_little_later(&random).await;
+        clients.go_on(&random).await;
         cluster.kill();
         cluster = tokio::task::spawn_blocking(move || {
             cluster.start_again();
