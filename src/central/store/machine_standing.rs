@@ -24,12 +24,14 @@ const AT_ONCE: usize = 200;
 const NEVER: i64 = i64::MAX;
 
 /// The row of a machine in [`MACHINE_STANDING`].
-pub(super) fn standing_row(machine: &Machine) -> Vec<Value> {
+pub(super) fn standing_row((machine, days): &(Machine, Vec<i64>)) -> Vec<Value> {
+    let presence = presence(machine, days);
     let numbers = machine.dropped.iter().map(|dropped| dropped.numbers);
     let number = |number: i64| Value::from(number.clamp(0, MAX_NUMBER));
     vec![
         machine.id.as_str().into(),
-        presence(machine, &[]).last.into(),
+        presence.last.into(),
+        i64::try_from(presence.days_there()).unwrap_or(0).into(),
         number(machine.last_seq),
         number(machine.stored),
         number(machine.missing),
@@ -45,8 +47,10 @@ pub(super) fn standing_row(machine: &Machine) -> Vec<Value> {
 pub(super) fn standing_rows(deltas: &Deltas) -> Vec<Vec<Value>> {
     let machines = deltas.machines.iter().map(|(id, delta)| {
         let report = deltas.reports.get(id);
+        let days = report.map_or_else(Vec::new, |report| report.days.iter().copied().collect());
         let report = report.map(|report| report.latest.value.as_str());
-        standing_row(&machine_of(id, delta).with_report_and(report, account_of(delta)))
+        let machine = machine_of(id, delta).with_report_and(report, account_of(delta));
+        standing_row(&(machine, days))
     });
     machines.collect()
 }
@@ -119,12 +123,13 @@ impl Store {
         let Some((scope, ids)) = of_scope else {
             return Ok(false);
         };
-        let [machines, ranges, losses, counts] = machine_queries(scope, &ids);
+        let [machines, ranges, losses, counts, days] = machine_queries(scope, &ids);
         let rows = [
             self.rows(machines).await?,
             self.rows(ranges).await?,
             self.rows(losses).await?,
             self.rows(counts).await?,
+            self.rows(days).await?,
         ];
         let machines = machines_of(rows)?;
         let statements = machines.iter().map(|machine| {

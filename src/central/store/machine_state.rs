@@ -11,10 +11,10 @@ use crate::event::Timestamp;
 pub(super) const REPORTING: i64 = 180;
 
 /// Working days without a heartbeat after which a machine is silent.
-pub(super) const SILENT_DAYS: usize = 2;
+const SILENT_DAYS: usize = 2;
 
 /// Working days that are looked at, of those up to its latest heartbeat.
-pub(super) const USUAL_DAYS: usize = 10;
+const USUAL_DAYS: usize = 10;
 
 /// A machine is missed that was there on as many of them.
 pub(super) const USUALLY_THERE: usize = 5;
@@ -81,14 +81,21 @@ impl Presence<'_> {
         let (last, today) = (self.last.0.div_euclid(DAY), now.0.div_euclid(DAY));
         // The days between are over; this one is not.
         let missed = (last + 1..today).filter(|day| is_working_day(*day));
+        let is_missed = missed.take(SILENT_DAYS).count() == SILENT_DAYS;
+        match is_missed && self.days_there() >= USUALLY_THERE {
+            true => MachineState::Silent,
+            false => MachineState::Late,
+        }
+    }
+
+    /// On how many it was there of its last working days.
+    pub(super) fn days_there(&self) -> usize {
+        let last = self.last.0.div_euclid(DAY);
         let usual = (0..=last).rev().filter(|day| is_working_day(*day));
         let there = usual
             .take(USUAL_DAYS)
             .filter(|day| self.days.binary_search(day).is_ok());
-        match missed.take(SILENT_DAYS).count() == SILENT_DAYS && there.count() >= USUALLY_THERE {
-            true => MachineState::Silent,
-            false => MachineState::Late,
-        }
+        there.count()
     }
 }
 
