@@ -10,6 +10,7 @@ use crate::event::Timestamp;
 
 use super::concern::{Concern, concerned, soon};
 use super::inventory::like;
+use super::machine_rules::USUAL_OF_DAYS;
 use super::machine_state::{DAY, MachineState, SECOND, silent_before};
 use super::query::{Dialect, Query, Row};
 use super::{MachineRules, Page, PageRequest, Scope, Store, StoreError};
@@ -123,6 +124,11 @@ pub struct Fleet {
     pub parked: i64,
 }
 
+/// What is summed up, in the order in which [`Fleet::count`] takes it.
+const SUMS: [&str; 6] = [
+    "appended", "stored", "waiting", "dropped", "missing", "parked",
+];
+
 /// What a row of the list is sorted by, for the cursor.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -143,29 +149,37 @@ impl Store {
         now: Timestamp,
     ) -> Result<Fleet, StoreError> {
         let soon = soon(now);
-        let about: Vec<String> = Concern::ALL.map(|it| it.is_so(&soon)).to_vec();
+        let states = MachineState::ALL.map(|it| format!("f.state = '{}'", it.word()));
+        let about = Concern::ALL.map(|it| it.is_so(&soon));
         let any = about.join(" OR ");
-        let counts = about
+        let counts = ["true".to_owned()]
             .iter()
+            .chain(&states)
+            .chain(&about)
             .chain([&any])
-            .map(|it| format!("sum(CASE WHEN {it} THEN 1 ELSE 0 END)"));
-        let sums = [
-            "appended", "stored", "waiting", "dropped", "missing", "parked",
-        ]
-        .map(|column| format!("CAST(sum(f.{column}) AS bigint)"));
-        let columns: Vec<String> = ["f.state", "f.os", "f.version", "count(*)"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(counts)
-            .chain(sums)
-            .collect();
-        let mut query = Query::scoped(format!("SELECT {} FROM ", columns.join(", ")), scope);
+            .map(|it| format!("coalesce(sum(CASE WHEN {it} THEN 1 ELSE 0 END), 0)"))
+            .collect::<Vec<_>>();
+        let sums = SUMS.map(|column| format!("coalesce(CAST(sum(f.{column}) AS bigint), 0)"));
+        let columns = [counts, sums.to_vec()].concat().join(", ");
         let rules = self.machine_rules(scope).await?;
+        let mut query = Query::scoped(format!("SELECT {columns} FROM "), scope);
         self.push_fleet(&mut query, filter, now, &rules);
-        query.push(" GROUP BY f.state, f.os, f.version");
         let mut fleet = Fleet::default();
         for row in self.derived_rows(query).await? {
-            fleet.add(row)?;
+            fleet.count(row)?;
+        }
+        // Apart from the sums, which need no order of the rows.
+        let mut query = Query::scoped("SELECT f.os, f.version, count(*) FROM ", scope);
+        self.push_fleet(&mut query, filter, now, &rules);
+        query.push(" GROUP BY f.os, f.version");
+        for mut row in self.rows(query).await? {
+            let (system, version): (String, String) = (row.take(0)?, row.take(1)?);
+            let machines: i64 = row.take(2)?;
+            for (counts, value) in [(&mut fleet.systems, system), (&mut fleet.versions, version)] {
+                if !value.is_empty() {
+                    *counts.entry(value).or_default() += machines;
+                }
+            }
         }
         Ok(fleet)
     }
@@ -231,6 +245,7 @@ impl Store {
                      CASE WHEN m.queue_records < 0 THEN 0
                          ELSE {least}(m.queue_records, 1000000000000) END AS waiting,
                      coalesce(s.present_at, m.last_seen) AS present_at, a.retired_at,
+                     coalesce(s.days_there, 0) AS days_there,
                      coalesce(s.appended, 0) AS appended, coalesce(s.stored, 0) AS stored,
                      coalesce(s.missing, 0) AS missing, coalesce(s.dropped, 0) AS dropped,
                      coalesce(s.lost, 0) AS lost, coalesce(s.parked, 0) AS parked,
@@ -272,59 +287,59 @@ impl Store {
 fn state_sql(dialect: Dialect, now: Timestamp, rules: &MachineRules) -> String {
     let reporting = now.0.saturating_sub(rules.late_after_seconds * SECOND);
     let silent = silent_before(now, rules).0;
-    let (usual, of) = (rules.usual_days, rules.usual_of_days);
-    // Working days in order, Monday to Friday of each week; a weekend counts as the Friday before.
-    let least = dialect.least();
-    let working_day = |day: &str| format!("(({day} + 3) / 7 * 5 + {least}(({day} + 3) % 7, 4))");
-    let (present, there) = (format!("(p.present_at / {DAY})"), "d.day");
+    let (there, usual) = (days_there(dialect, rules.usual_of_days), rules.usual_days);
     format!(
         "CASE WHEN p.retired_at > p.present_at THEN 'retired'
              WHEN p.present_at >= {reporting} THEN 'reporting'
-             WHEN p.present_at < {silent} AND (
-                 SELECT count(*) FROM machine_days d WHERE d.tenant = p.tenant
-                     AND d.environment = p.environment AND d.machine = p.id AND d.day <= {present}
-                     AND (d.day + 3) % 7 < 5 AND {} > {} - {of}) >= {usual} THEN 'silent'
-             ELSE 'late' END",
-        working_day(there),
+             WHEN p.present_at < {silent} AND {there} >= {usual} THEN 'silent'
+             ELSE 'late' END"
+    )
+}
+
+/// On how many it was there of so many working days up to its latest heartbeat. The row says it of as many
+/// as are looked at unless the rules were changed; else its days are counted.
+fn days_there(dialect: Dialect, of: i64) -> String {
+    if of == USUAL_OF_DAYS {
+        return "p.days_there".to_owned();
+    }
+    // Working days in order, Monday to Friday of each week; a weekend counts as the Friday before.
+    let least = dialect.least();
+    let working_day = |day: &str| format!("(({day} + 3) / 7 * 5 + {least}(({day} + 3) % 7, 4))");
+    let present = format!("(p.present_at / {DAY})");
+    format!(
+        "(SELECT count(*) FROM machine_days d WHERE d.tenant = p.tenant
+             AND d.environment = p.environment AND d.machine = p.id AND d.day <= {present}
+             AND (d.day + 3) % 7 < 5 AND {} > {} - {of})",
+        working_day("d.day"),
         working_day(&present),
     )
 }
 
 impl Fleet {
-    /// Adds the machines of one state, system and version.
-    fn add(&mut self, mut row: Row) -> Result<(), StoreError> {
-        let state: String = row.take(0)?;
-        let (system, version): (String, String) = (row.take(1)?, row.take(2)?);
-        let machines: i64 = row.take(3)?;
-        self.machine_count += machines;
-        let state = MachineState::ALL.into_iter().find(|it| it.word() == state);
-        if let Some(state) = state {
-            *self.states.entry(state).or_default() += machines;
-        }
-        for (column, concern) in (4..).zip(Concern::ALL) {
-            let about: i64 = row.take(column)?;
-            if about > 0 {
-                *self.concerns.entry(concern).or_default() += about;
+    /// Takes the sums of the one row that holds them.
+    fn count(&mut self, mut row: Row) -> Result<(), StoreError> {
+        let mut columns = 0..;
+        let mut next = || -> Result<i64, StoreError> { row.take(columns.next().unwrap_or(0)) };
+        self.machine_count = next()?;
+        for state in MachineState::ALL {
+            let machines = next()?;
+            if machines > 0 {
+                self.states.insert(state, machines);
             }
         }
-        let next = 4 + Concern::ALL.len();
-        self.concerned_count += row.take::<i64>(next)?;
-        for (counts, value) in [(&mut self.systems, system), (&mut self.versions, version)] {
-            if !value.is_empty() {
-                *counts.entry(value).or_default() += machines;
+        for concern in Concern::ALL {
+            let machines = next()?;
+            if machines > 0 {
+                self.concerns.insert(concern, machines);
             }
         }
-        let sums = [
-            &mut self.appended,
-            &mut self.stored,
-            &mut self.waiting,
-            &mut self.dropped,
-            &mut self.unexplained,
-            &mut self.parked,
-        ];
-        for (column, sum) in (next + 1..).zip(sums) {
-            *sum += row.take::<i64>(column)?;
-        }
+        self.concerned_count = next()?;
+        self.appended = next()?;
+        self.stored = next()?;
+        self.waiting = next()?;
+        self.dropped = next()?;
+        self.unexplained = next()?;
+        self.parked = next()?;
         Ok(())
     }
 }

@@ -13,6 +13,9 @@ const MAX_REPORTING_SECONDS: i64 = 86_400;
 /// Working days that can be looked at, at most: a quarter of a year.
 const MAX_DAYS: i64 = 65;
 
+/// Working days that are looked at unless the rules were changed; the row of a machine counts them.
+pub(super) const USUAL_OF_DAYS: i64 = 10;
+
 /// When a machine is late, and when it is silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -33,7 +36,7 @@ impl Default for MachineRules {
             late_after_seconds: 180,
             silent_after_days: 2,
             usual_days: 5,
-            usual_of_days: 10,
+            usual_of_days: USUAL_OF_DAYS,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::event::Timestamp;
 
 use super::derived::MACHINE_STANDING;
 use super::machine_account::Account;
+use super::machine_rules::USUAL_OF_DAYS;
 use super::machines::{machine_queries, machines_of, presence};
 use super::query::{Query, Value};
 use super::{Machine, Scope, SeqRange, Store, StoreError};
@@ -24,12 +25,14 @@ const AT_ONCE: usize = 200;
 const NEVER: i64 = i64::MAX;
 
 /// The row of a machine in [`MACHINE_STANDING`].
-pub(super) fn standing_row(machine: &Machine) -> Vec<Value> {
+pub(super) fn standing_row((machine, days): &(Machine, Vec<i64>)) -> Vec<Value> {
+    let presence = presence(machine, days);
     let numbers = machine.dropped.iter().map(|dropped| dropped.numbers);
     let number = |number: i64| Value::from(number.clamp(0, MAX_NUMBER));
     vec![
         machine.id.as_str().into(),
-        presence(machine, &[]).last.into(),
+        presence.last.into(),
+        presence.days_there(USUAL_OF_DAYS).into(),
         number(machine.last_seq),
         number(machine.stored),
         number(machine.missing),
@@ -45,8 +48,10 @@ pub(super) fn standing_row(machine: &Machine) -> Vec<Value> {
 pub(super) fn standing_rows(deltas: &Deltas) -> Vec<Vec<Value>> {
     let machines = deltas.machines.iter().map(|(id, delta)| {
         let report = deltas.reports.get(id);
+        let days = report.map_or_else(Vec::new, |report| report.days.iter().copied().collect());
         let report = report.map(|report| report.latest.value.as_str());
-        standing_row(&machine_of(id, delta).with_report_and(report, account_of(delta)))
+        let machine = machine_of(id, delta).with_report_and(report, account_of(delta));
+        standing_row(&(machine, days))
     });
     machines.collect()
 }
@@ -119,12 +124,13 @@ impl Store {
         let Some((scope, ids)) = of_scope else {
             return Ok(false);
         };
-        let [machines, ranges, losses, counts] = machine_queries(scope, &ids);
+        let [machines, ranges, losses, counts, days] = machine_queries(scope, &ids);
         let rows = [
             self.rows(machines).await?,
             self.rows(ranges).await?,
             self.rows(losses).await?,
             self.rows(counts).await?,
+            self.rows(days).await?,
         ];
         let machines = machines_of(rows)?;
         let statements = machines.iter().map(|machine| {

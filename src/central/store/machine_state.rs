@@ -72,17 +72,22 @@ impl Presence<'_> {
         let (last, today) = (self.last.0.div_euclid(DAY), now.0.div_euclid(DAY));
         // The days between are over; this one is not.
         let missed = (last + 1..today).filter(|day| is_working_day(*day));
-        let usual = (0..=last).rev().filter(|day| is_working_day(*day));
-        let days = |days: i64| usize::try_from(days).unwrap_or(usize::MAX);
-        let there = usual
-            .take(days(rules.usual_of_days))
-            .filter(|day| self.days.binary_search(day).is_ok());
-        let silent = days(rules.silent_after_days);
+        let silent = usize::try_from(rules.silent_after_days).unwrap_or(usize::MAX);
         let is_missed = missed.take(silent).count() == silent;
-        match is_missed && there.count() >= days(rules.usual_days) {
+        match is_missed && self.days_there(rules.usual_of_days) >= rules.usual_days {
             true => MachineState::Silent,
             false => MachineState::Late,
         }
+    }
+
+    /// On how many it was there of so many working days up to its latest record.
+    pub(super) fn days_there(&self, of: i64) -> i64 {
+        let last = self.last.0.div_euclid(DAY);
+        let usual = (0..=last).rev().filter(|day| is_working_day(*day));
+        let there = usual
+            .take(usize::try_from(of).unwrap_or(usize::MAX))
+            .filter(|day| self.days.binary_search(day).is_ok());
+        i64::try_from(there.count()).unwrap_or(i64::MAX)
     }
 }
 

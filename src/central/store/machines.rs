@@ -85,43 +85,28 @@ impl Store {
         ids: &[I],
         now: Timestamp,
     ) -> Result<Vec<Machine>, StoreError> {
-        let [machines, ranges, losses, counts] = machine_queries(scope, ids);
+        let [machines, ranges, losses, counts, days] = machine_queries(scope, ids);
         // The first sees to it that everything stored is told; the others read what it left.
         let rows = [
             self.derived_rows(machines).await?,
             self.rows(ranges).await?,
             self.rows(losses).await?,
             self.rows(counts).await?,
+            self.rows(days).await?,
         ];
-        let mut machines = machines_of(rows)?;
-        let days = self.days_of_machines(scope, ids).await?;
         let rules = self.machine_rules(scope).await?;
-        for machine in &mut machines {
-            let days = days.get(&machine.id).map_or(&[][..], Vec::as_slice);
-            machine.state = presence(machine, days).state(now, &rules);
-        }
-        Ok(machines)
-    }
-
-    async fn days_of_machines<I: AsRef<str>>(
-        &self,
-        scope: Scope,
-        ids: &[I],
-    ) -> Result<BTreeMap<String, Vec<i64>>, StoreError> {
-        let sql = "SELECT machine, day FROM machine_days WHERE tenant = $1 AND environment = $2";
-        let mut query = of_machines(sql, scope, "machine", ids);
-        query.push(" ORDER BY machine, day");
-        let mut days: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-        for mut row in self.rows(query).await? {
-            days.entry(row.take(0)?).or_default().push(row.take(1)?);
-        }
-        Ok(days)
+        let machines = machines_of(rows)?.into_iter();
+        let with_state = machines.map(|(mut machine, days)| {
+            machine.state = presence(&machine, &days).state(now, &rules);
+            machine
+        });
+        Ok(with_state.collect())
     }
 }
 
 /// What is read of machines: themselves with their latest reports, the numbers that are here, those that were
-/// lost, and the edges' counts of these.
-pub(super) fn machine_queries<I: AsRef<str>>(scope: Scope, ids: &[I]) -> [Query; 4] {
+/// lost, the edges' counts of these, and the days with heartbeats.
+pub(super) fn machine_queries<I: AsRef<str>>(scope: Scope, ids: &[I]) -> [Query; 5] {
     let machines = "SELECT m.id, nullif(m.host_name, ''), nullif(m.os, ''), nullif(m.version, ''),
             m.first_seen, m.last_seen, nullif(m.heartbeat_at, -1), nullif(m.queue_records, -1),
             nullif(m.queue_bytes, -1), r.report, a.retired_at
@@ -137,21 +122,28 @@ pub(super) fn machine_queries<I: AsRef<str>>(scope: Scope, ids: &[I]) -> [Query;
         WHERE tenant = $1 AND environment = $2";
     let counts = "SELECT machine, reason, records FROM machine_loss_counts
         WHERE tenant = $1 AND environment = $2";
+    let days = "SELECT machine, day FROM machine_days WHERE tenant = $1 AND environment = $2";
     let of = |sql, column| of_machines(sql, scope, column, ids);
     let mut queries = [
         of(machines, "m.id"),
         of(ranges, "machine"),
         of(losses, "machine"),
         of(counts, "machine"),
+        of(days, "machine"),
     ];
     queries[1].push(" ORDER BY machine, first");
     queries[2].push(" ORDER BY machine, reason, first");
+    queries[4].push(" ORDER BY machine, day");
     queries
 }
 
-/// The machines that the rows of [`machine_queries`] tell of, but for their states.
-pub(super) fn machines_of(rows: [Vec<Row>; 4]) -> Result<Vec<Machine>, StoreError> {
-    let [machines, ranges, losses, counts] = rows;
+/// The machines that the rows of [`machine_queries`] tell of, but for their states, each with its days.
+pub(super) fn machines_of(rows: [Vec<Row>; 5]) -> Result<Vec<(Machine, Vec<i64>)>, StoreError> {
+    let [machines, ranges, losses, counts, days] = rows;
+    let mut days_of: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for mut row in days {
+        days_of.entry(row.take(0)?).or_default().push(row.take(1)?);
+    }
     let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
     for mut row in ranges {
         let account = accounts.entry(row.take(0)?).or_default();
@@ -170,7 +162,8 @@ pub(super) fn machines_of(rows: [Vec<Row>; 4]) -> Result<Vec<Machine>, StoreErro
         let mut machine = machine(row)?;
         let account = accounts.remove(&machine.id).unwrap_or_default();
         account.tell(&mut machine);
-        Ok(machine)
+        let days = days_of.remove(&machine.id).unwrap_or_default();
+        Ok((machine, days))
     });
     machines.collect()
 }

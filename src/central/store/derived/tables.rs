@@ -207,6 +207,7 @@ pub(in crate::central::store) static MACHINE_STANDING: Table = Table {
     columns: &[
         text("machine", Key),
         int("present_at", Added),
+        int("days_there", Added),
         int("appended", Added),
         int("stored", Added),
         int("missing", Added),

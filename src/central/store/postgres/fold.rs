@@ -122,7 +122,7 @@ async fn standing(
     scope: Scope,
     ids: &[&str],
 ) -> Result<Vec<Vec<Value>>, StoreError> {
-    let mut found = [const { Vec::new() }; 4];
+    let mut found = [const { Vec::new() }; 5];
     for (query, found) in machine_queries(scope, ids).iter().zip(&mut found) {
         // Not kept: its text differs with the number of machines.
         let rows = transaction

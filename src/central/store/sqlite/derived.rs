@@ -40,9 +40,9 @@ fn standing(
     scope: Scope,
     ids: &[&str],
 ) -> Result<Vec<Vec<Value>>, StoreError> {
-    let [machines, ranges, losses, counts] =
+    let [machines, ranges, losses, counts, days] =
         machine_queries(scope, ids).map(|query| rows_of(connection, &query));
-    let machines = machines_of([machines?, ranges?, losses?, counts?])?;
+    let machines = machines_of([machines?, ranges?, losses?, counts?, days?])?;
     Ok(machines.iter().map(standing_row).collect())
 }
 

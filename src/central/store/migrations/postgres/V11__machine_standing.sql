@@ -6,6 +6,8 @@ CREATE TABLE machine_standing (
     machine          text COLLATE "C" NOT NULL,
     -- When it was there last, by a clock that is right.
     present_at       bigint NOT NULL,
+    -- On how many of its ten last working days it was there.
+    days_there       bigint NOT NULL,
     appended         bigint NOT NULL,
     stored           bigint NOT NULL,
     missing          bigint NOT NULL,

@@ -6,6 +6,8 @@ CREATE TABLE machine_standing (
     machine          TEXT NOT NULL,
     -- When it was there last, by a clock that is right.
     present_at       INTEGER NOT NULL,
+    -- On how many of its ten last working days it was there.
+    days_there       INTEGER NOT NULL,
     appended         INTEGER NOT NULL,
     stored           INTEGER NOT NULL,
     missing          INTEGER NOT NULL,
