@@ -21,6 +21,8 @@ mod rejection;
 mod usage;
 pub mod accounts;
 mod fleet;
+pub mod views;
+pub mod defects;
 pub mod tenancy;
 pub mod people;
 pub mod store;

@@ -60,6 +60,9 @@ async fn an_admin_sees_content_after_a_reveal_with_a_reason(kind: Kind) {
     let session = format!("{AT}/sessions/s");
     let hidden = admin.get(&session).await.body;
     assert!(!hidden.contains(PROMPT) && hidden.contains("Reveal"));
+    // Hidden is not the same as not exported.
+    assert!(hidden.contains("prompts: hidden by your role"), "{hidden}");
+    assert!(!hidden.contains("is off"), "{hidden}");
     assert!(!viewer.get(&session).await.body.contains("Reveal"));
 
     let reveals = format!("{AT}/reveals");

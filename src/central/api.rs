@@ -10,6 +10,9 @@ mod operator;
 mod machines;
 mod machine_rules;
 mod stats;
+mod versions;
+mod health;
+mod views;
 
 use std::sync::Arc;
 
@@ -148,6 +151,9 @@ fn routes() -> ApiRouter<Arc<Central>> {
         .merge(machines::routes())
         .merge(machine_rules::routes())
         .merge(stats::routes())
+        .merge(versions::routes())
+        .merge(health::routes())
+        .merge(views::routes())
         .merge(accounts::routes())
         .merge(operator::routes())
         .merge(document)

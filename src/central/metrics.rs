@@ -5,42 +5,42 @@ use crate::event::Timestamp;
 use crate::metrics::Page;
 
 use super::Central;
-use super::store::{Environment, Machine, MachineState, StoreError};
+use super::store::{Concern, Environment, Fleet, MachineFilter, MachineState, StoreError};
 
-/// What one machine counts.
-type Count = fn(&Machine) -> i64;
+/// What one environment's machines add up to.
+type Sum = fn(&Fleet) -> i64;
 
 /// Sums over an environment's machines: the metric's name, its help, and what is summed.
-const SUMS: [(&str, &str, Count); 6] = [
+const SUMS: [(&str, &str, Sum); 6] = [
     (
         "fieldpost_central_machine_records_appended",
         "Records that edges are known to have numbered.",
-        |machine| machine.last_seq,
+        |fleet| fleet.appended,
     ),
     (
         "fieldpost_central_machine_records_stored",
         "Of these, the ones that are here.",
-        |machine| machine.stored,
+        |fleet| fleet.stored,
     ),
     (
         "fieldpost_central_machine_records_waiting",
         "Records that waited on the machines at their latest heartbeats.",
-        |machine| machine.queue_records.unwrap_or(0),
+        |fleet| fleet.waiting,
     ),
     (
         "fieldpost_central_machine_records_dropped",
         "Records that edges say will not come, for whatever reason.",
-        Machine::dropped_records,
+        |fleet| fleet.dropped,
     ),
     (
         "fieldpost_central_machine_records_unexplained",
         "Records that are missing without a reason.",
-        |machine| machine.missing,
+        |fleet| fleet.unexplained,
     ),
     (
         "fieldpost_central_machine_records_parked",
         "Records that were refused for good and that edges keep.",
-        |machine| machine.parked_records.unwrap_or(0),
+        |fleet| fleet.parked,
     ),
 ];
 
@@ -84,36 +84,35 @@ async fn machines(page: &mut Page, central: &Central) {
         "fieldpost_central_machines",
         "Machines, by whether they report: see the portal's page of machines.",
     );
-    for (environment, machines) in &fleets {
+    for (environment, fleet) in &fleets {
         for state in MachineState::ALL {
-            let here = machines.iter().filter(|machine| machine.state == state);
+            let here = fleet.states.get(&state).copied().unwrap_or(0);
             let [tenant, name] = place(environment);
-            count.sample(&[tenant, name, ("state", state.word())], here.count());
+            count.sample(&[tenant, name, ("state", state.word())], here);
         }
     }
     let mut off = page.gauge(
         "fieldpost_central_machines_with_clock_off",
-        "Machines whose clock is off by more than five minutes.",
+        "Machines whose clock is off by more than five minutes, but for those that were put aside.",
     );
-    for (environment, machines) in &fleets {
-        let here = machines.iter().filter(|machine| machine.clock_is_off);
-        off.sample(&place(environment), here.count());
+    for (environment, fleet) in &fleets {
+        let here = fleet.concerns.get(&Concern::Clock).copied().unwrap_or(0);
+        off.sample(&place(environment), here);
     }
     for (name, help, of) in SUMS {
         let mut sum = page.gauge(name, help);
-        for (environment, machines) in &fleets {
-            let records: i64 = machines.iter().map(of).sum();
-            sum.sample(&place(environment), records);
+        for (environment, fleet) in &fleets {
+            sum.sample(&place(environment), of(fleet));
         }
     }
 }
 
-async fn fleets(central: &Central) -> Result<Vec<(Environment, Vec<Machine>)>, StoreError> {
-    let now = Timestamp::now();
+async fn fleets(central: &Central) -> Result<Vec<(Environment, Fleet)>, StoreError> {
+    let (now, all) = (Timestamp::now(), MachineFilter::default());
     let mut fleets = Vec::new();
     for environment in central.store.environments().await? {
-        let machines = central.store.machines(environment.scope, now).await?;
-        fleets.push((environment, machines));
+        let fleet = central.store.fleet(environment.scope, &all, now).await?;
+        fleets.push((environment, fleet));
     }
     Ok(fleets)
 }

@@ -40,12 +40,14 @@ mod agents;
 mod inventory;
 mod machines;
 mod retire;
+mod versions;
 mod table;
 mod entities;
 mod observability;
 mod browse;
 mod export;
 mod live;
+mod views;
 mod session;
 mod event;
 mod turn_view;
@@ -67,6 +69,14 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .route("/inventory/agents", get(agents::list))
         .route("/inventory/agents/{agent}", get(agents::first_tab))
         .route(
+            "/inventory/agents/{agent}/overview",
+            get(agents::overview::show),
+        )
+        .route(
+            "/inventory/agents/{agent}/health",
+            get(agents::health::show),
+        )
+        .route(
             "/inventory/agents/{agent}/audit-logs",
             get(agents::audit_logs),
         )
@@ -82,6 +92,7 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
             "/inventory/machines/{machine}/retire",
             get(retire::page).post(retire::decide),
         )
+        .route("/inventory/versions", get(versions::show))
         .route("/inventory/owners", get(inventory::owners))
         .route("/inventory/{kind}", get(inventory::entities))
         .route("/inventory/{kind}/{name}", get(inventory::entity))
@@ -113,6 +124,8 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
             "/integrations/claude-cowork/tokens/{token}/revoke",
             post(integrations::revoke),
         )
+        .route("/views", get(views::list).post(views::save))
+        .route("/views/delete", post(views::delete))
         .route("/go", get(go::show))
         .route("/api", get(reference::show))
         .route("/reveals", post(reveal::open))

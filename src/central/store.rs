@@ -39,9 +39,15 @@ mod first_prompts;
 mod survey;
 mod arrivals;
 mod machines;
+mod machine_account;
 mod machine_state;
 mod machine_rules;
+mod machine_standing;
+mod concern;
+mod fleet;
 mod stats;
+mod versions;
+mod agent_health;
 mod accounts;
 mod api_keys;
 mod tenants;
@@ -51,6 +57,7 @@ mod identities;
 mod sign_ins;
 mod portal_audit;
 mod reveals;
+mod saved_views;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -58,19 +65,22 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 pub use accounts::TokenState;
+pub use agent_health::{AgentMachine, AgentVersion};
 pub use api_keys::{Access, ApiKey, ApiKeyAccess, PersonalKey, Role};
 pub use arrivals::Arrivals;
 pub use audit::{Audit, Progress};
 pub use block::{BlockBuilder, BlockError, NewBlock};
+pub use concern::Concern;
 pub use cursor::PageRequest;
 pub use dictionary::{Compressor, Dictionary};
 pub use entity_users::EntityUser;
 pub use export::Exported;
+pub use fleet::{Fleet, MachineFacet, MachineFilter, MachineTerm};
 pub use identities::Arrival;
 pub use ingest::{Ingest, NewSignal, Stored};
+pub use machine_account::MAX_GAPS;
 pub use machine_rules::MachineRules;
 pub use machine_state::MachineState;
-pub use machines::MAX_GAPS;
 pub use people::{Member, MemberChange, Membership, NewPerson, Person};
 pub use portal_audit::{AuditEntry, AuditFilter, Audited};
 pub use postgres::{Connection as PostgresConnection, UrlError as PostgresUrlError};
@@ -80,6 +90,7 @@ pub use rows::{
     Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
     Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
 };
+pub use saved_views::SavedView;
 pub use session_search::SessionsFound;
 pub use sessions::MAX_SESSION_EVENTS;
 pub use sight::Sight;
@@ -89,6 +100,8 @@ pub use survey::{Facet, FacetValue, MAX_COUNTED, Survey};
 pub use tenants::{Contents, Renamed, Tenant};
 pub use terms::{MAX_QUERY, Qualifier, QueryError, Term, parse_query, query_of};
 pub use token_use::{Counted, TokenAddress, TokenRefusal, TokenUse};
+
+pub use versions::ClientVersion;
 
 use dictionary::Dictionaries;
 use postgres::Postgres;
@@ -176,6 +189,7 @@ impl Store {
             work: Arc::default(),
         };
         store.load_dictionaries().await?;
+        store.place_machines().await?;
         Ok(store)
     }
 

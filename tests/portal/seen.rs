@@ -48,6 +48,7 @@ pub(super) async fn every_kind_of_page(browser: &Browser) -> Map<String, Value> 
         ("models", "/inventory/models"),
         ("directories", "/inventory/directories"),
         ("owners", "/inventory/owners"),
+        ("versions", "/inventory/versions"),
         ("events", "/observability"),
         (
             "events-wrapped",
@@ -59,6 +60,7 @@ pub(super) async fn every_kind_of_page(browser: &Browser) -> Map<String, Value> 
         ("integrations", "/integrations"),
         ("install", "/integrations/claude-cowork/install"),
         ("api", "/api"),
+        ("views", "/views"),
         ("go", "/go?text=a"),
         ("settings-account", "/settings/account"),
         ("settings-keys", "/settings/keys"),
@@ -88,7 +90,14 @@ pub(super) async fn every_kind_of_page(browser: &Browser) -> Map<String, Value> 
         format!("{ENVIRONMENT}/events/{id}").into(),
     );
     pages.insert("session".to_owned(), session_of(browser).await.into());
-    for tab in ["audit-logs", "sessions", "entities", "owner"] {
+    for tab in [
+        "overview",
+        "audit-logs",
+        "sessions",
+        "entities",
+        "owner",
+        "health",
+    ] {
         pages.insert(format!("agent-{tab}"), format!("{agent}/{tab}").into());
     }
     pages

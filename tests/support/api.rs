@@ -59,6 +59,17 @@ impl Api {
             .expect("the service answers")
     }
 
+    /// A DELETE's answer.
+    pub(crate) async fn delete(&self, path: &str) -> Response {
+        let url = format!("{}/{path}", self.base);
+        self.client
+            .delete(url)
+            .bearer_auth(&self.key)
+            .send()
+            .await
+            .expect("the service answers")
+    }
+
     /// A resource.
     pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = self.request(path).await;

@@ -6,16 +6,20 @@ use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
 use axum::Json;
 use axum::response::NoContent;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::store::Machine;
+use crate::central::store::{
+    Concern, Fleet, Machine, MachineFacet, MachineFilter, MachineState, MachineTerm, Page,
+};
 use crate::event::Timestamp;
 
 use super::Answer;
 use super::caller::{Admin, Reader};
 use super::openapi::about;
 use super::problem::Problem;
-use super::request::{At, Id, List, whole};
+use super::request::{At, Id, Paging, Params};
 
 pub(super) fn routes() -> ApiRouter<Arc<Central>> {
     ApiRouter::new()
@@ -23,7 +27,20 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
             "/machines",
             get_with(
                 machines,
-                about("machines", "The machines that edges run on."),
+                about(
+                    "machines",
+                    "The machines that edges run on, the latest seen first unless sorted.",
+                ),
+            ),
+        )
+        .api_route(
+            "/fleet",
+            get_with(
+                fleet,
+                about(
+                    "fleet",
+                    "How many machines there are of each kind, and what their records add up to.",
+                ),
             ),
         )
         .api_route(
@@ -50,9 +67,101 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
         .with_path_items(|item| item.tag("Machines"))
 }
 
-async fn machines(Reader { central, scope, .. }: Reader) -> Answer<List<Machine>> {
-    Ok(whole(
-        central.store.machines(scope, Timestamp::now()).await?,
+/// Which machines are asked for. A name with a `-` before it leaves those out that have the value.
+#[derive(Deserialize, JsonSchema)]
+struct MachineQuery {
+    /// Text in the host's name or the edge's id.
+    text: Option<String>,
+    /// How they report.
+    state: Option<MachineState>,
+    #[serde(rename = "-state")]
+    not_state: Option<MachineState>,
+    /// Why somebody should look at them.
+    concern: Option<Concern>,
+    #[serde(rename = "-concern")]
+    not_concern: Option<Concern>,
+    /// The operating system, as machines tell it.
+    system: Option<String>,
+    #[serde(rename = "-system")]
+    not_system: Option<String>,
+    /// The edge's version.
+    version: Option<String>,
+    #[serde(rename = "-version")]
+    not_version: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct MachineOrder {
+    /// `machine`, `system`, `last-seen`, `last-heartbeat`, `edge`, `appended`, `stored`, `waiting`, `dropped`
+    /// or `unexplained`; with a `-` before it, the greatest first.
+    sort: Option<String>,
+}
+
+impl MachineQuery {
+    fn filter(self) -> MachineFilter {
+        let state = |state: Option<MachineState>| state.map(|it| it.word().to_owned());
+        let concern = |concern: Option<Concern>| concern.map(|it| it.slug().to_owned());
+        let (of, not) = (false, true);
+        let terms = [
+            (MachineFacet::State, state(self.state), of),
+            (MachineFacet::State, state(self.not_state), not),
+            (MachineFacet::Concern, concern(self.concern), of),
+            (MachineFacet::Concern, concern(self.not_concern), not),
+            (MachineFacet::System, self.system, of),
+            (MachineFacet::System, self.not_system, not),
+            (MachineFacet::Version, self.version, of),
+            (MachineFacet::Version, self.not_version, not),
+        ];
+        let term = |(facet, value, is_excluded): (_, Option<String>, _)| {
+            Some(MachineTerm {
+                facet,
+                value: value?,
+                is_excluded,
+            })
+        };
+        MachineFilter {
+            text: self.text.unwrap_or_default(),
+            terms: terms.into_iter().filter_map(term).collect(),
+            sort: String::new(),
+        }
+    }
+}
+
+async fn machines(
+    Reader { central, scope, .. }: Reader,
+    Params(query): Params<MachineQuery>,
+    Params(order): Params<MachineOrder>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<Machine>> {
+    let filter = MachineFilter {
+        sort: order.sort.unwrap_or_default(),
+        ..query.filter()
+    };
+    if !filter.sort.is_empty() && !filter.has_order() {
+        return Err(Problem::unusable(format!(
+            "sort can be one of {}, or - and one of them",
+            MachineFilter::COLUMNS.join(", ")
+        )));
+    }
+    let now = Timestamp::now();
+    Ok(Json(
+        central
+            .store
+            .machines(scope, &filter, now, paging.into())
+            .await?,
+    ))
+}
+
+async fn fleet(
+    Reader { central, scope, .. }: Reader,
+    Params(query): Params<MachineQuery>,
+) -> Answer<Fleet> {
+    let filter = query.filter();
+    Ok(Json(
+        central
+            .store
+            .fleet(scope, &filter, Timestamp::now())
+            .await?,
     ))
 }
 

@@ -27,6 +27,10 @@ pub struct Completeness {
 pub struct Share {
     /// Those that have it.
     pub with: usize,
+    /// Those of which whoever asks may not see whether they have it.
+    pub hidden: usize,
+    /// Those that had it once, longer ago than it is kept.
+    pub erased: usize,
     /// All that could.
     pub all: usize,
 }
@@ -72,6 +76,8 @@ impl Share {
     fn count(&mut self, content: Content) -> Content {
         self.all += 1;
         self.with += usize::from(content.text().is_some());
+        self.hidden += usize::from(matches!(content, Content::HiddenByRole));
+        self.erased += usize::from(matches!(content, Content::Erased));
         content
     }
 }

@@ -229,8 +229,22 @@ fn completeness_counts_what_came_and_hints_at_holes() {
     let mut events = session();
     events.retain(|event| !(event.name == "tool_result" || event.sequence == Some(3)));
     let completeness = Conversation::build(events).completeness;
-    assert_eq!(completeness.prompts, Share { with: 1, all: 2 });
-    assert_eq!(completeness.responses, Share { with: 1, all: 1 });
+    assert_eq!(
+        completeness.prompts,
+        Share {
+            with: 1,
+            all: 2,
+            ..Share::default()
+        }
+    );
+    assert_eq!(
+        completeness.responses,
+        Share {
+            with: 1,
+            all: 1,
+            ..Share::default()
+        }
+    );
     let missing = completeness
         .missing_numbers
         .expect("two numbers are missing");

@@ -86,6 +86,21 @@ impl Base {
         format!("{}/api", self.0)
     }
 
+    /// The saved views.
+    pub(super) fn views(&self) -> String {
+        format!("{}/views", self.0)
+    }
+
+    /// What stands below this environment's own address.
+    pub(super) fn at(&self, below: &str) -> String {
+        format!("{}/{below}", self.0)
+    }
+
+    /// What of an address of this environment stands below its own.
+    pub(super) fn below<'a>(&self, address: &'a str) -> Option<&'a str> {
+        self.own(address)?.strip_prefix(&self.0)?.strip_prefix('/')
+    }
+
     pub(super) fn reveals(&self) -> String {
         format!("{}/reveals", self.0)
     }

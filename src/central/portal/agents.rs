@@ -18,7 +18,11 @@ use super::observability::{Listing, Pairs, Wanted, read_query};
 use super::shell::{Here, Section, Shell, draw};
 use super::table::{Cell, Head, Row, Table, TablePage};
 use super::text::{Text, visible};
+use super::versions;
 use super::words;
+
+pub(super) mod overview;
+pub(super) mod health;
 
 #[derive(Template)]
 #[template(path = "agent_listing.html", config = "src/central/portal/askama.toml")]
@@ -45,6 +49,8 @@ pub(super) struct AgentHeader {
     pub(super) owner: Text,
     pub(super) platform: Text,
     pub(super) version: Text,
+    /// What the version is known not to tell.
+    pub(super) defect: Option<Tag>,
     pub(super) first_seen: Stamp,
     pub(super) last_seen: Stamp,
     pub(super) last_seen_ago: String,
@@ -102,8 +108,7 @@ pub(super) async fn list(
         "Last activity",
         "Client",
         "#Sessions",
-        "#Tools",
-        "#MCP tools",
+        "#Tools (MCP)",
         "#Models",
         "#Events",
         "#Cost (est.)",
@@ -137,6 +142,7 @@ pub(super) async fn list(
 fn row(here: &Here, agent: &Agent, now: Timestamp) -> Row {
     let client = [agent.service.as_deref(), agent.client_version.as_deref()];
     let client: Vec<&str> = client.into_iter().flatten().collect();
+    let defect = agent.client_version.as_deref().and_then(versions::badge);
     let word = match activity(agent, now) {
         "active" => None,
         "silent" => Some(Tag::new("clock", "warn", "silent")),
@@ -156,11 +162,14 @@ fn row(here: &Here, agent: &Agent, now: Timestamp) -> Row {
             Cell::Ago(Stamp::ago(agent.last_seen, now), word),
             match client.is_empty() {
                 true => Cell::Nothing,
-                false => Cell::Code(Text::name(&client.join(" "))),
+                false => Cell::Marked(Text::name(&client.join(" ")), defect),
             },
             Cell::Words(words::count(agent.session_count)),
-            Cell::Words(words::count(agent.tool_count)),
-            Cell::Words(words::count(agent.mcp_tool_count)),
+            Cell::Words(format!(
+                "{} ({})",
+                words::count(agent.tool_count),
+                words::count(agent.mcp_tool_count)
+            )),
             Cell::Words(words::count(agent.model_count)),
             Cell::Words(words::count(agent.event_count)),
             Cell::Words(words::dollars(agent.cost_usd)),
@@ -318,15 +327,18 @@ impl AgentHeader {
             owner: Text::short(&agent.owner),
             platform: or_dash(&agent.service),
             version: or_dash(&agent.client_version),
+            defect: agent.client_version.as_deref().and_then(versions::badge),
             first_seen: Stamp::brief(agent.first_seen),
             last_seen: Stamp::brief(agent.last_seen),
             last_seen_ago: words::ago(agent.last_seen, Timestamp::now()),
             cost: words::dollars(agent.cost_usd),
             tabs: vec![
+                tab("Overview", "overview", None),
                 tab("Audit logs", "audit-logs", Some(agent.event_count)),
                 tab("Sessions", "sessions", Some(agent.session_count)),
                 tab("Entities", "entities", None),
                 tab("Owner", "owner", None),
+                tab("Health", "health", None),
             ],
         }
     }

@@ -15,7 +15,7 @@ const ASSETS: [Asset; 11] = [
     Asset {
         name: "portal.css",
         media_type: "text/css; charset=utf-8",
-        content: include_str!("assets/portal.css"),
+        content: STYLE,
     },
     Asset {
         name: "copy.js",
@@ -68,6 +68,18 @@ const ASSETS: [Asset; 11] = [
         content: include_str!("assets/icon.svg"),
     },
 ];
+
+/// The style sheet. The dark theme's colors are for who chose it, and for whose system has it: once in the
+/// source, and, since no older browser knows a way to say both in one rule, twice in the sheet.
+const STYLE: &str = concat!(
+    include_str!("assets/light.css"),
+    "@media (prefers-color-scheme: dark) { :root:not([data-theme=\"light\"]) {\n",
+    include_str!("assets/dark.css"),
+    "} }\n:root[data-theme=\"dark\"] {\n",
+    include_str!("assets/dark.css"),
+    "}\n",
+    include_str!("assets/portal.css"),
+);
 
 const VERSION: u64 = fingerprint();
 

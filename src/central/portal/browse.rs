@@ -1,5 +1,6 @@
 //! A list of the inventory, narrowed and sorted by what its address says: a text, one value of a facet, or all
-//! but one. Inventories are small beside events: a list is read whole, and counted as it is.
+//! but one. Inventories are small beside events: a list is read whole, and counted as it is; that of machines,
+//! which can be many, is narrowed and counted by the database.
 
 use crate::central::store::{Page, PageRequest, Scope, Store, StoreError};
 use crate::words;
@@ -7,7 +8,7 @@ use crate::words;
 use super::filters::Chip;
 use super::observability::FacetView;
 
-use narrow::{chips, facets};
+use narrow::{chips, facets, view};
 
 pub(super) use wish::Wish;
 
@@ -169,24 +170,7 @@ impl<T: Listed> Selection<T> {
         Selection {
             rows,
             more,
-            tools: Tools {
-                path: spec.path.clone(),
-                text: wish.text.clone(),
-                searches: spec.searches,
-                kept: wish
-                    .first_page()
-                    .pairs()
-                    .into_iter()
-                    .filter(|(key, _)| key != "text")
-                    .collect(),
-                chips: chips(spec, &wish),
-                facets,
-                count,
-                export: spec.export.clone(),
-                pairs: wish.first_page().pairs(),
-                noun: spec.nouns.0,
-                wish,
-            },
+            tools: Tools::new(spec, wish, facets, count),
         }
     }
 }
@@ -209,6 +193,42 @@ async fn whole<T: Listed>(
 }
 
 impl Tools {
+    /// What narrows a list that the database counts: so many rows, and the values of each facet.
+    pub(super) fn counted<C: IntoIterator<Item = (String, i64)>>(
+        spec: &Spec,
+        wish: Wish,
+        rows: i64,
+        counts: impl IntoIterator<Item = C>,
+    ) -> Tools {
+        let facets = spec.facets.iter().zip(counts);
+        let facets = facets.filter_map(|(facet, counts)| view(spec, &wish, *facet, counts, rows));
+        let facets = facets.collect();
+        let count = usize::try_from(rows).unwrap_or(0);
+        let count = words::plural(count, spec.nouns.0, spec.nouns.1);
+        Tools::new(spec, wish, facets, count)
+    }
+
+    fn new(spec: &Spec, wish: Wish, facets: Vec<FacetView>, count: String) -> Tools {
+        Tools {
+            path: spec.path.clone(),
+            text: wish.text.clone(),
+            searches: spec.searches,
+            kept: wish
+                .first_page()
+                .pairs()
+                .into_iter()
+                .filter(|(key, _)| key != "text")
+                .collect(),
+            chips: chips(spec, &wish),
+            facets,
+            count,
+            export: spec.export.clone(),
+            pairs: wish.first_page().pairs(),
+            noun: spec.nouns.0,
+            wish,
+        }
+    }
+
     /// How the head of `column` sorts: the greatest first, and at a second click the least.
     pub(super) fn sorted_by(&self, column: &str) -> SortLink {
         let (descending, ascending) = (format!("-{column}"), column.to_owned());
@@ -225,6 +245,11 @@ impl Tools {
             href: sorted.address(&self.path),
             direction,
         }
+    }
+
+    /// The list's address, from its beginning.
+    pub(super) fn address(&self) -> String {
+        self.wish.first_page().address(&self.path)
     }
 
     /// Whether the list has an order that somebody asked for.

@@ -229,7 +229,7 @@ impl EventRow {
         let rows = events.iter().map(|event| {
             let mut row = EventRow::new(base, event).opened_in(filters, path);
             if all_late {
-                row.flags = remarks(event);
+                row.flags = brief(remarks(event));
             }
             let of = std::mem::take(&mut row.time.day);
             if of != day {
@@ -303,13 +303,33 @@ pub(super) fn flags(event: &Event) -> Vec<Tag> {
     late(event).into_iter().chain(remarks(event)).collect()
 }
 
-/// The same in few words, for a list.
+/// The same in few words, for a list: all of them stand in its narrow column.
 fn brief_flags(event: &Event) -> Vec<Tag> {
     let late = late(event).map(|tag| Tag {
-        words: format!("{} late", words::span(lag(event))),
+        // The greatest unit alone; the time says the rest on hover.
+        words: format!("{} late", first_unit(&words::span(lag(event)))),
         ..tag
     });
-    late.into_iter().chain(remarks(event)).collect()
+    late.into_iter().chain(brief(remarks(event))).collect()
+}
+
+/// `53 min` of `53 min 18 s`.
+fn first_unit(span: &str) -> String {
+    let words: Vec<&str> = span.split_whitespace().take(2).collect();
+    words.join(" ")
+}
+
+/// Remarks in a word or two.
+fn brief(remarks: Vec<Tag>) -> Vec<Tag> {
+    let short = |tag: Tag| {
+        let words = match tag.icon {
+            "redact" => tag.words.replace("secrets ", "").replace("secret ", ""),
+            "cut" => "cut".to_owned(),
+            _ => tag.words,
+        };
+        Tag { words, ..tag }
+    };
+    remarks.into_iter().map(short).collect()
 }
 
 /// That a record came late, if it did.

@@ -24,6 +24,7 @@ use super::browse::{Spec, Wish};
 use super::failure::Failure;
 use super::filters::Filters;
 use super::inventory;
+use super::machines;
 use super::observability::asked;
 use super::preferences::Preferences;
 use super::shell::Here;
@@ -80,7 +81,10 @@ pub(super) async fn of_inventory(
     let list = match here.param("list") {
         "agents" => List::Agents(wish(&agents::spec(&here), pairs)?),
         "owners" => List::Owners(wish(&inventory::owners_spec(&here), pairs)?),
-        "machines" => List::Machines,
+        "machines" => {
+            let wish = wish(&machines::spec(&here), pairs)?;
+            List::Machines(machines::filter_of(&wish), Timestamp::now())
+        }
         segment => {
             let kind = inventory::kind_of(segment)?;
             List::Entities(kind.kind, wish(&inventory::spec(&here, kind), pairs)?)

@@ -2,6 +2,7 @@
 //! apart, in words.
 
 use crate::central::conversation::{Conversation, Share};
+use crate::central::defects::of_version;
 use crate::central::store::{Event, MAX_GAPS, Machine, SeqRange, Session};
 use crate::event::content::{SWITCH_PROMPTS, SWITCH_RESPONSES, SWITCH_TOOL_DETAILS};
 
@@ -14,6 +15,12 @@ use super::words;
 pub(super) fn of(session: &Session, conversation: &Conversation, machines: &[Machine]) -> Vec<Tag> {
     let completeness = &conversation.completeness;
     let mut facts = Vec::new();
+    let version = session.client_version.as_deref().unwrap_or_default();
+    facts.extend(of_version(version).map(|defect| {
+        let (words, source) = (defect.words(), defect.sources.join(", "));
+        let words = format!("client {version} {words} (known defect, {source})");
+        Tag::new("alert", "warn", words)
+    }));
     facts.extend(share("prompts", completeness.prompts, SWITCH_PROMPTS));
     facts.extend(share("responses", completeness.responses, SWITCH_RESPONSES));
     facts.extend(share(
@@ -80,6 +87,19 @@ pub(super) fn of(session: &Session, conversation: &Conversation, machines: &[Mac
 }
 
 fn share(what: &str, share: Share, switch: &str) -> Option<Tag> {
+    // What is hidden or gone was exported: it is no fault of the client's.
+    for (count, why) in [
+        (share.hidden, "hidden by your role"),
+        (share.erased, "older than this environment keeps content"),
+    ] {
+        if count > 0 {
+            let words = match count == share.all {
+                true => format!("{what}: {why}"),
+                false => format!("{what}: {count} of {} {why}", share.all),
+            };
+            return Some(Tag::new("none", "", words));
+        }
+    }
     match (share.with, share.all) {
         (_, 0) => None,
         (0, _) => Some(Tag::new(

@@ -16,6 +16,10 @@ use super::event_row::Link;
 use super::failure::Failure;
 use super::observability::read_query;
 use super::shell::{Here, Section, Shell, draw};
+use super::views;
+
+/// Saved views that are offered.
+const VIEWS: usize = 12;
 
 /// Agents that are offered.
 const AGENTS: u32 = 8;
@@ -50,6 +54,8 @@ pub(super) async fn show(
         .filter(|entry| entry.label.to_lowercase().contains(&wanted));
     let pages = pages.map(|entry| Link::new(entry.href.clone(), entry.label));
     let mut groups = vec![("Pages", pages.collect())];
+    let views = saved(&here, &central, &wanted).await?;
+    groups.push(("Saved views", views));
     if !text.is_empty() {
         groups.push(("Agents", agents(&here, &central, &text).await?));
         groups.push(("By id", by_id(&here, &central, &text).await?));
@@ -60,6 +66,18 @@ pub(super) async fn show(
         text,
         groups,
     })
+}
+
+async fn saved(here: &Here, central: &Central, wanted: &str) -> Result<Vec<Link>, StoreError> {
+    let person = Some(&*here.session.person.id);
+    let views = central.store.saved_views(here.scope(), person).await?;
+    let named = views
+        .iter()
+        .filter(|view| view.name.to_lowercase().contains(wanted));
+    Ok(named
+        .map(|view| views::link(here, view))
+        .take(VIEWS)
+        .collect())
 }
 
 async fn agents(here: &Here, central: &Central, text: &str) -> Result<Vec<Link>, StoreError> {

@@ -20,49 +20,9 @@ use super::table::{Cell, Head, Row, Table, TablePage};
 use super::text::{Text, visible};
 use super::words;
 
-/// Someone looks whether all machines report.
-pub(super) async fn list(
-    here: Here,
-    State(central): State<Arc<Central>>,
-) -> Result<Html<String>, Failure> {
-    let now = Timestamp::now();
-    let machines = central.store.machines(here.scope(), now).await?;
-    draw(&TablePage {
-        shell: here.shell(Section::Machines),
-        title: "Machines".to_owned(),
-        crumb: None,
-        lead: "One for each edge. An edge numbers what it takes, so what is missing can be told. \
-               Agents that send directly are not numbered: their losses cannot be seen."
-            .to_owned(),
-        facts: Vec::new(),
-        remarks: Vec::new(),
-        actions: Vec::new(),
-        tables: vec![Table {
-            heading: None,
-            caption: "Machines, the latest seen first",
-            columns: Head::all(&[
-                "Machine",
-                "System",
-                "Last heartbeat",
-                "Edge",
-                "#Appended",
-                "#Stored",
-                "#Waiting",
-                "#Dropped",
-                "#Unexplained",
-                "Records",
-            ]),
-            rows: machines
-                .iter()
-                .map(|machine| row(&here, machine, now))
-                .collect(),
-            empty: "No edge has reported yet. Install one under Integrations; Claude that exports \
-                    directly to this service is listed under Agents only.",
-        }],
-        more: None,
-        tools: None,
-    })
-}
+pub(super) use listed::{filter_of, list, of_concern, spec};
+
+mod listed;
 
 /// Someone looks what of a machine's records is missing.
 pub(super) async fn show(
@@ -156,7 +116,7 @@ pub(super) async fn show(
 }
 
 /// Whether a machine reports as it should, and since when it has not.
-fn state(machine: &Machine, now: Timestamp) -> Tag {
+pub(super) fn state(machine: &Machine, now: Timestamp) -> Tag {
     let (icon, tone) = match machine.state {
         MachineState::Reporting => ("check", "ok"),
         MachineState::Late | MachineState::Retired => ("clock", ""),
@@ -196,24 +156,6 @@ pub(super) fn one_line(machine: &Machine) -> String {
 pub(super) fn link(here: &Here, machine: &Machine) -> Link {
     let name = machine.host_name.as_deref().unwrap_or(&machine.id);
     Link::new(here.base.entity("machines", &machine.id), name)
-}
-
-fn row(here: &Here, machine: &Machine, now: Timestamp) -> Row {
-    Row {
-        group: None,
-        cells: vec![
-            Cell::Link(link(here, machine)),
-            name_or_nothing(machine.os.as_deref()),
-            Cell::Tags(vec![state(machine, now)]),
-            name_or_nothing(machine.edge_version.as_deref()),
-            Cell::Words(words::count(machine.last_seq)),
-            Cell::Words(words::count(machine.stored)),
-            Cell::Words(waiting(machine)),
-            Cell::Words(words::count(machine.dropped_records())),
-            Cell::Words(words::count(machine.missing)),
-            Cell::Tags(vec![verdict(machine)]),
-        ],
-    }
 }
 
 fn verdict(machine: &Machine) -> Tag {

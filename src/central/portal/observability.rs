@@ -25,7 +25,7 @@ use super::shell::{Here, Section, Shell, draw};
 use super::words;
 
 pub(super) use columns::Column;
-pub(super) use facets::{FacetLink, FacetView};
+pub(super) use facets::{FacetLink, FacetView, hover};
 
 mod columns;
 mod facets;
@@ -225,8 +225,13 @@ impl Listing {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let store = &central.store;
-        let events = self.page_of_events(here, central, filter).await?;
-        let survey = store.survey(&self.sight(here), filter).await?;
+        let sight = self.sight(here);
+        // Beside each other: a search reads records for either.
+        let (events, survey) = tokio::join!(
+            self.page_of_events(here, central, filter),
+            store.survey(&sight, filter),
+        );
+        let (events, survey) = (events?, survey?);
         self.count = count_words(survey.count, survey.is_exact, "event", "events");
         self.histogram = match self.of_one_agent && !survey.is_exact {
             // The roll-ups of an agent are by agent alone: the latest events tell.

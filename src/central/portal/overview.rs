@@ -10,21 +10,22 @@ use serde::Deserialize;
 
 use crate::central::Central;
 use crate::central::materialize::{Span, Subject};
-use crate::central::store::{
-    Entity, EventFilter, Machine, MachineState, PageRequest, Stats, StatsFilter, StoreError, Token,
-};
+use crate::central::store::{Entity, EventFilter, PageRequest, Stats, StatsFilter, StoreError};
 use crate::event::Timestamp;
 
 use super::address::with_query;
-use super::event_row::{Link, Stamp, Tag};
+use super::event_row::{Link, Stamp};
 use super::failure::Failure;
 use super::filters::{Choice, Filters};
 use super::histogram::Histogram;
 use super::inventory::{entity_link, singular};
-use super::machines;
 use super::observability::read_query;
 use super::shell::{Here, Section, Shell, draw};
 use super::words;
+
+use missing::{Concern, missing};
+
+mod missing;
 
 #[derive(Template)]
 #[template(path = "overview.html", config = "src/central/portal/askama.toml")]
@@ -41,19 +42,12 @@ struct OverviewPage {
     install: String,
 }
 
-/// Something that is missing, or may be.
-struct Concern {
-    tag: Tag,
-    detail: String,
-    href: String,
-}
-
 /// A number with the rows behind it.
-struct Figure {
-    title: &'static str,
-    value: String,
-    href: String,
-    is_bad: bool,
+pub(super) struct Figure {
+    pub(super) title: &'static str,
+    pub(super) value: String,
+    pub(super) href: String,
+    pub(super) is_bad: bool,
 }
 
 /// Something that was seen for the first time.
@@ -80,9 +74,6 @@ pub(super) struct OverviewQuery {
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
-
-/// A token that ends within this time is a concern.
-const EXPIRES_SOON: i64 = 30 * DAY;
 
 /// Someone opens an environment.
 pub(super) async fn show(
@@ -158,101 +149,6 @@ fn newcomer(here: &Here, entity: &Entity) -> Newest {
         first_seen: Stamp::brief(entity.first_seen),
         agents: words::plural(agents, "agent", "agents"),
     }
-}
-
-async fn missing(
-    here: &Here,
-    central: &Central,
-    now: Timestamp,
-) -> Result<Vec<Concern>, StoreError> {
-    let mut concerns = Vec::new();
-    for machine in central.store.machines(here.scope(), now).await? {
-        concerns.extend(of_machine(here, &machine, now));
-    }
-    let refusals = central.store.token_refusals(here.scope()).await?;
-    for token in central.store.tokens(here.scope()).await? {
-        let refusals = refusals.get(&token.id).map_or(&[][..], Vec::as_slice);
-        let refused: i64 = refusals.iter().map(|refusal| refusal.request_count).sum();
-        concerns.extend(of_token(here, &token, refused, now));
-    }
-    Ok(concerns)
-}
-
-fn of_machine(here: &Here, machine: &Machine, now: Timestamp) -> Vec<Concern> {
-    let name = machines::link(here, machine);
-    let concern = |tone, words: String| Concern {
-        tag: Tag::new("machine", tone, words),
-        detail: machines::one_line(machine),
-        href: name.href.clone(),
-    };
-    let mut concerns = Vec::new();
-    let host = &name.hover;
-    if machine.missing > 0 {
-        let missing = words::count(machine.missing);
-        concerns.push(concern(
-            "danger",
-            format!("{host}: {missing} records missing without a reason"),
-        ));
-    }
-    let dropped = machine.dropped_records();
-    if dropped > 0 {
-        let dropped = words::count(dropped);
-        concerns.push(concern(
-            "warn",
-            format!("{host}: {dropped} records did not come, with a reason"),
-        ));
-    }
-    if machine.state == MachineState::Silent {
-        let since = machine.last_heartbeat.map_or(String::new(), |at| {
-            format!(", last heartbeat {}", words::ago(at, now))
-        });
-        concerns.push(concern("warn", format!("{host}: silent{since}")));
-    }
-    if let Some(parked) = machine.parked_records.filter(|parked| *parked > 0) {
-        let parked = words::count(parked);
-        concerns.push(concern(
-            "warn",
-            format!("{host}: {parked} records were refused for good and wait on the machine"),
-        ));
-    }
-    let ends = machine.token_expires_at.map(|at| at.0 - now.0);
-    if let Some(left) = ends.filter(|left| *left < EXPIRES_SOON) {
-        let words = match left {
-            ..=0 => format!("{host}: its token has expired"),
-            left => format!("{host}: its token expires in {}", words::span(left)),
-        };
-        concerns.push(concern("warn", words));
-    }
-    if machine.clock_is_off {
-        concerns.push(concern("warn", format!("{host}: its clock is off")));
-    }
-    concerns
-}
-
-fn of_token(here: &Here, token: &Token, refused: i64, now: Timestamp) -> Option<Concern> {
-    let tokens = format!("{}#tokens", here.base.install());
-    let name = super::text::short_id(&token.id);
-    let is_live = token.revoked_at.is_none() && token.expires_at > now;
-    let words = if refused > 0 {
-        format!(
-            "Token {name}: {} requests were refused",
-            words::count(refused)
-        )
-    } else if is_live && token.expires_at.0 - now.0 < EXPIRES_SOON {
-        format!(
-            "Token {name} expires in {}",
-            words::span(token.expires_at.0 - now.0)
-        )
-    } else {
-        return None;
-    };
-    Some(Concern {
-        tag: Tag::new("key", "warn", words),
-        detail:
-            "Its senders are heard only while it is good; see the list of tokens for the reason."
-                .to_owned(),
-        href: tokens,
-    })
 }
 
 async fn figures(

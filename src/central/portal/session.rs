@@ -23,6 +23,7 @@ use super::reveal::RevealForm;
 use super::shell::{Here, Section, Shell, draw};
 use super::text::{Snippet, Text, holds, short_id, visible};
 use super::turn_view::{Line, TurnView};
+use super::versions;
 use super::words;
 
 #[derive(Template)]
@@ -50,6 +51,8 @@ struct Head {
     agent: Option<Link>,
     owner: Option<Text>,
     client: Text,
+    /// What the client's version is known not to tell.
+    defect: Option<Tag>,
     started: Stamp,
     ended: Stamp,
     duration: String,
@@ -216,6 +219,7 @@ impl Head {
             agent,
             owner: session.owner.as_deref().map(Text::name),
             client: Text::name(&client.into_iter().flatten().collect::<Vec<_>>().join(" ")),
+            defect: session.client_version.as_deref().and_then(versions::badge),
             started: Stamp::brief(session.started_at),
             ended: Stamp::brief(session.ended_at),
             duration: words::span(session.ended_at.0.saturating_sub(session.started_at.0)),

@@ -48,8 +48,10 @@ pub(super) enum Section {
     Models,
     Directories,
     Owners,
+    Versions,
     Events,
     Sessions,
+    Views,
     Integrations,
     Install,
     Reference,
@@ -69,6 +71,10 @@ pub(super) struct Shell {
     pub(super) keys: bool,
     /// Where somebody goes anywhere by name.
     pub(super) go: String,
+    /// Where views are saved.
+    pub(super) views: String,
+    /// Whether the person may share them.
+    pub(super) shares: bool,
     /// The address of this page, to come back to.
     pub(super) back: String,
     pub(super) agents: String,
@@ -171,6 +177,8 @@ impl Here {
             theme: preferences.theme,
             keys: preferences.keys,
             go: self.base.go(),
+            views: self.base.views(),
+            shares: self.role >= Role::Admin,
             back: self.target.clone(),
             agents: self.base.agents(),
             events: self.base.observability(),
@@ -234,6 +242,13 @@ impl Here {
                     Section::Owners,
                 ),
                 entry(
+                    None,
+                    "Versions",
+                    "version",
+                    self.base.inventory("versions"),
+                    Section::Versions,
+                ),
+                entry(
                     Some("Observability"),
                     "Events",
                     "pulse",
@@ -246,6 +261,13 @@ impl Here {
                     "session",
                     self.base.sessions(),
                     Section::Sessions,
+                ),
+                entry(
+                    None,
+                    "Saved views",
+                    "view",
+                    self.base.views(),
+                    Section::Views,
                 ),
                 entry(
                     Some("Integrations"),

@@ -61,6 +61,8 @@ pub(super) enum Cell {
     Link(Link),
     Name(Text),
     Code(Text),
+    /// Code, and a sign beside it where there is something to know.
+    Marked(Text, Option<Tag>),
     Words(String),
     Stamp(Stamp),
     /// How long ago something was, and a word for that where it means something.
@@ -97,6 +99,7 @@ impl Head {
             "Known by",
             "Denied",
             "Agent ids",
+            "Records",
         ];
         let sorted = heads.into_iter().map(|head| Head {
             sort: (!unsorted.contains(&head.title)).then(|| tools.sorted_by(&slug(head.title))),

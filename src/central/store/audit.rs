@@ -14,11 +14,13 @@ use crate::otlp::Signal;
 
 use super::block::{BlockError, StoredBlock};
 use super::derived::{
-    MACHINE_LOSSES, MACHINE_RANGES, RunTable, TABLES, Table, rows, run_rows, used_by_rows,
+    MACHINE_LOSSES, MACHINE_RANGES, MACHINE_STANDING, RunTable, TABLES, Table, rows, run_rows,
+    used_by_rows,
 };
 use super::dictionary::Dictionaries;
 use super::event_row::StoredEvent;
 use super::ingest::signal_deltas;
+use super::machine_standing::standing_rows;
 use super::query::{Query, Row, Value};
 use super::{Database, Scope, Store, StoreError};
 
@@ -170,7 +172,7 @@ pub(super) fn table_queries() -> Vec<(&'static str, Query)> {
     let of_table = |table: &'static Table| (table.name, table.names());
     let of_runs =
         |table: &'static RunTable| (table.name, format!("{}, first, last", table.key.join(", ")));
-    let tables = TABLES.iter().map(of_table);
+    let tables = TABLES.iter().chain([&MACHINE_STANDING]).map(of_table);
     let runs = [&MACHINE_RANGES, &MACHINE_LOSSES].into_iter().map(of_runs);
     // Last: whoever empties the others changes it.
     let used_by = "subject, name, agent_count, session_count".to_owned();
@@ -232,6 +234,10 @@ fn expected_rows(table: &str, sums: &Recount) -> Vec<Vec<Value>> {
         let scoped = [Value::from(scope.tenant), Value::from(scope.environment)];
         if table == USED_BY {
             let rows = used_by_rows(deltas).into_iter();
+            expected.extend(rows.map(|row| [&scoped[..], &row].concat()));
+        }
+        if table == MACHINE_STANDING.name {
+            let rows = standing_rows(deltas).into_iter();
             expected.extend(rows.map(|row| [&scoped[..], &row].concat()));
         }
         let of_table = rows(deltas).into_iter().filter(|(of, _)| of.name == table);

@@ -9,9 +9,9 @@ use std::fmt::Write;
 use super::query::Dialect;
 
 pub(super) use rows::{rows, run_rows, token_rows, used_by_rows};
-pub(super) use tables::{MACHINE_LOSSES, MACHINE_RANGES, TABLES, TOKEN_USE};
+pub(super) use tables::{MACHINE_LOSSES, MACHINE_RANGES, MACHINE_STANDING, TABLES, TOKEN_USE};
 
-use Merge::{Fixed, Greatest, GreatestOf, Key, Least, LeastOf, Sum};
+use Merge::{Added, Fixed, Greatest, GreatestOf, Key, Least, LeastOf, Sum};
 
 /// A derived table. Tenant and environment stand before its columns and lead its key.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ enum Merge {
     Least,
     Greatest,
     Sum,
+    /// As the added row says: it was counted anew.
+    Added,
     /// These columns, of which this is one, come from the row where they are greatest, taken together.
     GreatestOf(&'static [&'static str]),
     /// The same where they are least.
@@ -111,6 +113,7 @@ impl Table {
             Least => format!("{least}({table}.{name}, excluded.{name})"),
             Greatest => format!("{greatest}({table}.{name}, excluded.{name})"),
             Sum => format!("{table}.{name} + excluded.{name}"),
+            Added => format!("excluded.{name}"),
             GreatestOf(names) => best(">", names),
             LeastOf(names) => best("<", names),
         };

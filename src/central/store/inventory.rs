@@ -188,7 +188,7 @@ impl Store {
 }
 
 /// A pattern for `LIKE … ESCAPE '!'` that finds a text anywhere.
-fn like(text: &str) -> String {
+pub(super) fn like(text: &str) -> String {
     let mut pattern = String::from("%");
     for letter in text.chars() {
         if matches!(letter, '%' | '_' | '!') {

@@ -9,8 +9,8 @@ use crate::event::Timestamp;
 
 use super::MachineRules;
 
-const SECOND: i64 = 1_000_000_000;
-const DAY: i64 = 86_400 * SECOND;
+pub(super) const SECOND: i64 = 1_000_000_000;
+pub(super) const DAY: i64 = 86_400 * SECOND;
 
 /// How a machine reports.
 #[derive(
@@ -84,6 +84,15 @@ impl Presence<'_> {
             false => MachineState::Late,
         }
     }
+}
+
+/// A machine that reported last before this can be silent at `now`: so many working days have passed since.
+pub(super) fn silent_before(now: Timestamp, rules: &MachineRules) -> Timestamp {
+    let today = now.0.div_euclid(DAY);
+    let mut missed = (0..today).rev().filter(|day| is_working_day(*day));
+    let days = usize::try_from(rules.silent_after_days).unwrap_or(usize::MAX);
+    let first_missed = missed.nth(days.saturating_sub(1)).unwrap_or(0);
+    Timestamp(first_missed.saturating_mul(DAY))
 }
 
 /// Monday to Friday; 1 January 1970 was a Thursday.

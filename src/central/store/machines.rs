@@ -1,23 +1,37 @@
-//! Reads machines, and what is missing of their records.
+//! Reads machines, with what is missing of their records; which ones, [`MachineFilter`] says.
 
 use std::collections::BTreeMap;
 
 use crate::event::{CLOCK_TOLERANCE, Report, Timestamp};
 
+use super::machine_account::Account;
 use super::machine_state::{MachineState, Presence};
 use super::query::{Query, Row};
-use super::{Dropped, Machine, Scope, SeqRange, Store, StoreError};
-
-/// Ranges that are listed at most, of a machine's gaps and of each reason; all of them are counted.
-pub const MAX_GAPS: usize = 100;
+use super::{Machine, MachineFilter, Page, PageRequest, Scope, SeqRange, Store, StoreError};
 
 impl Store {
-    /// All machines, the latest seen first, as they are at `now`.
+    /// Machines, in the order and as far as `filter` asks, as they are at `now`.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn machines(&self, scope: Scope, now: Timestamp) -> Result<Vec<Machine>, StoreError> {
-        self.read_machines(scope, None, now).await
+    pub async fn machines(
+        &self,
+        scope: Scope,
+        filter: &MachineFilter,
+        now: Timestamp,
+        page: PageRequest,
+    ) -> Result<Page<Machine>, StoreError> {
+        let listed = self.listed_machines(scope, filter, now, page).await?;
+        let read = self.machines_by_id(scope, &listed.items, now).await?;
+        let mut read: BTreeMap<String, Machine> = read
+            .into_iter()
+            .map(|machine| (machine.id.clone(), machine))
+            .collect();
+        let in_order = listed.items.iter().filter_map(|id| read.remove(id));
+        Ok(Page {
+            items: in_order.collect(),
+            next_cursor: listed.next_cursor,
+        })
     }
 
     /// One machine, as it is at `now`.
@@ -30,7 +44,7 @@ impl Store {
         id: &str,
         now: Timestamp,
     ) -> Result<Option<Machine>, StoreError> {
-        Ok(self.read_machines(scope, Some(id), now).await?.pop())
+        Ok(self.machines_by_id(scope, &[id], now).await?.pop())
     }
 
     /// Puts a machine aside at `now`, or, without a time, counts it again.
@@ -61,45 +75,41 @@ impl Store {
         Ok(())
     }
 
-    /// One machine or all.
-    async fn read_machines(
+    /// The machines with these ids, as they are at `now`, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn machines_by_id<I: AsRef<str>>(
         &self,
         scope: Scope,
-        id: Option<&str>,
+        ids: &[I],
         now: Timestamp,
     ) -> Result<Vec<Machine>, StoreError> {
-        let sql = "SELECT m.id, nullif(m.host_name, ''), nullif(m.os, ''), nullif(m.version, ''),
-                m.first_seen, m.last_seen, nullif(m.heartbeat_at, -1), nullif(m.queue_records, -1),
-                nullif(m.queue_bytes, -1), r.report, a.retired_at
-            FROM machines m
-            LEFT JOIN machine_reports r ON r.tenant = m.tenant AND r.environment = m.environment
-                AND r.machine = m.id
-            LEFT JOIN retired_machines a ON a.tenant = m.tenant AND a.environment = m.environment
-                AND a.machine = m.id
-            WHERE m.tenant = $1 AND m.environment = $2";
-        let mut query = of_machine(sql, scope, "m.id", id);
-        query.push(" ORDER BY m.last_seen DESC, m.id");
-        let rows = self.derived_rows(query).await?.into_iter();
-        let mut machines = rows.map(machine).collect::<Result<Vec<_>, _>>()?;
-        let mut accounts = self.accounts_of_machines(scope, id).await?;
-        let days = self.days_of_machines(scope, id).await?;
+        let [machines, ranges, losses, counts] = machine_queries(scope, ids);
+        // The first sees to it that everything stored is told; the others read what it left.
+        let rows = [
+            self.derived_rows(machines).await?,
+            self.rows(ranges).await?,
+            self.rows(losses).await?,
+            self.rows(counts).await?,
+        ];
+        let mut machines = machines_of(rows)?;
+        let days = self.days_of_machines(scope, ids).await?;
         let rules = self.machine_rules(scope).await?;
         for machine in &mut machines {
-            let account = accounts.remove(&machine.id).unwrap_or_default();
-            account.tell(machine);
             let days = days.get(&machine.id).map_or(&[][..], Vec::as_slice);
             machine.state = presence(machine, days).state(now, &rules);
         }
         Ok(machines)
     }
 
-    async fn days_of_machines(
+    async fn days_of_machines<I: AsRef<str>>(
         &self,
         scope: Scope,
-        id: Option<&str>,
+        ids: &[I],
     ) -> Result<BTreeMap<String, Vec<i64>>, StoreError> {
         let sql = "SELECT machine, day FROM machine_days WHERE tenant = $1 AND environment = $2";
-        let mut query = of_machine(sql, scope, "machine", id);
+        let mut query = of_machines(sql, scope, "machine", ids);
         query.push(" ORDER BY machine, day");
         let mut days: BTreeMap<String, Vec<i64>> = BTreeMap::new();
         for mut row in self.rows(query).await? {
@@ -107,86 +117,140 @@ impl Store {
         }
         Ok(days)
     }
-
-    async fn accounts_of_machines(
-        &self,
-        scope: Scope,
-        id: Option<&str>,
-    ) -> Result<BTreeMap<String, Account>, StoreError> {
-        let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
-        let sql = "SELECT machine, first, last FROM machine_ranges
-            WHERE tenant = $1 AND environment = $2";
-        let mut query = of_machine(sql, scope, "machine", id);
-        query.push(" ORDER BY machine, first");
-        for mut row in self.rows(query).await? {
-            let account = accounts.entry(row.take(0)?).or_default();
-            account.stored.push(range(&mut row, 1)?);
-        }
-        let sql = "SELECT machine, reason, first, last FROM machine_losses
-            WHERE tenant = $1 AND environment = $2";
-        let mut query = of_machine(sql, scope, "machine", id);
-        query.push(" ORDER BY machine, reason, first");
-        for mut row in self.rows(query).await? {
-            let account = accounts.entry(row.take(0)?).or_default();
-            let lost = account.lost.entry(row.take(1)?).or_default();
-            lost.push(range(&mut row, 2)?);
-        }
-        let sql = "SELECT machine, reason, records FROM machine_loss_counts
-            WHERE tenant = $1 AND environment = $2";
-        for mut row in self.rows(of_machine(sql, scope, "machine", id)).await? {
-            let account = accounts.entry(row.take(0)?).or_default();
-            account.counts.insert(row.take(1)?, row.take(2)?);
-        }
-        Ok(accounts)
-    }
 }
 
-/// The rows of one machine, when it is named, or of all.
-fn of_machine(sql: &str, scope: Scope, column: &str, id: Option<&str>) -> Query {
-    let mut query = Query::scoped(sql, scope);
-    if let Some(id) = id {
-        query.push(&format!(" AND {column} = ")).bind(id);
+/// What is read of machines: themselves with their latest reports, the numbers that are here, those that were
+/// lost, and the edges' counts of these.
+pub(super) fn machine_queries<I: AsRef<str>>(scope: Scope, ids: &[I]) -> [Query; 4] {
+    let machines = "SELECT m.id, nullif(m.host_name, ''), nullif(m.os, ''), nullif(m.version, ''),
+            m.first_seen, m.last_seen, nullif(m.heartbeat_at, -1), nullif(m.queue_records, -1),
+            nullif(m.queue_bytes, -1), r.report, a.retired_at
+        FROM machines m
+        LEFT JOIN machine_reports r ON r.tenant = m.tenant AND r.environment = m.environment
+            AND r.machine = m.id
+        LEFT JOIN retired_machines a ON a.tenant = m.tenant AND a.environment = m.environment
+            AND a.machine = m.id
+        WHERE m.tenant = $1 AND m.environment = $2";
+    let ranges = "SELECT machine, first, last FROM machine_ranges
+        WHERE tenant = $1 AND environment = $2";
+    let losses = "SELECT machine, reason, first, last FROM machine_losses
+        WHERE tenant = $1 AND environment = $2";
+    let counts = "SELECT machine, reason, records FROM machine_loss_counts
+        WHERE tenant = $1 AND environment = $2";
+    let of = |sql, column| of_machines(sql, scope, column, ids);
+    let mut queries = [
+        of(machines, "m.id"),
+        of(ranges, "machine"),
+        of(losses, "machine"),
+        of(counts, "machine"),
+    ];
+    queries[1].push(" ORDER BY machine, first");
+    queries[2].push(" ORDER BY machine, reason, first");
+    queries
+}
+
+/// The machines that the rows of [`machine_queries`] tell of, but for their states.
+pub(super) fn machines_of(rows: [Vec<Row>; 4]) -> Result<Vec<Machine>, StoreError> {
+    let [machines, ranges, losses, counts] = rows;
+    let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
+    for mut row in ranges {
+        let account = accounts.entry(row.take(0)?).or_default();
+        account.stored.push(range(&mut row, 1)?);
     }
+    for mut row in losses {
+        let account = accounts.entry(row.take(0)?).or_default();
+        let lost = account.lost.entry(row.take(1)?).or_default();
+        lost.push(range(&mut row, 2)?);
+    }
+    for mut row in counts {
+        let account = accounts.entry(row.take(0)?).or_default();
+        account.counts.insert(row.take(1)?, row.take(2)?);
+    }
+    let machines = machines.into_iter().map(|row| {
+        let mut machine = machine(row)?;
+        let account = accounts.remove(&machine.id).unwrap_or_default();
+        account.tell(&mut machine);
+        Ok(machine)
+    });
+    machines.collect()
+}
+
+/// The rows of these machines.
+fn of_machines<I: AsRef<str>>(sql: &str, scope: Scope, column: &str, ids: &[I]) -> Query {
+    let mut query = Query::scoped(sql, scope);
+    query.push(&format!(" AND {column} IN "));
+    query.bind_list(ids.iter().map(AsRef::as_ref));
     query
 }
 
 fn machine(mut row: Row) -> Result<Machine, StoreError> {
     let report: Option<String> = row.take(9)?;
-    // What cannot be read says nothing, which is what an edge without reports says.
-    let report: Report = report
-        .and_then(|json| serde_json::from_str(&json).ok())
-        .unwrap_or_default();
-    let offset = report.clock_offset_seconds;
-    Ok(Machine {
+    let blank = Machine {
         id: row.take(0)?,
         host_name: row.take(1)?,
         os: row.take(2)?,
         edge_version: row.take(3)?,
-        first_seen: row.take(4)?,
-        last_seen: row.take(5)?,
         last_heartbeat: row.take(6)?,
         queue_records: row.take(7)?,
         queue_bytes: row.take(8)?,
-        state: MachineState::Late,
         retired_at: row.take(10)?,
-        clock_offset_seconds: offset,
-        clock_is_off: offset
-            .is_some_and(|seconds| seconds.unsigned_abs() > CLOCK_TOLERANCE.as_secs()),
-        token_expires_at: report
-            .token_expires_at
-            .map(|seconds| Timestamp(seconds.saturating_mul(1_000_000_000))),
-        parked_records: report.parked_records,
-        redactions: report.redactions,
-        last_seq: report.last_seq,
-        stored: 0,
-        missing: 0,
-        gaps: Vec::new(),
-        dropped: Vec::new(),
-    })
+        ..Machine::new(row.take(4)?, row.take(5)?)
+    };
+    Ok(blank.with_report(report.as_deref()))
+}
+
+impl Machine {
+    /// A machine of which nothing is known but when it was seen.
+    pub(super) fn new(first_seen: Timestamp, last_seen: Timestamp) -> Machine {
+        Machine {
+            id: String::new(),
+            host_name: None,
+            os: None,
+            edge_version: None,
+            first_seen,
+            last_seen,
+            last_heartbeat: None,
+            queue_records: None,
+            queue_bytes: None,
+            state: MachineState::Late,
+            retired_at: None,
+            clock_offset_seconds: None,
+            clock_is_off: false,
+            token_expires_at: None,
+            parked_records: None,
+            redactions: BTreeMap::new(),
+            last_seq: 0,
+            stored: 0,
+            missing: 0,
+            gaps: Vec::new(),
+            dropped: Vec::new(),
+        }
+    }
+
+    /// With what its latest heartbeat said of itself.
+    pub(super) fn with_report(self, report: Option<&str>) -> Machine {
+        // What cannot be read says nothing, which is what an edge without reports says.
+        let report: Report = report
+            .and_then(|json| serde_json::from_str(json).ok())
+            .unwrap_or_default();
+        let offset = report.clock_offset_seconds;
+        Machine {
+            clock_offset_seconds: offset,
+            clock_is_off: offset
+                .is_some_and(|seconds| seconds.unsigned_abs() > CLOCK_TOLERANCE.as_secs()),
+            token_expires_at: report
+                .token_expires_at
+                .map(|seconds| Timestamp(seconds.saturating_mul(1_000_000_000))),
+            parked_records: report.parked_records,
+            redactions: report.redactions,
+            last_seq: report.last_seq,
+            ..self
+        }
+    }
 }
 
 /// When it was there, by the service's clock as far as the difference is known.
-fn presence<'a>(machine: &Machine, days: &'a [i64]) -> Presence<'a> {
+pub(super) fn presence<'a>(machine: &Machine, days: &'a [i64]) -> Presence<'a> {
     let last = machine.last_heartbeat.unwrap_or(machine.last_seen);
     let offset = machine.clock_offset_seconds.unwrap_or(0);
     Presence {
@@ -201,136 +265,4 @@ fn range(row: &mut Row, column: usize) -> Result<SeqRange, StoreError> {
         first: row.take(column)?,
         last: row.take(column + 1)?,
     })
-}
-
-/// The numbers of one machine.
-#[derive(Default)]
-struct Account {
-    stored: Vec<SeqRange>,
-    lost: BTreeMap<String, Vec<SeqRange>>,
-    counts: BTreeMap<String, i64>,
-}
-
-impl Account {
-    /// Sums up the runs of numbers that are here, finds what lies between them, and tells apart what
-    /// the edge has explained.
-    fn tell(self, machine: &mut Machine) {
-        let Account {
-            stored,
-            lost,
-            mut counts,
-        } = self;
-        for reason in lost.keys() {
-            counts.entry(reason.clone()).or_default();
-        }
-        machine.stored = sum(&stored);
-        let highest = stored.last().map_or(0, |range| range.last);
-        machine.last_seq = machine.last_seq.max(highest);
-        // A number is here, or lost for one reason, or missing.
-        let mut missing = between(&stored);
-        let mut unstored = vec![(i64::MIN, i64::MAX)];
-        subtract(&mut unstored, &stored);
-        for (reason, records) in counts {
-            let of_reason = lost.get(&reason).map_or(&[][..], Vec::as_slice);
-            let before = unstored.clone();
-            subtract(&mut unstored, of_reason);
-            let mut ranges = before;
-            subtract(&mut ranges, &listed(&unstored));
-            let ranges = listed(&ranges);
-            subtract(&mut missing, &ranges);
-            machine.dropped.push(Dropped {
-                reason,
-                records,
-                numbers: sum(&ranges),
-                ranges: ranges.into_iter().take(MAX_GAPS).collect(),
-            });
-        }
-        let missing = listed(&missing);
-        machine.missing = sum(&missing);
-        machine.gaps = missing.into_iter().take(MAX_GAPS).collect();
-    }
-}
-
-/// What lies between ranges in order.
-fn between(ranges: &[SeqRange]) -> Vec<(i64, i64)> {
-    let pairs = ranges.iter().zip(ranges.iter().skip(1));
-    pairs
-        .map(|(before, after)| (before.last + 1, after.first - 1))
-        .collect()
-}
-
-/// Takes `without` out of `ranges`; both are in order and without overlaps.
-fn subtract(ranges: &mut Vec<(i64, i64)>, without: &[SeqRange]) {
-    let mut rest = Vec::with_capacity(ranges.len());
-    let mut next = 0;
-    for &(mut first, last) in ranges.iter() {
-        while without.get(next).is_some_and(|hole| hole.last < first) {
-            next += 1;
-        }
-        let mut at = next;
-        let mut is_over = false;
-        while let Some(hole) = without.get(at).filter(|hole| hole.first <= last) {
-            if hole.first > first {
-                rest.push((first, hole.first - 1));
-            }
-            if hole.last >= last {
-                is_over = true;
-                break;
-            }
-            first = hole.last + 1;
-            at += 1;
-        }
-        if !is_over {
-            rest.push((first, last));
-        }
-    }
-    *ranges = rest;
-}
-
-fn listed(ranges: &[(i64, i64)]) -> Vec<SeqRange> {
-    ranges
-        .iter()
-        .map(|&(first, last)| SeqRange { first, last })
-        .collect()
-}
-
-fn sum(ranges: &[SeqRange]) -> i64 {
-    ranges
-        .iter()
-        .map(|range| range.last.saturating_sub(range.first).saturating_add(1))
-        .fold(0, i64::saturating_add)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn subtracts_like_a_set() {
-        let sets = |bits: u32| -> Vec<(i64, i64)> {
-            let mut ranges: Vec<(i64, i64)> = Vec::new();
-            for n in (0..7).filter(|n| bits & (1 << n) != 0) {
-                match ranges.last_mut() {
-                    Some((_, last)) if *last + 1 == n => *last = n,
-                    _ => ranges.push((n, n)),
-                }
-            }
-            ranges
-        };
-        let numbers = |ranges: &[(i64, i64)]| -> BTreeSet<i64> {
-            ranges
-                .iter()
-                .flat_map(|(first, last)| *first..=*last)
-                .collect()
-        };
-        for (from, without) in (0..128).flat_map(|a| (0..128).map(move |b| (a, b))) {
-            let (mut ranges, without) = (sets(from), sets(without));
-            let expected = &numbers(&ranges) - &numbers(&without);
-            subtract(&mut ranges, &listed(&without));
-            assert_eq!(numbers(&ranges), expected);
-            assert_eq!(sum(&listed(&ranges)) as usize, expected.len());
-        }
-    }
 }

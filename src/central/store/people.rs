@@ -355,12 +355,15 @@ impl Store {
                 [],
             )
         };
+        let mut private_views = of_strangers("saved_views", "person");
+        private_views.push(" AND is_shared = 0");
         self.write(vec![
             of_strangers("sign_ins", "person"),
             of_strangers("sign_in_links", "person"),
             of_strangers("api_keys", "person"),
             of_strangers("reveals", "person"),
             of_strangers("person_identities", "person"),
+            private_views,
             of_strangers("people", "id"),
         ])
         .await?;

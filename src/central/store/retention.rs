@@ -344,6 +344,7 @@ pub(super) fn forget_statements(
         machine("machine_reports"),
         machine("machine_days"),
         machine("retired_machines"),
+        machine("machine_standing"),
         own("machines", "last_seen", "id"),
         own("identities", "last_seen", "agent, key, value"),
         own("agent_entities", "last_seen", "agent, kind, name"),

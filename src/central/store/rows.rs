@@ -279,7 +279,10 @@ pub struct Machine {
 impl Machine {
     /// Records that are known not to come, for whatever reason, by the edge's count.
     pub fn dropped_records(&self) -> i64 {
-        self.dropped.iter().map(|dropped| dropped.records).sum()
+        self.dropped
+            .iter()
+            .map(|dropped| dropped.records)
+            .fold(0, i64::saturating_add)
     }
 }
 

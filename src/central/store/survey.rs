@@ -180,7 +180,6 @@ impl Store {
             .filter_map(|event| event.facts.session.clone())
             .collect();
         let directories = self.directories_of(scope, sessions).await?;
-        let hosts = self.host_names(scope).await?;
         let [
             mut decisions,
             mut sources,
@@ -203,6 +202,7 @@ impl Store {
         }
         let of = events.len();
         let mut machines = facet(Qualifier::Machine, of, machines);
+        let hosts = self.host_names(scope, &machines).await?;
         for value in &mut machines.values {
             if let Some(host) = hosts.get(&value.value) {
                 value.label.clone_from(host);
@@ -244,10 +244,16 @@ impl Store {
             .collect()
     }
 
-    async fn host_names(&self, scope: Scope) -> Result<HashMap<String, String>, StoreError> {
+    async fn host_names(
+        &self,
+        scope: Scope,
+        machines: &Facet,
+    ) -> Result<HashMap<String, String>, StoreError> {
         let sql = "SELECT id, host_name FROM machines
-            WHERE tenant = $1 AND environment = $2 AND host_name <> ''";
-        let rows = self.derived_rows(Query::scoped(sql, scope)).await?;
+            WHERE tenant = $1 AND environment = $2 AND host_name <> '' AND id IN ";
+        let mut query = Query::scoped(sql, scope);
+        query.bind_list(machines.values.iter().map(|value| value.value.as_str()));
+        let rows = self.derived_rows(query).await?;
         let names = rows
             .into_iter()
             .map(|mut row| Ok((row.take(0)?, row.take(1)?)));

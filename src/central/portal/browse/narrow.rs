@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::central::portal::filters::Chip;
-use crate::central::portal::observability::{FacetLink, FacetView};
+use crate::central::portal::observability::{FacetLink, FacetView, hover};
 use crate::central::portal::text::{Text, visible};
 use crate::words;
 
@@ -48,32 +48,42 @@ pub(super) fn chips(spec: &Spec, wish: &Wish) -> Vec<Chip> {
 
 /// The values that the rows of a list have, with how many rows have each.
 pub(super) fn facets<T: Listed>(spec: &Spec, wish: &Wish, rows: &[T]) -> Vec<FacetView> {
-    let mut views = Vec::new();
-    for (facet, title) in spec.facets {
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for value in rows.iter().filter_map(|row| row.facet(facet)) {
+    let views = spec.facets.iter().filter_map(|facet| {
+        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+        for value in rows.iter().filter_map(|row| row.facet(facet.0)) {
             *counts.entry(value).or_default() += 1;
         }
-        let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
-        counts.sort_by_key(|(_, count)| Reverse(*count));
-        counts.truncate(MAX_VALUES);
-        let mut values: Vec<FacetLink> = counts
-            .into_iter()
-            .map(|(value, count)| facet_link(spec, wish, facet, value, count))
-            .collect();
-        if values.is_empty() {
-            continue;
-        }
-        let more = values.split_off(values.len().min(FACET_VALUES));
-        views.push(FacetView {
-            title,
-            of: words::count(rows.len() as i64),
-            is_sample: false,
-            values,
-            more,
-        });
+        view(spec, wish, *facet, counts, rows.len() as i64)
+    });
+    views.collect()
+}
+
+/// A facet of a list of so many rows, unless no row has a value of it.
+pub(super) fn view(
+    spec: &Spec,
+    wish: &Wish,
+    (facet, title): (&'static str, &'static str),
+    counts: impl IntoIterator<Item = (String, i64)>,
+    of: i64,
+) -> Option<FacetView> {
+    let mut counts: Vec<(String, i64)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| Reverse(*count));
+    counts.truncate(MAX_VALUES);
+    let mut values: Vec<FacetLink> = counts
+        .into_iter()
+        .map(|(value, count)| facet_link(spec, wish, facet, value, count))
+        .collect();
+    if values.is_empty() {
+        return None;
     }
-    views
+    let more = values.split_off(values.len().min(FACET_VALUES));
+    Some(FacetView {
+        title,
+        of: words::count(of),
+        is_sample: false,
+        values,
+        more,
+    })
 }
 
 fn facet_link(
@@ -81,7 +91,7 @@ fn facet_link(
     wish: &Wish,
     facet: &'static str,
     value: String,
-    count: usize,
+    count: i64,
 ) -> FacetLink {
     let pick = |is_excluded| Pick {
         facet,
@@ -90,8 +100,8 @@ fn facet_link(
     };
     FacetLink {
         label: Text::short(&value),
-        hover: visible(&value),
-        count: words::count(count as i64),
+        hover: hover(&value, &value),
+        count: words::count(count),
         only: wish.with(pick(false)).address(&spec.path),
         exclude: wish.with(pick(true)).address(&spec.path),
         chosen: wish.picks.contains(&pick(false)),

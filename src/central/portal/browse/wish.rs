@@ -8,20 +8,20 @@ use super::{Listed, Spec};
 /// What an address asks of a list.
 #[derive(Clone, Debug, Default)]
 pub(in crate::central::portal) struct Wish {
-    pub(super) text: String,
-    pub(super) picks: Vec<Pick>,
+    pub(in crate::central::portal) text: String,
+    pub(in crate::central::portal) picks: Vec<Pick>,
     /// A column; with a `-` before it, the greatest first.
-    pub(super) sort: String,
-    /// The row after which the page begins.
-    pub(super) after: String,
+    pub(in crate::central::portal) sort: String,
+    /// The row after which the page begins, or a cursor.
+    pub(in crate::central::portal) after: String,
 }
 
 /// A value of a facet that rows must have, or must not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pick {
-    pub(super) facet: &'static str,
-    pub(super) value: String,
-    pub(super) is_excluded: bool,
+pub(in crate::central::portal) struct Pick {
+    pub(in crate::central::portal) facet: &'static str,
+    pub(in crate::central::portal) value: String,
+    pub(in crate::central::portal) is_excluded: bool,
 }
 
 impl Wish {
@@ -76,7 +76,7 @@ impl Wish {
         pairs
     }
 
-    pub(super) fn address(&self, path: &str) -> String {
+    pub(in crate::central::portal) fn address(&self, path: &str) -> String {
         with_query(path, &self.pairs())
     }
 

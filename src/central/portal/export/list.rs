@@ -5,7 +5,9 @@ use serde::Serialize;
 use crate::central::Central;
 use crate::central::portal::browse::{From, Wish, all};
 use crate::central::portal::preferences::Preferences;
-use crate::central::store::{EntityKind, EventFilter, PageRequest, Scope, Sight, StoreError};
+use crate::central::store::{
+    EntityKind, EventFilter, MachineFilter, PageRequest, Sight, StoreError,
+};
 use crate::event::Timestamp;
 
 use super::{csv, rows};
@@ -29,7 +31,8 @@ pub(super) enum List {
     Agents(Wish),
     Owners(Wish),
     Entities(EntityKind, Wish),
-    Machines,
+    /// As they are at this time.
+    Machines(MachineFilter, Timestamp),
 }
 
 /// A piece of a file, and where the next one begins.
@@ -51,7 +54,7 @@ impl List {
             List::Entities(EntityKind::McpTool, _) => "mcp-tools",
             List::Entities(EntityKind::Model, _) => "models",
             List::Entities(EntityKind::WorkingDirectory, _) => "directories",
-            List::Machines => "machines",
+            List::Machines(..) => "machines",
         }
     }
 
@@ -68,7 +71,7 @@ impl List {
             List::Sessions(filter) => {
                 central.store.find_sessions(sight, filter, first).await?;
             }
-            List::Agents(_) | List::Owners(_) | List::Entities(..) | List::Machines => {}
+            List::Agents(_) | List::Owners(_) | List::Entities(..) | List::Machines(..) => {}
         }
         Ok(())
     }
@@ -81,7 +84,7 @@ impl List {
             List::Agents(_) => &rows::AGENT_COLUMNS[..],
             List::Owners(_) => &rows::OWNER_COLUMNS[..],
             List::Entities(..) => &rows::ENTITY_COLUMNS[..],
-            List::Machines => &rows::MACHINE_COLUMNS[..],
+            List::Machines(..) => &rows::MACHINE_COLUMNS[..],
         };
         match format {
             Format::Csv => csv::line(columns),
@@ -139,21 +142,13 @@ impl List {
                     rows::entity(it, preferences)
                 }))
             }
-            List::Machines => machines(central, scope, format, preferences).await,
+            List::Machines(filter, now) => {
+                let page = store.machines(scope, filter, *now, page).await?;
+                let piece = written(&page.items, format, |it| rows::machine(it, preferences));
+                Ok(piece.followed_by(page.next_cursor))
+            }
         }
     }
-}
-
-async fn machines(
-    central: &Central,
-    scope: Scope,
-    format: Format,
-    preferences: &Preferences,
-) -> Result<Piece, StoreError> {
-    let machines = central.store.machines(scope, Timestamp::now()).await?;
-    Ok(written(&machines, format, |it| {
-        rows::machine(it, preferences)
-    }))
 }
 
 fn written<T: Serialize>(items: &[T], format: Format, cells: impl Fn(&T) -> Vec<String>) -> Piece {

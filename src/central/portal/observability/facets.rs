@@ -17,7 +17,8 @@ pub(in crate::central::portal) struct FacetView {
 /// One value, with the address of only it, and of all but it.
 pub(in crate::central::portal) struct FacetLink {
     pub(in crate::central::portal) label: Text,
-    pub(in crate::central::portal) hover: String,
+    /// The value as the query box takes it, where the label says something else.
+    pub(in crate::central::portal) hover: Option<String>,
     pub(in crate::central::portal) count: String,
     pub(in crate::central::portal) only: String,
     pub(in crate::central::portal) exclude: String,
@@ -26,6 +27,9 @@ pub(in crate::central::portal) struct FacetLink {
 
 /// Values of a facet that are shown before "more".
 const FACET_VALUES: usize = 8;
+
+/// Characters of a value that the column shows whole, whatever they are.
+const FITTING: usize = 18;
 
 /// The facets of a list, without those that have no value.
 pub(super) fn of(
@@ -48,7 +52,7 @@ pub(super) fn of(
                     || (facet.qualifier == Qualifier::Type && filters.kind == value.value);
                 FacetLink {
                     label: Text::short(&value.label),
-                    hover: visible(&value.value),
+                    hover: hover(&value.label, &value.value),
                     count: words::count(value.count as i64),
                     only: filters.with_term(term.clone()).address(path),
                     exclude: filters.with_term(term.excluded()).address(path),
@@ -66,4 +70,10 @@ pub(super) fn of(
         }
     });
     views.collect()
+}
+
+/// What is told of a value on hover: nothing where its label says the same and fits into the column.
+pub(in crate::central::portal) fn hover(label: &str, value: &str) -> Option<String> {
+    let fits = value.chars().count() <= FITTING;
+    (label != value || !fits).then(|| visible(value))
 }

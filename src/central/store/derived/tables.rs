@@ -1,6 +1,6 @@
 //! The derived tables, as the migrations make them.
 
-use super::Merge::{Fixed, Greatest, GreatestOf, Key, Least, LeastOf, Sum};
+use super::Merge::{Added, Fixed, Greatest, GreatestOf, Key, Least, LeastOf, Sum};
 use super::{Column, Merge, RunTable, Table};
 
 const FIRST_SEEN: Column = int("first_seen", Least);
@@ -198,6 +198,23 @@ pub(in crate::central::store) static TOKEN_USE: Table = Table {
         int("first_used", Least),
         int("last_used", GreatestOf(LAST_USE)),
         text("last_address", GreatestOf(LAST_USE)),
+    ],
+};
+
+/// Where machines stand: counted anew from the other tables of a machine whenever one of them changes.
+pub(in crate::central::store) static MACHINE_STANDING: Table = Table {
+    name: "machine_standing",
+    columns: &[
+        text("machine", Key),
+        int("present_at", Added),
+        int("appended", Added),
+        int("stored", Added),
+        int("missing", Added),
+        int("dropped", Added),
+        int("lost", Added),
+        int("parked", Added),
+        int("clock_is_off", Added),
+        int("token_expires_at", Added),
     ],
 };
 

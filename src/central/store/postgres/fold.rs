@@ -8,12 +8,16 @@ use tokio_postgres::types::ToSql;
 use crate::central::materialize::{Deltas, Runs};
 use crate::central::store::audit::decode_deltas;
 use crate::central::store::derived::{
-    MACHINE_LOSSES, MACHINE_RANGES, RunTable, TOKEN_USE, Table, rows, run_rows, token_rows,
+    MACHINE_LOSSES, MACHINE_RANGES, MACHINE_STANDING, RunTable, TOKEN_USE, Table, rows, run_rows,
+    token_rows,
 };
+use crate::central::store::machine_standing::{standing_row, touched};
+use crate::central::store::machines::{machine_queries, machines_of};
 use crate::central::store::query::{Dialect, Value};
 use crate::central::store::{Scope, StoreError};
 
 use super::Postgres;
+use super::values::{parameters, row};
 
 /// The form in which this version writes deltas. One that a later version wrote is left to it.
 pub(super) const DELTA_FORMAT: i16 = 1;
@@ -105,7 +109,28 @@ pub(super) async fn add(
             add_runs(transaction, scope, table, &of_table).await?;
         }
     }
+    for ids in touched(deltas) {
+        let standing = standing(transaction, scope, &ids).await?;
+        upsert(transaction, scope, &MACHINE_STANDING, standing).await?;
+    }
     Ok(())
+}
+
+/// Where these machines stand now.
+async fn standing(
+    transaction: &Transaction<'_>,
+    scope: Scope,
+    ids: &[&str],
+) -> Result<Vec<Vec<Value>>, StoreError> {
+    let mut found = [const { Vec::new() }; 4];
+    for (query, found) in machine_queries(scope, ids).iter().zip(&mut found) {
+        // Not kept: its text differs with the number of machines.
+        let rows = transaction
+            .query(&query.sql, &parameters(&query.values))
+            .await?;
+        *found = rows.iter().map(row).collect::<Result<_, _>>()?;
+    }
+    Ok(machines_of(found)?.iter().map(standing_row).collect())
 }
 
 /// A column of rows as an array parameter.

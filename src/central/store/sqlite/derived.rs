@@ -3,10 +3,15 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::central::materialize::Deltas;
-use crate::central::store::Scope;
-use crate::central::store::derived::{RunTable, TOKEN_USE, Table, rows, run_rows, token_rows};
+use crate::central::store::derived::{
+    MACHINE_STANDING, RunTable, TOKEN_USE, Table, rows, run_rows, token_rows,
+};
+use crate::central::store::machine_standing::{standing_row, touched};
+use crate::central::store::machines::{machine_queries, machines_of};
 use crate::central::store::query::{Dialect, Value};
+use crate::central::store::{Scope, StoreError};
 
+use super::rows as rows_of;
 use super::values::parameters;
 
 /// Adds what newly stored events bring to every derived table.
@@ -21,7 +26,24 @@ pub(super) fn add(connection: &Connection, scope: Scope, deltas: &Deltas) -> rus
             add_run(connection, table, &key, run)?;
         }
     }
+    for ids in touched(deltas) {
+        let standing = standing(connection, scope, &ids)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        upsert(connection, scope, &MACHINE_STANDING, standing)?;
+    }
     Ok(())
+}
+
+/// Where these machines stand now.
+fn standing(
+    connection: &Connection,
+    scope: Scope,
+    ids: &[&str],
+) -> Result<Vec<Vec<Value>>, StoreError> {
+    let [machines, ranges, losses, counts] =
+        machine_queries(scope, ids).map(|query| rows_of(connection, &query));
+    let machines = machines_of([machines?, ranges?, losses?, counts?])?;
+    Ok(machines.iter().map(standing_row).collect())
 }
 
 fn upsert(

@@ -1,0 +1,220 @@
+//! What is missing, or at risk: the first thing on the page.
+
+use crate::central::Central;
+use crate::central::portal::event_row::Tag;
+use crate::central::portal::machines;
+use crate::central::portal::shell::Here;
+use crate::central::portal::text::short_id;
+use crate::central::store::{
+    Concern as MachineConcern, Fleet, Machine, MachineFacet, MachineFilter, MachineState,
+    MachineTerm, PageRequest, StoreError, Token,
+};
+use crate::event::Timestamp;
+use crate::words;
+
+use super::DAY;
+
+/// Something that is missing, or may be.
+pub(super) struct Concern {
+    pub(super) tag: Tag,
+    pub(super) detail: String,
+    pub(super) href: String,
+}
+
+/// A token that ends within this time is a concern.
+const EXPIRES_SOON: i64 = 30 * DAY;
+
+/// Machines that are named one by one; where more are missing or at risk, they are counted.
+const NAMED_MACHINES: i64 = 12;
+
+/// Everything that is known to be missing or at risk.
+pub(super) async fn missing(
+    here: &Here,
+    central: &Central,
+    now: Timestamp,
+) -> Result<Vec<Concern>, StoreError> {
+    let mut concerns = Vec::new();
+    concerns.extend(of_machines(here, central, now).await?);
+    let refusals = central.store.token_refusals(here.scope()).await?;
+    for token in central.store.tokens(here.scope()).await? {
+        let refusals = refusals.get(&token.id).map_or(&[][..], Vec::as_slice);
+        let refused: i64 = refusals.iter().map(|refusal| refusal.request_count).sum();
+        concerns.extend(of_token(here, &token, refused, now));
+    }
+    Ok(concerns)
+}
+
+/// What is missing of machines: of few machines, each by its name; of many, how many there are.
+async fn of_machines(
+    here: &Here,
+    central: &Central,
+    now: Timestamp,
+) -> Result<Vec<Concern>, StoreError> {
+    let (store, scope) = (&central.store, here.scope());
+    let fleet = store.fleet(scope, &MachineFilter::default(), now).await?;
+    if fleet.concerned_count > NAMED_MACHINES {
+        let counted = fleet.concerns.iter();
+        return Ok(counted
+            .map(|(about, machines)| of_fleet(here, *about, *machines, &fleet))
+            .collect());
+    }
+    if fleet.concerned_count == 0 {
+        return Ok(Vec::new());
+    }
+    let any = MachineFilter {
+        terms: vec![MachineTerm {
+            facet: MachineFacet::Concern,
+            value: "any".to_owned(),
+            is_excluded: false,
+        }],
+        ..MachineFilter::default()
+    };
+    let page = PageRequest::new(None, u32::try_from(NAMED_MACHINES).ok());
+    let machines = store.machines(scope, &any, now, page).await?;
+    let concerns = machines
+        .items
+        .iter()
+        .flat_map(|machine| of_machine(here, machine, now));
+    Ok(concerns.collect())
+}
+
+fn records(count: i64) -> String {
+    words::plural(
+        usize::try_from(count).unwrap_or(usize::MAX),
+        "record",
+        "records",
+    )
+}
+
+/// One concern about so many machines.
+fn of_fleet(here: &Here, about: MachineConcern, machines: i64, fleet: &Fleet) -> Concern {
+    let count = words::plural(
+        usize::try_from(machines).unwrap_or(0),
+        "machine",
+        "machines",
+    );
+    let (tone, words, detail) = match about {
+        MachineConcern::Unexplained => (
+            "danger",
+            format!("{count} with records missing without a reason"),
+            format!("{} unexplained", records(fleet.unexplained)),
+        ),
+        MachineConcern::Dropped => (
+            "warn",
+            format!("{count} with records that did not come, with a reason"),
+            format!("{} by the edges' own counts", records(fleet.dropped)),
+        ),
+        MachineConcern::Silent => (
+            "warn",
+            format!("{count} silent"),
+            "Usually there on working days, and not for the last two".to_owned(),
+        ),
+        MachineConcern::Parked => (
+            "warn",
+            format!("{count} with records that were refused for good"),
+            format!("{} kept on the machines", records(fleet.parked)),
+        ),
+        MachineConcern::Token => (
+            "warn",
+            format!("{count} with a token that has expired or expires within 30 days"),
+            "An edge whose token has expired keeps its records until it has another".to_owned(),
+        ),
+        MachineConcern::Clock => (
+            "warn",
+            format!("{count} with a clock that is off"),
+            "Times of their records are off by as much".to_owned(),
+        ),
+    };
+    Concern {
+        tag: Tag::new("machine", tone, words),
+        detail,
+        href: machines::of_concern(here, about),
+    }
+}
+
+fn of_machine(here: &Here, machine: &Machine, now: Timestamp) -> Vec<Concern> {
+    let name = machines::link(here, machine);
+    let concern = |tone, words: String| Concern {
+        tag: Tag::new("machine", tone, words),
+        detail: machines::one_line(machine),
+        href: name.href.clone(),
+    };
+    let mut concerns = Vec::new();
+    let host = &name.hover;
+    if machine.missing > 0 {
+        let missing = records(machine.missing);
+        concerns.push(concern(
+            "danger",
+            format!("{host}: {missing} missing without a reason"),
+        ));
+    }
+    let dropped = machine.dropped_records();
+    if dropped > 0 {
+        let dropped = records(dropped);
+        concerns.push(concern(
+            "warn",
+            format!("{host}: {dropped} did not come, with a reason"),
+        ));
+    }
+    if machine.state == MachineState::Silent {
+        let since = machine.last_heartbeat.map_or(String::new(), |at| {
+            format!(", last heartbeat {}", words::ago(at, now))
+        });
+        concerns.push(concern("warn", format!("{host}: silent{since}")));
+    }
+    if let Some(parked) = machine.parked_records.filter(|parked| *parked > 0) {
+        let parked = records(parked);
+        concerns.push(concern(
+            "warn",
+            format!("{host}: {parked} refused for good and kept on the machine"),
+        ));
+    }
+    if machine.state == MachineState::Retired {
+        // It is no longer expected to have a clock or a token.
+        return concerns;
+    }
+    let ends = machine
+        .token_expires_at
+        .map(|at| at.0.saturating_sub(now.0));
+    if let Some(left) = ends.filter(|left| *left < EXPIRES_SOON) {
+        let words = match left {
+            ..=0 => format!("{host}: its token has expired"),
+            left => format!("{host}: its token expires in {}", words::span(left)),
+        };
+        concerns.push(concern("warn", words));
+    }
+    if machine.clock_is_off {
+        concerns.push(concern("warn", format!("{host}: its clock is off")));
+    }
+    concerns
+}
+
+fn of_token(here: &Here, token: &Token, refused: i64, now: Timestamp) -> Option<Concern> {
+    let tokens = format!("{}#tokens", here.base.install());
+    let name = short_id(&token.id);
+    let is_live = token.revoked_at.is_none() && token.expires_at > now;
+    let words = if refused > 0 {
+        format!(
+            "Token {name}: {} refused",
+            words::plural(
+                usize::try_from(refused).unwrap_or(usize::MAX),
+                "request",
+                "requests"
+            )
+        )
+    } else if is_live && token.expires_at.0 - now.0 < EXPIRES_SOON {
+        format!(
+            "Token {name} expires in {}",
+            words::span(token.expires_at.0 - now.0)
+        )
+    } else {
+        return None;
+    };
+    Some(Concern {
+        tag: Tag::new("key", "warn", words),
+        detail:
+            "Its senders are heard only while it is good; see the list of tokens for the reason."
+                .to_owned(),
+        href: tokens,
+    })
+}

@@ -1,0 +1,133 @@
+//! Names for addresses of lists, kept for one person or shared in an environment.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::event::Timestamp;
+
+use super::query::{Query, Row};
+use super::{AuditEntry, Scope, Store, StoreError};
+
+/// Views that one person may have in an environment, and its keys together.
+const MAX_VIEWS: i64 = 200;
+
+/// A view that somebody saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SavedView {
+    /// Its id.
+    pub id: String,
+    /// What it is called.
+    pub name: String,
+    /// The list's address below the environment's own: `observability?type=error`.
+    pub address: String,
+    /// Whether everybody in the environment has it.
+    pub is_shared: bool,
+    /// Who saved it, by id; `None` for a key of the environment.
+    pub person_id: Option<String>,
+    /// Who saved it, by name.
+    pub saved_by: String,
+    /// When.
+    pub saved_at: Timestamp,
+}
+
+impl Store {
+    /// The views that a person has: their own, and those that are shared; by name.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn saved_views(
+        &self,
+        scope: Scope,
+        person: Option<&str>,
+    ) -> Result<Vec<SavedView>, StoreError> {
+        let mut query = Query::scoped(
+            "SELECT id, name, address, is_shared, person, saved_by, saved_at FROM saved_views
+             WHERE tenant = $1 AND environment = $2 AND (is_shared = 1 OR person = ",
+            scope,
+        );
+        query.bind(person.unwrap_or_default());
+        query.push(") ORDER BY lower(name), saved_at, id");
+        self.rows(query).await?.into_iter().map(view).collect()
+    }
+
+    /// Keeps a view, with the audit of it; false when the person has as many as there may be.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is kept.
+    pub async fn save_view(
+        &self,
+        scope: Scope,
+        view: &SavedView,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let mut has_room = Query::scoped(
+            "(SELECT count(*) FROM saved_views WHERE tenant = $1 AND environment = $2
+                 AND coalesce(person, '') = ",
+            scope,
+        );
+        let person = view.person_id.as_deref().unwrap_or_default();
+        has_room.bind(person).push(") < ").bind(MAX_VIEWS);
+        let audit = entry.insert_if(has_room.clone());
+        let Query { sql, values } = has_room;
+        let mut insert = Query {
+            sql:
+                "INSERT INTO saved_views (tenant, environment, id, name, address, saved_by, person,
+                      is_shared, saved_at)
+                  SELECT CAST($1 AS bigint), CAST($2 AS bigint)"
+                    .to_owned(),
+            values,
+        };
+        for text in [&view.id, &view.name, &view.address, &view.saved_by] {
+            insert.push(", CAST(").bind(text.as_str()).push(" AS text)");
+        }
+        insert.push(", CAST(").bind(view.person_id.clone());
+        insert.push(" AS text), CAST(");
+        insert
+            .bind(i64::from(view.is_shared))
+            .push(" AS bigint), CAST(");
+        insert.bind(view.saved_at).push(" AS bigint) WHERE ");
+        insert.push(&sql);
+        Ok(self.write(vec![audit, insert]).await?[1] > 0)
+    }
+
+    /// Forgets a view of a person's own, or, when `any_shared`, one that is shared; with the audit of it.
+    /// False when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is changed.
+    pub async fn delete_view(
+        &self,
+        scope: Scope,
+        id: &str,
+        person: Option<&str>,
+        any_shared: bool,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let mut which = Query::scoped("tenant = $1 AND environment = $2 AND id = ", scope);
+        which.bind(id).push(" AND (person = ");
+        which.bind(person.unwrap_or_default());
+        which.push(match any_shared {
+            true => " OR is_shared = 1)",
+            false => ")",
+        });
+        let with = |before: &str, after: &str| Query {
+            sql: format!("{before}{}{after}", which.sql),
+            values: which.values.clone(),
+        };
+        let audit = entry.insert_if(with("EXISTS (SELECT 1 FROM saved_views WHERE ", ")"));
+        let delete = with("DELETE FROM saved_views WHERE ", "");
+        Ok(self.write(vec![audit, delete]).await?[1] > 0)
+    }
+}
+
+fn view(mut row: Row) -> Result<SavedView, StoreError> {
+    Ok(SavedView {
+        id: row.take(0)?,
+        name: row.take(1)?,
+        address: row.take(2)?,
+        is_shared: row.take::<i64>(3)? == 1,
+        person_id: row.take(4)?,
+        saved_by: row.take(5)?,
+        saved_at: row.take(6)?,
+    })
+}

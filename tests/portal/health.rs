@@ -1,0 +1,97 @@
+//! Whether records come as they should, by agent and by version of the client.
+
+use fieldpost::central::store::Role;
+use serde_json::json;
+
+use crate::support::fieldpost::{Kind, TestCentral, client, on_both_databases};
+use crate::support::records::{claude_session, request};
+
+use super::ENVIRONMENT;
+
+on_both_databases! {
+    an_agent_says_what_does_not_come_and_by_which_way,
+}
+
+async fn an_agent_says_what_does_not_come_and_by_which_way(kind: Kind) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start_on(kind, directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let mut with_prompts = claude_session("ada@example.com", "whole", 10);
+    for (seq, record) in (1..).zip(&mut with_prompts) {
+        let attributes = &mut record.attributes;
+        attributes.insert("fieldpost.edge.id".to_owned(), json!("edge-1"));
+        attributes.insert("host.name".to_owned(), json!("ada-laptop"));
+        attributes.insert("fieldpost.edge.seq".to_owned(), json!(seq));
+    }
+    let mut without = claude_session("joan@example.com", "broken", 10);
+    without.retain(|record| record.body != "claude_code.user_prompt");
+    for (records, version) in [(&with_prompts, "2.1.197"), (&without, "2.1.220")] {
+        let body = request(records).to_string().replace("2.1.197", version);
+        let posted = client()
+            .post(format!("{}/v1/logs", central.url))
+            .header("authorization", &bearer)
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .expect("the service answers");
+        assert_eq!(posted.status(), 200);
+    }
+    let viewer = central.sign_in(Role::Viewer).await;
+    let api = central.api().await;
+    let id = async |name: &str| {
+        let found = api.list(&format!("agents?q={name}")).await;
+        found[0]["id"].as_str().expect("an id").to_owned()
+    };
+    let (ada, joan) = (id("ada").await, id("joan").await);
+    let tab = async |agent: &str, tab: &str| {
+        let path = format!("{ENVIRONMENT}/inventory/agents/{agent}/{tab}");
+        viewer.get(&path).await.body
+    };
+    let of_ada = tab(&ada, "health").await;
+    assert!(!of_ada.contains("no prompt is sent"), "{of_ada}");
+    assert!(of_ada.contains("ada-laptop") && of_ada.contains("10 appended, 10 stored"));
+    assert!(of_ada.contains("none known"));
+    let of_joan = tab(&joan, "health").await;
+    assert!(of_joan.contains("no prompt is sent"), "{of_joan}");
+    assert!(of_joan.contains("direct: nothing numbers these records"));
+    assert!(of_joan.contains("sends no prompts (user_prompt)"));
+    let health = api.get(&format!("agents/{joan}/health")).await;
+    assert_eq!(health["machines"][0]["machine_id"], json!(null));
+    assert_eq!(health["versions"][0]["version"], "2.1.220");
+    assert_eq!(api.request("agents/none/health").await.status(), 404);
+
+    let overview = tab(&ada, "overview").await;
+    for said in [
+        "<span class=\"figure\">10</span><span class=\"note\">Events</span>",
+        "/sessions/whole",
+    ] {
+        assert!(overview.contains(said), "{said}: {overview}");
+    }
+    assert!(
+        !overview.contains("Look at ticket"),
+        "a viewer sees no content"
+    );
+
+    // The defect shows wherever the version does.
+    let defect = "sends no prompts (user_prompt)";
+    for path in [
+        "inventory/versions",
+        "inventory/agents",
+        "sessions/broken",
+        "inventory/agents?version=2.1.220",
+    ] {
+        let page = viewer.get(&format!("{ENVIRONMENT}/{path}")).await.body;
+        assert!(page.contains(defect), "{path}: {page}");
+    }
+    let whole = viewer.get(&format!("{ENVIRONMENT}/sessions/whole")).await;
+    assert!(!whole.body.contains(defect));
+    let versions = api.list("versions").await;
+    let defects: Vec<usize> = versions
+        .iter()
+        .map(|it| it["defects"].as_array().map_or(0, Vec::len))
+        .collect();
+    assert_eq!(versions.len(), 2);
+    assert_eq!(defects.iter().sum::<usize>(), 1, "{versions:?}");
+    central.stop().await;
+}
