@@ -218,7 +218,7 @@ async fn the_api_keeps_views_as_the_portal_does(kind: Kind) {
     ] {
         assert_eq!(ask(body.clone()).await.0, wrong, "{body}");
     }
-    assert_eq!(api.list("views").await, [saved.clone()]);
+    assert_eq!(api.list("views").await, std::slice::from_ref(&saved));
     let viewer = central.sign_in(Role::Viewer).await;
     assert!(page(&viewer).await.contains("observability?type=error"));
     let id = saved["id"].as_str().expect("an id");
