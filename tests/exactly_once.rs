@@ -191,7 +191,8 @@ struct Clients {
 
 impl Clients {
     fn start(urls: &[String], bearer: &str) -> Clients {
-        let (stop, taken) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let taken = Arc::<AtomicUsize>::default();
         let mut tasks = JoinSet::new();
         for number in 0..4 {
             let (stop, taken) = (Arc::clone(&stop), Arc::clone(&taken));
