@@ -1,6 +1,6 @@
 //! Decides by an attribute's key what happens to its value, and by the type of what is found what happens beside
 //! the placeholder: the reader of `policy.toml` and of what a file of one's own says of the same.
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -57,19 +57,9 @@ pub(super) struct Policy {
     #[serde(skip)]
     own_drops: usize,
     #[serde(skip)]
-    index: Index,
-    #[serde(skip)]
     consequences: BTreeMap<String, Consequence>,
     #[serde(skip)]
     identity: Identity,
-}
-
-/// Which entries name a key, by their places: every attribute of every record is looked up.
-#[derive(Debug, Default)]
-struct Index {
-    exact: HashMap<String, Vec<usize>>,
-    /// Beginnings of keys.
-    prefixes: Vec<(String, usize)>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,29 +113,6 @@ impl Entry {
             return Err(format!("truncate keeps {LEAST_KEPT} bytes or more"));
         }
         Ok(())
-    }
-}
-
-impl Index {
-    fn of(entries: &[Entry]) -> Self {
-        let mut index = Self::default();
-        for (place, entry) in entries.iter().enumerate() {
-            for key in &entry.keys {
-                match key.strip_suffix('*') {
-                    Some(prefix) => index.prefixes.push((prefix.to_owned(), place)),
-                    None => index.exact.entry(key.clone()).or_default().push(place),
-                }
-            }
-        }
-        index
-    }
-
-    /// The places of all entries that name `key`.
-    fn naming(&self, key: &str) -> impl Iterator<Item = usize> {
-        let exact = self.exact.get(key).into_iter().flatten().copied();
-        let prefixes = self.prefixes.iter();
-        let by_prefix = prefixes.filter(move |(prefix, _)| key.starts_with(prefix.as_str()));
-        exact.chain(by_prefix.map(|&(_, place)| place))
     }
 }
 
@@ -204,9 +171,8 @@ impl Policy {
         self.found.push(entry);
     }
 
-    /// Makes entries and consequences ready to be asked for.
+    /// Makes the consequences ready to be asked for.
     pub(super) fn finish(&mut self) {
-        self.index = Index::of(&self.attribute);
         for entry in &self.found {
             for kind in &entry.types {
                 let known = self.consequences.get(kind).copied();
@@ -244,17 +210,22 @@ impl Policy {
 
     /// What happens to an attribute of a record of `event`; `value` is given when it is text.
     pub(super) fn treatment(&self, event: &str, key: &str, value: Option<&str>) -> Treatment<'_> {
-        let tells_of = |&place: &usize| {
-            let events = &self.attribute[place].events;
-            events.is_empty() || events.iter().any(|name| name == event)
+        let named = |entry: &&Entry| {
+            (entry.events.is_empty() || entry.events.iter().any(|name| name == event))
+                && entry
+                    .keys
+                    .iter()
+                    .any(|pattern| match pattern.strip_suffix('*') {
+                        Some(prefix) => key.starts_with(prefix),
+                        None => pattern == key,
+                    })
         };
-        let Some(first) = self.index.naming(key).filter(tells_of).min() else {
+        let Some(entry) = self.attribute.iter().find(named) else {
             return Treatment {
                 verdict: Verdict::Search,
                 truncate: None,
             };
         };
-        let entry = &self.attribute[first];
         let verdict = match entry.action {
             Action::Drop => Verdict::Drop(&entry.marker),
             Action::Search => Verdict::Search,
@@ -277,58 +248,28 @@ fn is_identity(value: &str) -> bool {
     const CLAUDE: [&str; 8] = [
         "user_", "req_", "toolu_", "msg_", "session_", "wf_", "org_", "file_",
     ];
+    let all = |test: fn(&u8) -> bool| value.as_bytes().iter().all(test);
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"._-".contains(b);
     if value.len() > 128 {
         return false;
     }
-    consists_of(value, DIGEST)
-        || (value.len() <= 20 && consists_of(value, NAME | SPACE))
+    all(|b| b.is_ascii_hexdigit() || b"-:.TZ".contains(b))
+        || (value.len() <= 20 && all(plain_byte))
         || CLAUDE.iter().any(|prefix| {
-            value
-                .strip_prefix(prefix)
-                .is_some_and(|rest| rest.len() <= 40 && consists_of(rest, ALPHANUMERIC))
+            value.strip_prefix(prefix).is_some_and(|rest| {
+                rest.len() <= 40 && rest.bytes().all(|b| b.is_ascii_alphanumeric())
+            })
         })
         || value.split_once('@').is_some_and(|(name, domain)| {
+            let local = |b: u8| plain(&b) || b == b'+';
             !name.is_empty()
                 && name.len() <= 64
-                && consists_of(name, NAME | PLUS)
+                && name.bytes().all(local)
                 && domain.contains('.')
-                && consists_of(domain, NAME)
+                && domain.bytes().all(|b| plain(&b))
         })
 }
 
-/// Bytes of digests, UUIDs, numbers, times and versions.
-const DIGEST: u8 = 1;
-const ALPHANUMERIC: u8 = 2;
-/// Bytes of names of hosts and programs.
-const NAME: u8 = 4;
-const SPACE: u8 = 8;
-const PLUS: u8 = 16;
-
-/// The classes of each byte: a table, since every identifier of every record is asked for.
-const CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let char = byte as u8;
-        if char.is_ascii_hexdigit() || matches!(char, b'-' | b':' | b'.' | b'T' | b'Z') {
-            classes[byte] |= DIGEST;
-        }
-        if char.is_ascii_alphanumeric() {
-            classes[byte] |= ALPHANUMERIC | NAME;
-        }
-        if matches!(char, b'.' | b'_' | b'-') {
-            classes[byte] |= NAME;
-        }
-        byte += 1;
-    }
-    classes[b' ' as usize] |= SPACE;
-    classes[b'+' as usize] |= PLUS;
-    classes
-};
-
-/// Whether each byte is of one of these classes.
-fn consists_of(value: &str, classes: u8) -> bool {
-    value
-        .bytes()
-        .all(|byte| CLASSES[usize::from(byte)] & classes != 0)
+fn plain_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._- ".contains(byte)
 }
