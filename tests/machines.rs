@@ -10,7 +10,9 @@ use fieldpost::central::store::{
 use fieldpost::event::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::support::fieldpost::{Kind, TestCentral, client, on_both_databases, postgres_location};
+use crate::support::fieldpost::{
+    Kind, TestCentral, client, on_both_databases, postgres_location, started_beside,
+};
 use crate::support::postgres;
 use crate::support::random::Random;
 use crate::support::records::{Record, request};
@@ -487,17 +489,4 @@ async fn overview_names_few_machines_and_counts_many(kind: Kind) {
         assert!(page.contains(said), "{said}: {page}");
     }
     central.stop().await;
-}
-
-/// A service, and where its database is when that can be reached from outside.
-async fn started_beside(kind: Kind, directory: &std::path::Path) -> (Option<String>, TestCentral) {
-    let url = match kind {
-        Kind::Sqlite => None,
-        Kind::Postgres => Some(postgres::database()),
-    };
-    let location = url
-        .as_deref()
-        .map_or(Location::DataDirectory, postgres_location);
-    let central = TestCentral::start_at(location, directory).await;
-    (url, central)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use fieldpost::central::store::{Location, Retention};
+use fieldpost::central::store::Retention;
 use fieldpost::event::Timestamp;
 use serde_json::Value;
 
@@ -11,6 +11,7 @@ use crate::support::api::Api;
 use crate::support::eventually;
 use crate::support::fieldpost::{
     Kind, TestCentral, client, command, folder, on_both_databases, postgres_location,
+    started_beside,
 };
 use crate::support::postgres;
 use crate::support::records::{Record, claude_session, request};
@@ -278,19 +279,6 @@ async fn content_can_go_before_the_rest(kind: Kind) {
     store.rebuild(|_| ()).await.expect("the store writes");
     assert_eq!(api.list("entities?kind=mcp_tool").await, tools);
     central.stop().await;
-}
-
-/// A service with a new store, and the store's address in PostgreSQL: the tests reach for it by themselves.
-async fn started_beside(kind: Kind, directory: &Path) -> (Option<String>, TestCentral) {
-    let url = match kind {
-        Kind::Sqlite => None,
-        Kind::Postgres => Some(postgres::database()),
-    };
-    let location = url
-        .as_deref()
-        .map_or(Location::DataDirectory, postgres_location);
-    let central = TestCentral::start_at(location, directory).await;
-    (url, central)
 }
 
 async fn a_sum_that_is_wrong_is_told_and_mended(kind: Kind) {

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 
 use super::api::Api;
 use super::browser::Browser;
+use super::postgres;
 use super::records::{Record, request};
 use super::{PATIENCE, eventually};
 
@@ -54,6 +55,19 @@ impl Kind {
 pub(crate) fn postgres_location(url: &str) -> Location {
     let connection = PostgresConnection::new(Secret::new(url), None, None);
     Location::Postgres(connection.expect("a good address"))
+}
+
+/// A service with a new store, and the store's address in PostgreSQL, for tests that reach for it by themselves.
+pub(crate) async fn started_beside(kind: Kind, directory: &Path) -> (Option<String>, TestCentral) {
+    let url = match kind {
+        Kind::Sqlite => None,
+        Kind::Postgres => Some(postgres::database()),
+    };
+    let location = url
+        .as_deref()
+        .map_or(Location::DataDirectory, postgres_location);
+    let central = TestCentral::start_at(location, directory).await;
+    (url, central)
 }
 
 /// Makes of each test, an async function of a [`Kind`], two: one on SQLite, one on PostgreSQL.

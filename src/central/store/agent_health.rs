@@ -6,13 +6,12 @@ use serde::Serialize;
 use crate::event::Timestamp;
 
 use super::event_row::dollars;
+use super::machine_state::DAY;
 use super::query::Query;
 use super::{Scope, Stats, Store, StoreError};
 
 /// Rows of one answer at most.
 const MAX_ROWS: i64 = 500;
-
-const DAY: i64 = 86_400_000_000_000;
 
 /// A way that an agent's sessions came by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
