@@ -7,6 +7,8 @@
 
 pub mod route;
 pub mod compression;
+#[cfg(feature = "edge")]
+pub mod weight;
 pub mod decode;
 pub mod lenient;
 mod logs_json;

@@ -75,9 +75,9 @@ impl Call {
     ///
     /// # Errors
     /// 413, 408, 400, or 503 when there is no room.
-    pub async fn receive_within(
+    pub async fn receive(
         self,
-        body: Body,
+        body: &mut Body,
         limits: BodyLimits,
         room: &mut Reservation,
     ) -> Result<Bytes, Refusal> {
@@ -85,7 +85,7 @@ impl Call {
             bytes: limits.bytes.saturating_add(PREFIX),
             ..limits
         };
-        read_body(body, framed, |bytes| room.hold(bytes))
+        read_body(body, framed, room)
             .await
             .map_err(|error| Refusal::of_body(&error))
     }
