@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::central::materialize::Deltas;
@@ -15,6 +16,7 @@ use crate::otlp::Signal;
 
 use super::audit::{decode_deltas, encode_deltas};
 use super::ingest::signal_deltas;
+use super::machine_state::DAY;
 use super::query::{Query, Row, Value};
 use super::repack::{take_out, without_content};
 use super::{Database, EntityKind, Scope, Store, StoreError};
@@ -26,7 +28,7 @@ const BITE: i64 = 1_000;
 const BLOCKS: i64 = 16;
 
 /// How long an environment keeps its records; `None` is for ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Retention {
     /// Everything, in seconds.
     pub keep_seconds: Option<i64>,
@@ -261,6 +263,9 @@ pub(super) fn retired_without(
             .saturating_mul(1_000_000_000)
             >= cut.0
     });
+    retired
+        .shapes
+        .retain(|day, _| day.saturating_add(1).saturating_mul(DAY) >= cut.0);
     for (table, keys) in forgotten {
         for mut key in keys {
             forget_key(&mut retired, table, &mut key)?;
@@ -281,6 +286,9 @@ fn forget_key(retired: &mut Deltas, table: &str, key: &mut Row) -> Result<(), St
         }
         "agents" => {
             retired.agents.remove(&first);
+        }
+        "metric_sessions" => {
+            retired.metric_sessions.remove(&first);
         }
         "identities" => {
             let (name, value): (String, String) = (key.take(1)?, key.take(2)?);
@@ -333,6 +341,9 @@ pub(super) fn forget_statements(
     let machine = |child| of_parent(child, "machine", "machines", "last_seen");
     let rollups = "DELETE FROM rollups WHERE tenant = $1 AND environment = $2
         AND (start + span) * 1000000000 < $3";
+    let shapes = format!(
+        "DELETE FROM event_shapes WHERE tenant = $1 AND environment = $2 AND (day + 1) * {DAY} < $3"
+    );
     let statements = [
         session("session_entities"),
         session("session_turns"),
@@ -350,7 +361,9 @@ pub(super) fn forget_statements(
         own("agent_entities", "last_seen", "agent, kind, name"),
         own("agents", "last_seen", "id"),
         own("entities", "last_seen", "kind, name"),
+        own("metric_sessions", "last_seen", "session"),
         (rollups.to_owned(), None),
+        (shapes, None),
     ];
     let with_values = |(sql, table)| {
         let mut query = Query::scoped::<String>(sql, scope);
