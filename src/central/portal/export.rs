@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::central::Central;
 use crate::central::store::Agent;
+use crate::central::streams::Stream;
 use crate::event::Timestamp;
 
 use super::address::with_query;
@@ -151,6 +152,10 @@ async fn written(
     format: Format,
 ) -> Result<Response, Failure> {
     list.check(&central, &sight).await?;
+    let open = central
+        .streams
+        .open(Stream::Export, &here.session.person.id);
+    let open = open.ok_or(Failure::TooMany)?;
     let noun = list.noun();
     let action = match &list {
         List::Events(_) => "export.events",
@@ -163,7 +168,7 @@ async fn written(
         Format::Csv => ("text/csv; charset=utf-8", "csv"),
         Format::Ndjson => ("application/x-ndjson", "ndjson"),
     };
-    let body = writer::write(here, central, sight, list, query, format);
+    let body = writer::write(here, central, sight, list, query, format, open);
     Ok(attached(kind, noun, ending, body))
 }
 

@@ -17,6 +17,7 @@ use http_body_util::channel::{Channel, Sender};
 
 use crate::central::Central;
 use crate::central::store::{Agent, EventFilter, Sight};
+use crate::central::streams::{OpenStream, Stream};
 use crate::event::Timestamp;
 
 use super::agents::find;
@@ -73,6 +74,8 @@ fn watch(
         .and_then(place)
         .ok_or(Failure::BadRequest("This stream goes on from nowhere."))?;
     let filter = asked(&Filters::read(pairs)?, agent, Timestamp::now());
+    let open = central.streams.open(Stream::Live, &here.session.person.id);
+    let open = open.ok_or(Failure::TooMany)?;
     let (sender, body) = Channel::<Bytes, Infallible>::new(1);
     tokio::spawn(count(
         central,
@@ -81,6 +84,7 @@ fn watch(
         position,
         counted,
         sender,
+        open,
     ));
     let headers = [(header::CONTENT_TYPE, "text/event-stream")];
     Ok((headers, Body::new(body)).into_response())
@@ -102,6 +106,7 @@ async fn count(
     mut position: i64,
     mut counted: usize,
     mut sender: Sender<Bytes, Infallible>,
+    _open: OpenStream,
 ) {
     for _ in 0..LOOKS {
         let message = match central.store.arrivals(&sight, &filter, position).await {
