@@ -8,6 +8,8 @@
 pub mod route;
 pub mod compression;
 pub mod decode;
+#[cfg(feature = "central")]
+pub mod weight;
 pub mod lenient;
 mod logs_json;
 pub mod json;

@@ -7,6 +7,7 @@ use fieldpost::central::store::{Access, Role};
 
 use crate::support::api::Api;
 use crate::support::fieldpost::{Kind, TestCentral, client, on_both_databases};
+use crate::support::records::{claude_session, request};
 use crate::support::wire;
 
 on_both_databases! {
@@ -31,6 +32,33 @@ async fn filled(kind: Kind, directory: &std::path::Path) -> (TestCentral, Api) {
     }
     let api = central.api().await;
     (central, api)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_told_in_part_says_so() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start(directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let api = central.api().await;
+    let records = claude_session("ada@example.com", "long", 5_001);
+    for (records, is_cut) in [(&records[..5_000], false), (&records[5_000..], true)] {
+        let posted = client()
+            .post(format!("{}/v1/logs", central.url))
+            .header("authorization", &bearer)
+            .header("content-type", "application/json")
+            .body(request(records).to_string());
+        let posted = posted.send().await.expect("the service answers");
+        assert_eq!(posted.status(), 200);
+        assert_eq!(api.get("sessions/long").await["is_cut"], is_cut);
+    }
+    let owner = central.sign_in(Role::Owner).await;
+    let export = "/t/default/default/sessions/long/export";
+    let text = owner.post(export, &[("format", "markdown")]).await.body;
+    assert!(text.contains("the first 5000 of 5001 events"));
+    let json = owner.post(export, &[("format", "json")]).await.body;
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["is_cut"], true);
+    central.stop().await;
 }
 
 async fn every_list_gives_the_same_rows_in_small_pages_as_in_one(kind: Kind) {

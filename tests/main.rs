@@ -34,6 +34,7 @@ mod fuzzed;
 mod storm;
 mod ingest;
 mod store;
+mod robust;
 mod exactly_once;
 mod upkeep;
 mod search;

@@ -295,8 +295,10 @@ async fn sessions(
 struct SessionDetail {
     #[serde(flatten)]
     session: Session,
-    /// Each prompt with everything that followed from it.
+    /// Each prompt with everything that followed from it: the first 5000 events.
     turns: Vec<Turn>,
+    /// Whether the session has more events: `/events?session=` has all of them.
+    is_cut: bool,
 }
 
 async fn session(
@@ -313,10 +315,11 @@ async fn session(
         .session(scope, &id)
         .await?
         .ok_or_else(|| Problem::missing("session", &id))?;
-    let events = central.store.session_events(&sight, &id).await?;
+    let read = central.store.session_events(&sight, &id).await?;
     Ok(Json(SessionDetail {
         session,
-        turns: Conversation::build(events).turns,
+        turns: Conversation::build(read.events).turns,
+        is_cut: read.is_cut,
     }))
 }
 

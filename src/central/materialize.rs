@@ -144,7 +144,7 @@ impl Deltas {
         );
         merge_maps(&mut self.tokens, other.tokens, |token, other| {
             token.seen.merge(other.seen);
-            token.requests += other.requests;
+            merge::add_to(&mut token.requests, other.requests);
             token.address.merge(other.address);
         });
     }

@@ -20,6 +20,8 @@ use crate::otlp::compression::{Coding, InflateError};
 use crate::otlp::decode::{Decoded, decode};
 use crate::otlp::reply::{self, PartialSuccess};
 use crate::otlp::route::Target;
+#[cfg(feature = "central")]
+use crate::otlp::weight::weigh;
 use crate::otlp::{Encoding, Signal};
 
 /// Seconds after which a client may try again when the store behind cannot take a record.
@@ -121,6 +123,12 @@ impl Exchange {
         self.coding
             .inflate(body, limits.inflated(body.len()))
             .map_err(|error| Refusal::of_inflating(&error).in_encoding(self.encoding))
+    }
+
+    /// How much memory the messages of an inflated body will take.
+    #[cfg(feature = "central")]
+    pub fn weigh(self, body: &[u8]) -> usize {
+        weigh(self.target.protobuf_signal(), self.encoding, body)
     }
 
     /// Decodes a body that is inflated.

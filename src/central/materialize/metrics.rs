@@ -21,8 +21,9 @@ use super::{Seen, Span, entry};
 /// What the names of Claude's own metrics begin with.
 const PREFIXES: [&str; 3] = ["claude_code.", "claude_cowork.", "cowork."];
 
-/// Largest value of a point that is believed: sums stay within 64 bits.
-const MAX_VALUE: f64 = 1e12;
+/// Largest value of a point that is believed. A sum holds nine hundred such points of one person, metric and
+/// hour, and stays at its greatest when more come.
+const MAX_VALUE: f64 = 1e10;
 
 /// What a sum is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use axum::Form;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
@@ -26,8 +27,9 @@ use super::failure::Failure;
 use super::filters::Filters;
 use super::inventory;
 use super::machines;
-use super::observability::asked;
+use super::observability::{asked, read_query};
 use super::preferences::Preferences;
+use super::settings;
 use super::shell::Here;
 
 use list::{Format, List};
@@ -91,6 +93,22 @@ pub(super) async fn of_inventory(
             List::Entities(kind.kind, wish(&inventory::spec(&here, kind), pairs)?)
         }
     };
+    let sight = here.sight();
+    written(&here, central, sight, list, query, format).await
+}
+
+/// Someone takes the audit with them, or of it what the person may see.
+pub(super) async fn audit(
+    here: Here,
+    State(central): State<Arc<Central>>,
+    filters: Result<Query<settings::audit::Filters>, QueryRejection>,
+    Form(pairs): Form<Pairs>,
+) -> Result<Response, Failure> {
+    let (format, _) = format_of(pairs)?;
+    let filters = read_query(filters)?;
+    let only = settings::audit::only(&here).map(str::to_owned);
+    let query = filters.address(&here.base.settings("audit"), "");
+    let list = List::Audit(filters.for_store(), only);
     let sight = here.sight();
     written(&here, central, sight, list, query, format).await
 }
@@ -160,6 +178,7 @@ async fn written(
     let action = match &list {
         List::Events(_) => "export.events",
         List::Sessions(_) => "export.sessions",
+        List::Audit(..) => "export.audit",
         _ => "export.inventory",
     };
     let entry = central.entry(&here.actor(), Some(&here.environment), action, &*query);

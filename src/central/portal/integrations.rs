@@ -217,7 +217,11 @@ impl InstallPage {
             endpoint_base,
             installation,
             live_count: tokens.iter().filter(|row| row.revoke.is_some()).count(),
-            waits: tokens.iter().all(|token| token.first_used.is_none()),
+            // The newest, which somebody has just put in place: what others bring says nothing of it.
+            waits: tokens
+                .iter()
+                .find(|token| token.revoke.is_some())
+                .is_none_or(|token| token.first_used.is_none()),
             was_refused: tokens.iter().any(|token| !token.refusals.is_empty()),
             agents_seen: agents
                 .items

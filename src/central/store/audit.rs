@@ -87,6 +87,7 @@ impl Store {
 pub type Progress = fn(u64);
 
 /// Adds up events as they are read.
+#[derive(Clone)]
 pub(super) struct Counter {
     dictionaries: Dictionaries,
     progress: Progress,

@@ -16,10 +16,12 @@ use crate::otlp::Signal;
 
 use super::audit::{decode_deltas, encode_deltas};
 use super::ingest::signal_deltas;
-use super::machine_state::DAY;
 use super::query::{Query, Row, Value};
 use super::repack::{take_out, without_content};
-use super::{Database, EntityKind, Scope, Store, StoreError};
+use super::{AuditEntry, Database, EntityKind, Scope, Store, StoreError};
+
+/// Seconds of a day.
+const DAY_SECONDS: i64 = 86_400;
 
 /// Events in one bite.
 const BITE: i64 = 1_000;
@@ -89,7 +91,7 @@ impl Store {
     /// Deletes what every environment keeps no longer at `now`. `is_over` is asked between bites.
     ///
     /// # Errors
-    /// [`StoreError`]; what was deleted until then stays deleted.
+    /// The first [`StoreError`] of an environment; the others' are done all the same.
     pub async fn expire(
         &self,
         now: Timestamp,
@@ -97,32 +99,50 @@ impl Store {
     ) -> Result<Expired, StoreError> {
         let mut expired = Expired::default();
         self.load_dictionaries().await?;
+        let mut failure = None;
         for environment in self.environments().await? {
-            let retention = self.retention_of(environment.scope).await?;
-            if let Some(seconds) = retention.keep_seconds {
-                let cut = oldest_kept(now, seconds);
-                while !is_over() {
-                    let bite = self.expire_events(environment.scope, cut).await?;
-                    expired.events += bite;
-                    if bite == 0 {
-                        self.forget(environment.scope, cut).await?;
-                        expired.signals += self.expire_signals(environment.scope, cut).await?;
-                        break;
-                    }
-                }
+            let scope = environment.scope;
+            if let Err(error) = self.expire_in(scope, now, is_over, &mut expired).await {
+                let place = AuditEntry::place_of(&environment);
+                tracing::error!(place, %error, "what is too old was not deleted");
+                failure.get_or_insert(error);
             }
-            if let Some(seconds) = retention.content_seconds {
-                let cut = oldest_kept(now, seconds);
-                while !is_over() {
-                    let bite = self.expire_content(environment.scope, cut).await?;
-                    expired.contents += bite;
-                    if bite == 0 {
-                        break;
-                    }
+        }
+        failure.map_or(Ok(expired), Err)
+    }
+
+    /// The same in one environment.
+    async fn expire_in(
+        &self,
+        scope: Scope,
+        now: Timestamp,
+        is_over: &(dyn Fn() -> bool + Sync),
+        expired: &mut Expired,
+    ) -> Result<(), StoreError> {
+        let retention = self.retention_of(scope).await?;
+        if let Some(seconds) = retention.keep_seconds {
+            let cut = oldest_kept(now, seconds);
+            while !is_over() {
+                let bite = self.expire_events(scope, cut).await?;
+                expired.events += bite;
+                if bite == 0 {
+                    self.forget(scope, cut).await?;
+                    expired.signals += self.expire_signals(scope, cut).await?;
+                    break;
                 }
             }
         }
-        Ok(expired)
+        if let Some(seconds) = retention.content_seconds {
+            let cut = oldest_kept(now, seconds);
+            while !is_over() {
+                let bite = self.expire_content(scope, cut).await?;
+                expired.contents += bite;
+                if bite == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Deletes some events before `cut`, with their content and their words; gives how many.
@@ -243,6 +263,12 @@ pub fn oldest_kept(now: Timestamp, seconds: i64) -> Timestamp {
     )
 }
 
+/// A time in seconds, rounded up: whole seconds before it are before the time. Seconds of any date have room
+/// where nanoseconds of the year 2262 have none.
+fn whole_seconds(time: Timestamp) -> i64 {
+    -(-i128::from(time.0)).div_euclid(1_000_000_000) as i64
+}
+
 /// The retired row of an environment with what deleted events add.
 pub(super) fn retired_with(row: Option<Vec<u8>>, deltas: Deltas) -> Result<Vec<u8>, StoreError> {
     let mut retired = row.map_or_else(|| Ok(Deltas::default()), |row| decode_deltas(&row))?;
@@ -257,15 +283,11 @@ pub(super) fn retired_without(
     cut: Timestamp,
 ) -> Result<Vec<u8>, StoreError> {
     let mut retired = decode_deltas(row)?;
-    retired.rollups.retain(|(span, start, _), _| {
-        start
-            .saturating_add(span.seconds())
-            .saturating_mul(1_000_000_000)
-            >= cut.0
-    });
-    retired
-        .shapes
-        .retain(|day, _| day.saturating_add(1).saturating_mul(DAY) >= cut.0);
+    let cut = whole_seconds(cut);
+    let rollups = &mut retired.rollups;
+    rollups.retain(|(span, start, _), _| start.saturating_add(span.seconds()) >= cut);
+    let shapes = &mut retired.shapes;
+    shapes.retain(|day, _| day.saturating_add(1).saturating_mul(DAY_SECONDS) >= cut);
     for (table, keys) in forgotten {
         for mut key in keys {
             forget_key(&mut retired, table, &mut key)?;
@@ -339,10 +361,10 @@ pub(super) fn forget_statements(
     };
     let session = |child| of_parent(child, "session", "sessions", "ended_at");
     let machine = |child| of_parent(child, "machine", "machines", "last_seen");
-    let rollups = "DELETE FROM rollups WHERE tenant = $1 AND environment = $2
-        AND (start + span) * 1000000000 < $3";
+    let rollups =
+        "DELETE FROM rollups WHERE tenant = $1 AND environment = $2 AND start + span < $3";
     let shapes = format!(
-        "DELETE FROM event_shapes WHERE tenant = $1 AND environment = $2 AND (day + 1) * {DAY} < $3"
+        "DELETE FROM event_shapes WHERE tenant = $1 AND environment = $2 AND (day + 1) * {DAY_SECONDS} < $3"
     );
     let statements = [
         session("session_entities"),
@@ -362,13 +384,14 @@ pub(super) fn forget_statements(
         own("agents", "last_seen", "id"),
         own("entities", "last_seen", "kind, name"),
         own("metric_sessions", "last_seen", "session"),
-        (rollups.to_owned(), None),
-        (shapes, None),
     ];
-    let with_values = |(sql, table)| {
-        let mut query = Query::scoped::<String>(sql, scope);
-        query.values.push(cut.into());
-        (query, table)
+    let with_cut = |sql: String, cut: Value| {
+        let mut query = Query::scoped(sql, scope);
+        query.values.push(cut);
+        query
     };
-    statements.into_iter().map(with_values).collect()
+    let statements = statements.map(|(sql, table)| (with_cut(sql, cut.into()), table));
+    let sums = [rollups.to_owned(), shapes].map(|sql| with_cut(sql, whole_seconds(cut).into()));
+    let sums = sums.map(|query| (query, None));
+    statements.into_iter().chain(sums).collect()
 }
