@@ -23,6 +23,7 @@ pub mod accounts;
 mod fleet;
 pub mod views;
 pub mod defects;
+mod drift;
 pub mod tenancy;
 pub mod people;
 pub mod store;

@@ -11,6 +11,8 @@ mod machines;
 mod machine_rules;
 mod stats;
 mod versions;
+mod summaries;
+mod drift;
 mod health;
 mod views;
 
@@ -152,6 +154,8 @@ fn routes() -> ApiRouter<Arc<Central>> {
         .merge(machine_rules::routes())
         .merge(stats::routes())
         .merge(versions::routes())
+        .merge(drift::routes())
+        .merge(summaries::routes())
         .merge(health::routes())
         .merge(views::routes())
         .merge(accounts::routes())

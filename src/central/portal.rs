@@ -41,6 +41,7 @@ mod inventory;
 mod machines;
 mod retire;
 mod versions;
+mod drift;
 mod table;
 mod entities;
 mod observability;
@@ -93,6 +94,7 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
             get(retire::page).post(retire::decide),
         )
         .route("/inventory/versions", get(versions::show))
+        .route("/inventory/drift", get(drift::show))
         .route("/inventory/owners", get(inventory::owners))
         .route("/inventory/{kind}", get(inventory::entities))
         .route("/inventory/{kind}/{name}", get(inventory::entity))

@@ -274,7 +274,7 @@ const MAX_GROUPING: usize = 1_000;
 
 /// Cuts a text that is too long, and puts a hash of all of it in the place of the rest, so that two long
 /// texts stay two; takes out NUL, which PostgreSQL's texts cannot hold.
-fn bound(text: &mut String) {
+pub fn bound(text: &mut String) {
     if text.contains('\0') {
         *text = text.replace('\0', "\u{fffd}");
     }

@@ -182,7 +182,7 @@ fn is_known(key: &str) -> bool {
 
 fn is_number_or_flag(text: &str) -> bool {
     let is_number = text.len() <= MAX_NUMBER && text.parse::<f64>().is_ok();
-    is_number || matches!(text, "" | "true" | "false")
+    is_number || text.trim().is_empty() || matches!(text, "true" | "false")
 }
 
 #[cfg(test)]

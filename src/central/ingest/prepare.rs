@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use prost::Message;
 
-use crate::central::materialize::NewEvent;
+use crate::central::materialize::{NewEvent, Shape};
 use crate::central::rejection::{Rejected, Rejection};
 use crate::central::store::{BlockBuilder, Compressor, Dictionary, NewBlock, NewSignal};
 use crate::event::{AgentIdentity, Facts, Identifier, Timestamp};
@@ -141,6 +141,7 @@ impl Preparing {
         for resource_logs in logs.resource_logs {
             let resource = resource_logs.resource.as_ref();
             let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
+            let resource_shape = Shape::of(attributes);
             for scope_logs in resource_logs.scope_logs {
                 if scope_logs.log_records.is_empty() {
                     continue;
@@ -162,6 +163,7 @@ impl Preparing {
                     let event = NewEvent {
                         time,
                         agent: agent.map(|agent| self.agent_id(agent)),
+                        shape: resource_shape.with(Shape::of(&record.attributes)),
                         facts,
                     };
                     builder.push(&event, record);

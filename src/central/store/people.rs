@@ -3,6 +3,7 @@
 //! An environment that has an owner keeps one: no statement here takes its last one away. Whoever's role
 //! changes is signed out by the same transaction that changes it, and that writes the audit.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::event::Timestamp;
@@ -12,7 +13,7 @@ use super::query::{Query, Row};
 use super::{AuditEntry, Environment, Role, Scope, Store, StoreError};
 
 /// Somebody who can sign in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Person {
     /// Stays when the name changes.
     pub id: String,
@@ -25,7 +26,7 @@ pub struct Person {
 }
 
 /// What a person is in one environment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Member {
     /// Who.
     #[serde(flatten)]

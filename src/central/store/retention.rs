@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::central::materialize::Deltas;
@@ -15,6 +16,7 @@ use crate::otlp::Signal;
 
 use super::audit::{decode_deltas, encode_deltas};
 use super::ingest::signal_deltas;
+use super::machine_state::{DAY, SECOND};
 use super::query::{Query, Row, Value};
 use super::repack::{take_out, without_content};
 use super::{AuditEntry, Database, EntityKind, Scope, Store, StoreError};
@@ -26,7 +28,7 @@ const BITE: i64 = 1_000;
 const BLOCKS: i64 = 16;
 
 /// How long an environment keeps its records; `None` is for ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Retention {
     /// Everything, in seconds.
     pub keep_seconds: Option<i64>,
@@ -259,10 +261,10 @@ pub fn oldest_kept(now: Timestamp, seconds: i64) -> Timestamp {
     )
 }
 
-/// A time in seconds, rounded up: whole seconds before it are before the time. Seconds of any date have room
-/// where nanoseconds of the year 2262 have none.
-fn whole_seconds(time: Timestamp) -> i64 {
-    -(-i128::from(time.0)).div_euclid(1_000_000_000) as i64
+/// A time in whole units of so many nanoseconds, rounded up: what lies before it does so in both. Seconds and
+/// days of any date have room where nanoseconds of the year 2262 have none.
+fn rounded_up(time: Timestamp, unit: i64) -> i64 {
+    time.0.div_euclid(unit) + i64::from(time.0.rem_euclid(unit) > 0)
 }
 
 /// The retired row of an environment with what deleted events add.
@@ -279,9 +281,12 @@ pub(super) fn retired_without(
     cut: Timestamp,
 ) -> Result<Vec<u8>, StoreError> {
     let mut retired = decode_deltas(row)?;
-    let cut = whole_seconds(cut);
+    let (seconds, days) = (rounded_up(cut, SECOND), rounded_up(cut, DAY));
     let rollups = &mut retired.rollups;
-    rollups.retain(|(span, start, _), _| start.saturating_add(span.seconds()) >= cut);
+    rollups.retain(|(span, start, _), _| start.saturating_add(span.seconds()) >= seconds);
+    retired
+        .shapes
+        .retain(|day, _| day.saturating_add(1) >= days);
     for (table, keys) in forgotten {
         for mut key in keys {
             forget_key(&mut retired, table, &mut key)?;
@@ -302,6 +307,9 @@ fn forget_key(retired: &mut Deltas, table: &str, key: &mut Row) -> Result<(), St
         }
         "agents" => {
             retired.agents.remove(&first);
+        }
+        "metric_sessions" => {
+            retired.metric_sessions.remove(&first);
         }
         "identities" => {
             let (name, value): (String, String) = (key.take(1)?, key.take(2)?);
@@ -354,6 +362,7 @@ pub(super) fn forget_statements(
     let machine = |child| of_parent(child, "machine", "machines", "last_seen");
     let rollups =
         "DELETE FROM rollups WHERE tenant = $1 AND environment = $2 AND start + span < $3";
+    let shapes = "DELETE FROM event_shapes WHERE tenant = $1 AND environment = $2 AND day + 1 < $3";
     let statements = [
         session("session_entities"),
         session("session_turns"),
@@ -371,6 +380,7 @@ pub(super) fn forget_statements(
         own("agent_entities", "last_seen", "agent, kind, name"),
         own("agents", "last_seen", "id"),
         own("entities", "last_seen", "kind, name"),
+        own("metric_sessions", "last_seen", "session"),
     ];
     let with_cut = |sql: String, cut: Value| {
         let mut query = Query::scoped(sql, scope);
@@ -378,6 +388,8 @@ pub(super) fn forget_statements(
         query
     };
     let statements = statements.map(|(sql, table)| (with_cut(sql, cut.into()), table));
-    let rollups = with_cut(rollups.to_owned(), whole_seconds(cut).into());
-    statements.into_iter().chain([(rollups, None)]).collect()
+    let rollups = with_cut(rollups.to_owned(), rounded_up(cut, SECOND).into());
+    let shapes = with_cut(shapes.to_owned(), rounded_up(cut, DAY).into());
+    let by_span = [(rollups, None), (shapes, None)];
+    statements.into_iter().chain(by_span).collect()
 }

@@ -1,6 +1,8 @@
 //! What is missing, or at risk: the first thing on the page.
 
 use crate::central::Central;
+use crate::central::drift::{DAYS, fell_away};
+use crate::central::portal::drift;
 use crate::central::portal::event_row::Tag;
 use crate::central::portal::machines;
 use crate::central::portal::shell::Here;
@@ -35,6 +37,7 @@ pub(super) async fn missing(
 ) -> Result<Vec<Concern>, StoreError> {
     let mut concerns = Vec::new();
     concerns.extend(of_machines(here, central, now).await?);
+    concerns.extend(of_clients(here, central, now).await?);
     let refusals = central.store.token_refusals(here.scope()).await?;
     for token in central.store.tokens(here.scope()).await? {
         let refusals = refusals.get(&token.id).map_or(&[][..], Vec::as_slice);
@@ -76,6 +79,42 @@ async fn of_machines(
         .iter()
         .flat_map(|machine| of_machine(here, machine, now));
     Ok(concerns.collect())
+}
+
+/// What clients used to tell and no longer do.
+async fn of_clients(
+    here: &Here,
+    central: &Central,
+    now: Timestamp,
+) -> Result<Vec<Concern>, StoreError> {
+    let (store, scope) = (&central.store, here.scope());
+    let fell = fell_away(store, scope, now).await?;
+    let mut concerns: Vec<Concern> = fell
+        .iter()
+        .map(|fell| Concern {
+            tag: Tag::new("alert", "warn", drift::words_of(fell)),
+            detail: format!(
+                "{} events looked at; what is missing did not happen, or is not told",
+                words::count(fell.event_count)
+            ),
+            href: drift::page_of(here, fell),
+        })
+        .collect();
+    let since = Timestamp(now.0 - DAYS * DAY);
+    let silent = store.silent_sessions(scope, since, now).await?;
+    if !silent.is_empty() {
+        let sessions = words::plural(silent.len(), "session", "sessions");
+        concerns.push(Concern {
+            tag: Tag::new(
+                "alert",
+                "warn",
+                format!("{sessions} with metrics, but no events"),
+            ),
+            detail: "Their clients went on, and stopped to tell what happens".to_owned(),
+            href: here.base.inventory("drift"),
+        });
+    }
+    Ok(concerns)
 }
 
 fn records(count: i64) -> String {
