@@ -157,14 +157,11 @@ pub fn is_metadata(key: &str, value: &Value) -> bool {
 pub fn is_metadata_value(key: &str, value: &AnyValue) -> bool {
     use any_value::Value;
     !is_content(key)
-        && (is_known(key)
-            || match &value.value {
-                None | Some(Value::BoolValue(_) | Value::IntValue(_) | Value::DoubleValue(_)) => {
-                    true
-                }
-                Some(Value::StringValue(text)) => is_number_or_flag(text),
-                Some(_) => false,
-            })
+        && match &value.value {
+            None | Some(Value::BoolValue(_) | Value::IntValue(_) | Value::DoubleValue(_)) => true,
+            Some(Value::StringValue(text)) => is_known(key) || is_number_or_flag(text),
+            Some(_) => is_known(key),
+        }
 }
 
 /// Whether a record's body says no more than the event's name, as that of Claude's own events does.
