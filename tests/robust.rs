@@ -335,7 +335,7 @@ async fn what_cannot_be_folded_is_set_aside_and_told_and_the_rest_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_answer_while_everything_is_recounted() {
     /// Of `postgres/fold.rs`: whoever recounts holds both.
-    const LOCKS: [i64; 2] = [0x6669_656c_6470_0003, 0x6669_656c_6470_0002];
+    const LOCKS: [i64; 2] = [0x6669_656c_6470_0004, 0x6669_656c_6470_0002];
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (url, central) = started_beside(Kind::Postgres, directory.path()).await;
     let bearer = central.install().await.authorization_header;

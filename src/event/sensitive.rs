@@ -157,14 +157,11 @@ pub fn is_metadata(key: &str, value: &Value) -> bool {
 pub fn is_metadata_value(key: &str, value: &AnyValue) -> bool {
     use any_value::Value;
     !is_content(key)
-        && (is_known(key)
-            || match &value.value {
-                None | Some(Value::BoolValue(_) | Value::IntValue(_) | Value::DoubleValue(_)) => {
-                    true
-                }
-                Some(Value::StringValue(text)) => is_number_or_flag(text),
-                Some(_) => false,
-            })
+        && match &value.value {
+            None | Some(Value::BoolValue(_) | Value::IntValue(_) | Value::DoubleValue(_)) => true,
+            Some(Value::StringValue(text)) => is_known(key) || is_number_or_flag(text),
+            Some(_) => is_known(key),
+        }
 }
 
 /// Whether a record's body says no more than the event's name, as that of Claude's own events does.
@@ -182,7 +179,7 @@ fn is_known(key: &str) -> bool {
 
 fn is_number_or_flag(text: &str) -> bool {
     let is_number = text.len() <= MAX_NUMBER && text.parse::<f64>().is_ok();
-    is_number || matches!(text, "" | "true" | "false")
+    is_number || text.trim().is_empty() || matches!(text, "true" | "false")
 }
 
 #[cfg(test)]

@@ -86,12 +86,13 @@ static BITS: LazyLock<HashMap<&str, u64>> = LazyLock::new(|| {
 pub struct Shape(u64);
 
 impl Shape {
-    /// The attributes of a record or of its resource. One without a value, or with a blank one, is not there.
+    /// The attributes of a record or of its resource. One without a value, or with a blank one, is not there;
+    /// one with an empty value is: where text was stored apart from its record, that is what stays.
     pub fn of(attributes: &[KeyValue]) -> Shape {
         let said = attributes.iter().filter(|attribute| {
-            let value = attribute.value.as_ref().and_then(|it| it.value.as_ref());
-            match value {
-                Some(Value::StringValue(text)) => !text.trim().is_empty(),
+            let value = attribute.value.as_ref();
+            match value.map(|it| &it.value) {
+                Some(Some(Value::StringValue(text))) => !text.trim().is_empty(),
                 value => value.is_some(),
             }
         });

@@ -55,7 +55,7 @@ impl Concern {
     }
 
     /// Why somebody should look at a machine that is as it is at `now`, the worst first: the same as
-    /// [`Concern::is_so`] says in the database.
+    /// `is_so` says in the database.
     pub fn of(machine: &Machine, now: Timestamp) -> impl Iterator<Item = Concern> {
         let is_expected = machine.state != MachineState::Retired;
         let ends = machine.token_expires_at;

@@ -16,12 +16,10 @@ use crate::otlp::Signal;
 
 use super::audit::{decode_deltas, encode_deltas};
 use super::ingest::signal_deltas;
+use super::machine_state::{DAY, SECOND};
 use super::query::{Query, Row, Value};
 use super::repack::{take_out, without_content};
 use super::{AuditEntry, Database, EntityKind, Scope, Store, StoreError};
-
-/// Seconds of a day.
-const DAY_SECONDS: i64 = 86_400;
 
 /// Events in one bite.
 const BITE: i64 = 1_000;
@@ -263,10 +261,10 @@ pub fn oldest_kept(now: Timestamp, seconds: i64) -> Timestamp {
     )
 }
 
-/// A time in seconds, rounded up: whole seconds before it are before the time. Seconds of any date have room
-/// where nanoseconds of the year 2262 have none.
-fn whole_seconds(time: Timestamp) -> i64 {
-    -(-i128::from(time.0)).div_euclid(1_000_000_000) as i64
+/// A time in whole units of so many nanoseconds, rounded up: what lies before it does so in both. Seconds and
+/// days of any date have room where nanoseconds of the year 2262 have none.
+fn rounded_up(time: Timestamp, unit: i64) -> i64 {
+    time.0.div_euclid(unit) + i64::from(time.0.rem_euclid(unit) > 0)
 }
 
 /// The retired row of an environment with what deleted events add.
@@ -283,11 +281,12 @@ pub(super) fn retired_without(
     cut: Timestamp,
 ) -> Result<Vec<u8>, StoreError> {
     let mut retired = decode_deltas(row)?;
-    let cut = whole_seconds(cut);
+    let (seconds, days) = (rounded_up(cut, SECOND), rounded_up(cut, DAY));
     let rollups = &mut retired.rollups;
-    rollups.retain(|(span, start, _), _| start.saturating_add(span.seconds()) >= cut);
-    let shapes = &mut retired.shapes;
-    shapes.retain(|day, _| day.saturating_add(1).saturating_mul(DAY_SECONDS) >= cut);
+    rollups.retain(|(span, start, _), _| start.saturating_add(span.seconds()) >= seconds);
+    retired
+        .shapes
+        .retain(|day, _| day.saturating_add(1) >= days);
     for (table, keys) in forgotten {
         for mut key in keys {
             forget_key(&mut retired, table, &mut key)?;
@@ -363,9 +362,7 @@ pub(super) fn forget_statements(
     let machine = |child| of_parent(child, "machine", "machines", "last_seen");
     let rollups =
         "DELETE FROM rollups WHERE tenant = $1 AND environment = $2 AND start + span < $3";
-    let shapes = format!(
-        "DELETE FROM event_shapes WHERE tenant = $1 AND environment = $2 AND (day + 1) * {DAY_SECONDS} < $3"
-    );
+    let shapes = "DELETE FROM event_shapes WHERE tenant = $1 AND environment = $2 AND day + 1 < $3";
     let statements = [
         session("session_entities"),
         session("session_turns"),
@@ -391,7 +388,8 @@ pub(super) fn forget_statements(
         query
     };
     let statements = statements.map(|(sql, table)| (with_cut(sql, cut.into()), table));
-    let sums = [rollups.to_owned(), shapes].map(|sql| with_cut(sql, whole_seconds(cut).into()));
-    let sums = sums.map(|query| (query, None));
-    statements.into_iter().chain(sums).collect()
+    let rollups = with_cut(rollups.to_owned(), rounded_up(cut, SECOND).into());
+    let shapes = with_cut(shapes.to_owned(), rounded_up(cut, DAY).into());
+    let by_span = [(rollups, None), (shapes, None)];
+    statements.into_iter().chain(by_span).collect()
 }

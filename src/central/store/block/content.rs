@@ -88,6 +88,7 @@ mod tests {
     use serde_json::Value as Json;
 
     use super::*;
+    use crate::central::materialize::Shape;
     use crate::central::store::sight::hide;
     use crate::event::{Facts, attribute};
     use crate::otlp::json::{plain, plain_attributes};
@@ -156,6 +157,7 @@ mod tests {
                 Just("true"),
                 Just("1e3"),
                 Just("words"),
+                Just("  "),
                 Just("claude_code.tool_result"),
                 Just("ada@example.com"),
             ]
@@ -170,21 +172,23 @@ mod tests {
         #[test]
         fn facts_are_read_from_what_stays(
             body in proptest::option::of(any_value()),
-            values in proptest::collection::vec((0_usize..32, any_value()), 0..12),
+            values in proptest::collection::vec((0_usize..34, any_value()), 0..12),
         ) {
-            const KEYS: [&str; 32] = [
+            const KEYS: [&str; 34] = [
                 "event.name", "event.timestamp", "event.sequence", "user.email", "user.id", "enduser.id",
                 "user.account_uuid", "process.owner", "identity.source", "organization.id", "session.id",
                 "prompt.id", "tool_use_id", "model", "workspace.host_paths", "decision", "source",
                 "decision_source", "success", "duration_ms", "cost_usd", "cost_usd_micros", "input_tokens",
                 "output_tokens", "app.version", "service.name", "fieldpost.edge.id", "fieldpost.edge.seq",
-                "host.name", "clock.offset_seconds", "something.new", "prompt",
+                "host.name", "clock.offset_seconds", "something.new", "prompt", "app.entrypoint",
+                "vcs.repository.url.full",
             ];
             let attributes = values.into_iter().map(|(key, value)| (KEYS[key], value)).collect();
             let whole = record(body, attributes);
             let mut rest = whole.clone();
             let content = RecordContent::take_out_of(&mut rest);
             prop_assert_eq!(Facts::read(&rest, &[], None), Facts::read(&whole, &[], None));
+            prop_assert_eq!(Shape::of(&rest.attributes), Shape::of(&whole.attributes));
             content.put_into(&mut rest);
             prop_assert_eq!(shown(&rest), shown(&whole));
         }

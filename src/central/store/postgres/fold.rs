@@ -33,7 +33,7 @@ const MAX_FOLDED: i64 = 512;
 pub(super) const FOLD_LOCK: i64 = 0x6669_656c_6470_0002;
 
 /// Advisory lock of whoever recounts everything, taken before the other one: nobody waits so long to fold.
-pub(super) const RECOUNT_LOCK: i64 = 0x6669_656c_6470_0003;
+pub(super) const RECOUNT_LOCK: i64 = 0x6669_656c_6470_0004;
 
 /// Why deltas were not folded.
 #[derive(Debug)]
