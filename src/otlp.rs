@@ -7,9 +7,8 @@
 
 pub mod route;
 pub mod compression;
-pub mod decode;
-#[cfg(feature = "central")]
 pub mod weight;
+pub mod decode;
 pub mod lenient;
 mod logs_json;
 pub mod json;

@@ -14,6 +14,7 @@ mod redact_command;
 mod clean_logs;
 mod queue;
 mod damage;
+mod worn;
 mod limits;
 mod disk_full;
 mod parked;

@@ -108,13 +108,13 @@ impl Dialect {
 
     async fn receive(
         self,
-        body: Body,
+        body: &mut Body,
         limits: BodyLimits,
         room: &mut Reservation,
     ) -> Result<Bytes, Refusal> {
         match self {
-            Dialect::Http(exchange) => exchange.receive_within(body, limits, room).await,
-            Dialect::Grpc(call) => call.receive_within(body, limits, room).await,
+            Dialect::Http(exchange) => exchange.receive(body, limits, room).await,
+            Dialect::Grpc(call) => call.receive(body, limits, room).await,
         }
     }
 
@@ -200,14 +200,14 @@ impl Central {
         dialect: Dialect,
         writer: Writer,
         address: String,
-        body: Body,
+        mut body: Body,
     ) -> Result<Response, Refusal> {
         let limits = BodyLimits {
             time: self.body_timeout,
             ..BodyLimits::of_bytes(self.max_body)
         };
         let mut room = self.admission.enter();
-        let body = dialect.receive(body, limits, &mut room).await?;
+        let body = dialect.receive(&mut body, limits, &mut room).await?;
         self.counters.received(body.len());
         let _turn = turn(&self.taking).await?;
         let received = Timestamp::now();

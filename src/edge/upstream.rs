@@ -34,6 +34,7 @@ const MAX_ANSWER: usize = 64 << 10;
 /// The upstream, and how it is reached.
 pub(super) struct Upstream {
     client: reqwest::Client,
+    way: Way,
     endpoint: String,
     compression: Coding,
     pub(super) token: Token,
@@ -41,6 +42,13 @@ pub(super) struct Upstream {
     pub(super) batch: BatchLimits,
     /// Longest wait between two tries.
     pub(super) longest_wait: Duration,
+}
+
+/// What a client is made of.
+struct Way {
+    config: config::Upstream,
+    authorities: Vec<reqwest::Certificate>,
+    identity: Option<reqwest::Identity>,
 }
 
 /// One request, but for its body.
@@ -76,23 +84,32 @@ impl Upstream {
     /// Reads the certificates that `config` names. `link` is told of the token.
     ///
     /// # Errors
-    /// When one cannot be used, or the token's folder cannot be watched.
+    /// When one cannot be used.
     pub(super) fn new(config: &config::Upstream, link: &Link) -> anyhow::Result<Upstream> {
-        let mut builder = way(config)?;
-        if let Some(file) = &config.ca_file {
-            builder = builder.tls_certs_merge(authorities(file)?);
-        }
-        if let Some(certificate) = &config.client_certificate {
-            builder = builder.identity(identity(certificate)?);
-        }
+        let authorities = config.ca_file.as_deref().map(authorities).transpose()?;
+        let identity = config.client_certificate.as_ref().map(identity);
+        let way = Way {
+            config: config.clone(),
+            authorities: authorities.unwrap_or_default(),
+            identity: identity.transpose()?,
+        };
         Ok(Upstream {
-            client: builder.build().context("cannot set up the way upstream")?,
+            client: way.client()?,
+            way,
             endpoint: config.endpoint.clone(),
             compression: config.compression,
-            token: Token::new(&config.token, link.clone())?,
+            token: Token::new(&config.token, link.clone()),
             batch: config.batch,
             longest_wait: config.max_retry_wait,
         })
+    }
+
+    /// Leaves the connections that are open; the next request makes one.
+    pub(super) fn connect_anew(&mut self) {
+        match self.way.client() {
+            Ok(client) => self.client = client,
+            Err(error) => tracing::warn!("the connections of before are used on: {error:#}"),
+        }
     }
 
     /// A request that has its token, and waits for its body. `None` when there should be a token and
@@ -124,6 +141,20 @@ impl Upstream {
             signal,
             compression: self.compression,
         })
+    }
+}
+
+impl Way {
+    /// A client without a connection.
+    fn client(&self) -> anyhow::Result<reqwest::Client> {
+        let mut builder = way(&self.config)?;
+        if !self.authorities.is_empty() {
+            builder = builder.tls_certs_merge(self.authorities.clone());
+        }
+        if let Some(identity) = &self.identity {
+            builder = builder.identity(identity.clone());
+        }
+        builder.build().context("cannot set up the way upstream")
     }
 }
 
@@ -180,9 +211,7 @@ impl Post {
 /// (RFC 4514); `None` without TLS, or when nobody answers. Nobody vouches for who that is: it gets
 /// neither token nor records, nor the endpoint's path.
 pub(super) async fn signer(config: &config::Upstream) -> Option<String> {
-    let mut address = reqwest::Url::parse(&config.endpoint).ok()?;
-    // Only addresses that cannot have any refuse this.
-    let _ = (address.set_username(""), address.set_password(None));
+    let mut address = reqwest::Url::parse(&config.shown_endpoint()).ok()?;
     address.set_path("/");
     address.set_query(None);
     let builder = way(config).ok()?.tls_info(true);

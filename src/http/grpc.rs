@@ -76,9 +76,9 @@ impl Call {
     ///
     /// # Errors
     /// 413, 408, 400, or 503 when there is no room.
-    pub async fn receive_within(
+    pub async fn receive(
         self,
-        body: Body,
+        body: &mut Body,
         limits: BodyLimits,
         room: &mut Reservation,
     ) -> Result<Bytes, Refusal> {
@@ -86,7 +86,7 @@ impl Call {
             bytes: limits.bytes.saturating_add(PREFIX),
             ..limits
         };
-        read_body(body, framed, |bytes| room.hold(bytes))
+        read_body(body, framed, room)
             .await
             .map_err(|error| Refusal::of_body(&error))
     }
@@ -119,7 +119,7 @@ impl Call {
 
     /// How much memory an inflated message will take.
     pub fn weigh(self, message: &[u8]) -> usize {
-        weigh(self.signal, Encoding::Protobuf, message)
+        weigh(Target::Signal(self.signal), Encoding::Protobuf, message)
     }
 
     /// Decodes a message that is inflated.
