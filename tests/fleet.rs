@@ -6,6 +6,7 @@ mod supervision;
 mod units;
 mod rollout;
 mod install;
+mod person;
 mod doctor;
 mod packages;
 mod launchd;

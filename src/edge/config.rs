@@ -4,7 +4,7 @@ mod control;
 mod upstream;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +16,12 @@ use super::redact::RedactConfig;
 
 pub use self::control::{Control, queue_directory};
 pub use self::upstream::{ClientCertificate, TokenSource, Upstream};
+
+/// OTLP's own port on loopback.
+pub const LOOPBACK: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4318),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 4318),
+];
 
 /// More connections than this are no limit.
 const MAX_CONNECTIONS: usize = 1 << 20;
@@ -73,13 +79,9 @@ pub struct Listen {
 }
 
 impl Default for Listen {
-    /// OTLP's own port on loopback.
     fn default() -> Listen {
         Listen {
-            addresses: vec![
-                SocketAddr::from(([127, 0, 0, 1], 4318)),
-                SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 4318)),
-            ],
+            addresses: LOOPBACK.to_vec(),
             hosts: Vec::new(),
             bearer_token_file: None,
             max_body: 64 << 20,
