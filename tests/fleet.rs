@@ -9,5 +9,6 @@ mod install;
 mod person;
 mod doctor;
 mod packages;
+mod rpm;
 mod launchd;
 mod policy;
