@@ -182,14 +182,15 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_program_packs_to_the_same_bytes() {
     let (first, second) = (folder(), folder());
-    for output in [&first, &second] {
-        build("edge", "deb", "0.1.0", output.path()).await;
-        build("edge", "rpm", "0.1.0", output.path()).await;
-    }
     let sums =
         |folder: &Path| fs::read_to_string(folder.join("SHA256SUMS")).expect("it is written");
-    assert_eq!(sums(first.path()).lines().count(), 2);
-    assert_eq!(sums(first.path()), sums(second.path()));
+    for format in ["deb", "rpm"] {
+        for output in [&first, &second] {
+            build("edge", format, "0.1.0", output.path()).await;
+        }
+        assert_eq!(sums(first.path()).lines().count(), 1);
+        assert_eq!(sums(first.path()), sums(second.path()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -193,6 +193,19 @@ stop)
 esac
 "#;
 
+/// Ends the daemon that [`MANAGER`] has started in this home, when the test has ended before that.
+struct Ended<'a>(&'a Path);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let pid = fs::read_to_string(self.0.join("pid")).unwrap_or_default();
+        let ours = fs::read_link(format!("/proc/{}/cwd", pid.trim()));
+        if ours.is_ok_and(|folder| folder == self.0) {
+            let _ = std::process::Command::new("kill").arg(pid.trim()).status();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_while_the_service_is_stopped_is_delivered_before_anything_is_removed() {
     // What comes last is not taken at once.
@@ -233,6 +246,7 @@ async fn what_comes_while_the_service_is_stopped_is_delivered_before_anything_is
     write_script(&manager, MANAGER);
     let mut start = process::command(&manager);
     start.env("HOME", home).args(["--user", "start"]);
+    let _ended = Ended(home);
     let started = process::run(start, "", Duration::from_secs(60)).await;
     started.expect_success();
 
