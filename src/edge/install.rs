@@ -27,7 +27,9 @@ pub(super) use self::credentials::has_credentials;
 pub use self::person::Person;
 pub use self::removal::{Removal, uninstall};
 pub use self::step::{Step, Text};
-pub(super) use self::units::{SERVICE, SOCKET, TOKEN_PATH};
+#[cfg(not(target_os = "macos"))]
+pub(super) use self::units::TOKEN_PATH;
+pub(super) use self::units::{SERVICE, SOCKET};
 
 use self::proxies::company_exceptions;
 use self::units::{CENTRAL, STARTED, SYSUSERS, UNITS};
