@@ -322,6 +322,10 @@ async fn what_cannot_be_folded_is_set_aside_and_told_and_the_rest_goes_on() {
         told.contains("fieldpost_central_unfolded_deltas 2\n"),
         "{told}"
     );
+    // They are of the version before, which left out what only this one counts.
+    let wants = "SELECT count(*) FROM store_state WHERE key = 'rebuild'";
+    let wanted = database.query_one(wants, &[]).await.expect("it reads");
+    assert_eq!(wanted.get::<_, i64>(0), 1);
     let rebuilt = central.central.store.rebuild(|_| ()).await;
     assert_eq!(rebuilt.expect("the store writes").told, [""; 0]);
     let told = metrics().await;
@@ -329,6 +333,8 @@ async fn what_cannot_be_folded_is_set_aside_and_told_and_the_rest_goes_on() {
         told.contains("fieldpost_central_unfolded_deltas 0\n"),
         "{told}"
     );
+    let wanted = database.query_one(wants, &[]).await.expect("it reads");
+    assert_eq!(wanted.get::<_, i64>(0), 0);
     central.stop().await;
 }
 

@@ -24,7 +24,7 @@ use super::runs::add_runs;
 use super::values::{parameters, row};
 
 /// The form in which this version writes deltas. One that a later version wrote is left to it.
-pub(super) const DELTA_FORMAT: i16 = 1;
+pub(super) const DELTA_FORMAT: i16 = 2;
 
 /// Deltas that one transaction folds at most.
 const MAX_FOLDED: i64 = 512;
@@ -117,6 +117,15 @@ pub(super) async fn fold_some(transaction: &mut Transaction<'_>) -> Result<usize
     let taken: Vec<Taken> = rows.iter().map(Taken::of).collect();
     if taken.is_empty() {
         return Ok(0);
+    }
+    if taken.iter().any(|it| it.format < DELTA_FORMAT) {
+        // A replica of the version before made it, and left out what only this version counts.
+        transaction
+            .execute(
+                "INSERT INTO store_state VALUES ('rebuild', 'older deltas') ON CONFLICT DO NOTHING",
+                &[],
+            )
+            .await?;
     }
     // Together; where the database does not take that, by halves, down to the one at fault.
     let mut pieces = vec![taken.as_slice()];
