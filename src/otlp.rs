@@ -7,7 +7,6 @@
 
 pub mod route;
 pub mod compression;
-#[cfg(feature = "edge")]
 pub mod weight;
 pub mod decode;
 pub mod lenient;

@@ -12,6 +12,16 @@ pub use self::format::{Format, UnknownFormat};
 /// Loopback is reached directly, whatever proxy there is: Claude's exporter honors proxies for it too.
 const LOOPBACK: &str = "127.0.0.1,localhost,::1";
 
+/// Where an administrator's files for Claude Code lie, below the root.
+pub const POLICY: &str = match (cfg!(target_os = "macos"), cfg!(windows)) {
+    (true, _) => "Library/Application Support/ClaudeCode",
+    (_, true) => r"Program Files\ClaudeCode",
+    _ => "etc/claude-code",
+};
+
+/// The file among them that tells Claude to export.
+pub const POLICY_DROP_IN: &str = "managed-settings.d/10-fieldpost.json";
+
 /// Stands where a token belongs; the fleet's tool puts it there from its own store of secrets.
 pub const TOKEN_PLACEHOLDER: &str = "REPLACE_WITH_TOKEN";
 
@@ -113,10 +123,12 @@ impl Rollout {
     }
 
     fn merged_no_proxy(&self) -> String {
-        match self.no_proxy.trim_matches([',', ' ']) {
-            "" => LOOPBACK.to_owned(),
-            company => format!("{company},{LOOPBACK}"),
-        }
+        let company = self.no_proxy.split(',').map(str::trim);
+        let is_new = |exception: &&str| {
+            !exception.is_empty() && !LOOPBACK.split(',').any(|host| host == *exception)
+        };
+        let all = company.filter(is_new).chain([LOOPBACK]);
+        all.collect::<Vec<_>>().join(",")
     }
 }
 
@@ -142,6 +154,9 @@ mod tests {
             edge.merged_no_proxy(),
             ".corp.example.com,127.0.0.1,localhost,::1"
         );
+        // What was merged once stays as it is.
+        edge.no_proxy = edge.merged_no_proxy();
+        assert_eq!(edge.merged_no_proxy(), edge.no_proxy);
     }
 
     #[test]

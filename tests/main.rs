@@ -35,6 +35,7 @@ mod fuzzed;
 mod storm;
 mod ingest;
 mod store;
+mod robust;
 mod exactly_once;
 mod upkeep;
 mod search;

@@ -55,7 +55,7 @@ pub(super) enum Command {
     Install(install::Arguments),
     /// Deliver what waits, and take the service away. Configuration, token and records stay, unless
     /// --purge says otherwise.
-    Uninstall(install::Removal),
+    Uninstall(install::Leaving),
     /// Print what Claude must be told to export: for a shell, for managed settings, for a fleet's tools.
     Env(env::Arguments),
 }

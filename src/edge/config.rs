@@ -4,7 +4,7 @@ mod control;
 mod upstream;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +20,12 @@ pub use self::upstream::{ClientCertificate, TokenSource, Upstream};
 /// Why the edge listens nowhere else, and what to do.
 pub(super) const LOOPBACK_ONLY: &str = "they must be of loopback: the edge speaks no TLS, and prompts do not go \
     over a network without it; run an edge on each machine, or let clients export to the central service";
+
+/// OTLP's own port on loopback.
+pub const LOOPBACK: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4318),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 4318),
+];
 
 /// More connections than this are no limit.
 const MAX_CONNECTIONS: usize = 1 << 20;
@@ -77,13 +83,9 @@ pub struct Listen {
 }
 
 impl Default for Listen {
-    /// OTLP's own port on loopback.
     fn default() -> Listen {
         Listen {
-            addresses: vec![
-                SocketAddr::from(([127, 0, 0, 1], 4318)),
-                SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 4318)),
-            ],
+            addresses: LOOPBACK.to_vec(),
             hosts: Vec::new(),
             bearer_token_file: None,
             max_body: 64 << 20,

@@ -5,12 +5,19 @@
 //! cannot be looked at (because it needs root, or a running edge) is skipped, and not failed.
 
 mod world;
+mod homes;
 mod finding;
+#[cfg(not(target_os = "macos"))]
+mod systemd;
+#[cfg(any(target_os = "macos", test))]
+mod launchd;
 mod service;
 mod listener;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod ports;
 mod local;
+#[cfg(unix)]
+mod state;
 mod token;
 mod upstream;
 mod arrival;
@@ -26,8 +33,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::install::Step;
+
+#[cfg(target_os = "macos")]
+use self::launchd as supervisor;
+#[cfg(not(target_os = "macos"))]
+use self::systemd as supervisor;
 
 pub use self::finding::{Finding, Verdict};
 pub use self::world::{Options, Variable, World};
@@ -84,7 +98,7 @@ macro_rules! check {
 
 /// All checks, in the order in which they are made: from the machine to the upstream, then Claude.
 pub const CHECKS: [Check; 22] = [
-    check!("E01", "service", service::units),
+    check!("E01", "service", supervisor::units),
     check!("E02", "who holds the port", listener::holder),
     check!("E03", "answers on loopback", listener::answers),
     check!("E04", "configuration", local::configuration),
@@ -121,13 +135,14 @@ pub(super) async fn examine_daemon(file: PathBuf) -> Vec<Report> {
         fix: false,
     };
     let world = World::new(options, Arc::new(|name| std::env::var(name).ok()));
+    let world = Arc::new(world);
     let mut reports = examine(&world, |_| ()).await;
     reports.retain(|report| matches!(report.status, Verdict::Warn | Verdict::Fail));
     reports
 }
 
 /// Makes the checks that `world`'s options ask for, one after the other, and repairs what they ask to.
-pub async fn examine(world: &World, mut told: impl FnMut(&Report)) -> Vec<Report> {
+pub async fn examine(world: &Arc<World>, mut told: impl FnMut(&Report)) -> Vec<Report> {
     let mut reports = Vec::new();
     for check in CHECKS.iter().filter(|check| world.asks_for(check.id)) {
         let began = Instant::now();
@@ -135,7 +150,7 @@ pub async fn examine(world: &World, mut told: impl FnMut(&Report)) -> Vec<Report
         let mut repaired = Vec::new();
         if world.options.fix && !finding.repairs.is_empty() {
             repaired = finding.repairs.iter().map(repair).collect();
-            finding = look(check, &world.anew()).await;
+            finding = look(check, &Arc::new(world.anew())).await;
         }
         let report = Report {
             id: check.id,
@@ -152,13 +167,26 @@ pub async fn examine(world: &World, mut told: impl FnMut(&Report)) -> Vec<Report
     reports
 }
 
-async fn look(check: &Check, world: &World) -> Finding {
+/// Looks, for so long. A thread of its own does: a home on a disk that does not answer holds it for ever, and nothing
+/// but it.
+async fn look(check: &Check, world: &Arc<World>) -> Finding {
     if check.needs_network && !world.options.network {
         return Finding::skip("not looked at without the network");
     }
-    tokio::time::timeout(CHECK_TIMEOUT, (check.look)(world))
-        .await
-        .unwrap_or_else(|_| Finding::warn("looking took longer than 20 s", "try again"))
+    let (said, hears) = oneshot::channel();
+    let (look, world, runtime) = (check.look, Arc::clone(world), Handle::current());
+    std::thread::spawn(move || said.send(runtime.block_on(look(&world))));
+    match tokio::time::timeout(CHECK_TIMEOUT, hears).await {
+        Ok(Ok(finding)) => finding,
+        Ok(Err(_)) => Finding::fail(
+            "looking ended before it was done",
+            "this is a defect of fieldpost's: report it, with what standard error says",
+        ),
+        Err(_) => Finding::warn(
+            "looking took longer than 20 s",
+            "try again; a home or a folder on a disk that does not answer holds it, too",
+        ),
+    }
 }
 
 /// Does one step, and says what became of it.
@@ -166,5 +194,53 @@ fn repair(step: &Step) -> String {
     match step.apply() {
         Ok(()) => step.to_string(),
         Err(error) => format!("{error:#}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a read from a server that is gone does.
+    fn never_comes_back(_: &World) -> Looking<'_> {
+        loop {
+            std::thread::park();
+        }
+    }
+
+    fn breaks(_: &World) -> Looking<'_> {
+        panic!("a check may be wrong")
+    }
+
+    async fn said_of(look: for<'a> fn(&'a World) -> Looking<'a>) -> Finding {
+        let options = Options {
+            root: PathBuf::from("/nowhere"),
+            config: PathBuf::from("/nowhere/edge.toml"),
+            only: Vec::new(),
+            network: true,
+            fix: false,
+        };
+        let check = Check {
+            id: "E00",
+            title: "a test",
+            needs_network: false,
+            look,
+        };
+        let world = World::new(options, Arc::new(|_| None));
+        super::look(&check, &Arc::new(world)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_hangs_is_given_up() {
+        let finding = said_of(never_comes_back).await;
+        assert_eq!(finding.verdict, Verdict::Warn, "{finding:?}");
+        assert!(finding.seen.contains("longer than 20 s"), "{finding:?}");
+    }
+
+    #[tokio::test]
+    async fn a_check_that_breaks_is_told() {
+        let finding = said_of(breaks).await;
+        assert_eq!(finding.verdict, Verdict::Fail, "{finding:?}");
+        assert!(finding.seen.contains("before it was done"), "{finding:?}");
     }
 }

@@ -6,6 +6,9 @@
 
 mod step;
 mod units;
+mod credentials;
+mod proxies;
+mod removal;
 mod person;
 
 use std::fs;
@@ -15,28 +18,34 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::config::read_file;
-use crate::rollout::{Format, Rollout, edge_configuration};
+use crate::rollout::{Format, POLICY, POLICY_DROP_IN, Rollout, edge_configuration};
 use crate::secret::Secret;
 
-use super::config::Config;
+use super::config::{Config, LOOPBACK};
 
+pub(super) use self::credentials::has_credentials;
 pub use self::person::Person;
+pub use self::removal::{Removal, uninstall};
 pub use self::step::{Step, Text};
+#[cfg(not(target_os = "macos"))]
+pub(super) use self::units::TOKEN_PATH;
+pub(super) use self::units::{SERVICE, SOCKET};
 
-use self::units::{SYSUSERS, UNITS};
+use self::proxies::company_exceptions;
+use self::units::{CENTRAL, STARTED, SYSUSERS, UNITS};
 
-/// The account of the service.
+/// The account of the service, and its group.
 pub(super) const ACCOUNT: &str = "fieldpost";
 
-/// Units of which each is started and enabled; the socket comes first.
-const STARTED: [&str; 3] = [
-    "fieldpost-edge.socket",
-    "fieldpost-edge-token.path",
-    "fieldpost-edge.service",
-];
+/// Where packages put units.
+const PACKAGED_UNITS: [&str; 2] = ["usr/lib/systemd/system", "lib/systemd/system"];
 
-/// Where Claude looks for what its administrators have decided.
-const CLAUDE_POLICY: &str = "etc/claude-code/managed-settings.d/10-fieldpost.json";
+/// Where [`install`] puts them.
+const OWN_UNITS: &str = "etc/systemd/system";
+
+const SYSUSERS_FILE: &str = "etc/sysusers.d/fieldpost-edge.conf";
+
+const PROGRAM: &str = "usr/bin/fieldpost";
 
 /// Where the port of the socket unit is changed.
 const LISTEN_DROP_IN: &str = "etc/systemd/system/fieldpost-edge.socket.d/10-listen.conf";
@@ -52,6 +61,32 @@ pub struct Wanted {
     pub token: Option<Secret>,
     /// Tell Claude to export to the edge.
     pub configure_claude: bool,
+    /// The company's own `NO_PROXY`; `None` for what the machine has.
+    pub no_proxy: Option<String>,
+}
+
+/// What a package has installed, and is left to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Package {
+    /// Program, account and units of the edge.
+    Edge,
+    /// The program alone, which the central service's package brings as well.
+    Central,
+}
+
+impl Package {
+    /// The package below `root`.
+    pub fn find(root: &Path) -> Option<Package> {
+        let ships = |unit: &str| {
+            let mut folders = PACKAGED_UNITS.iter();
+            folders.any(|folder| root.join(folder).join(unit).exists())
+        };
+        match (ships(SERVICE), ships(CENTRAL)) {
+            (true, _) => Some(Package::Edge),
+            (false, true) => Some(Package::Central),
+            (false, false) => None,
+        }
+    }
 }
 
 /// The steps of an installation below `root`, with this program.
@@ -60,14 +95,16 @@ pub struct Wanted {
 /// When what is wanted contradicts what is there, or something needed is missing.
 pub fn install(root: &Path, wanted: &Wanted) -> anyhow::Result<Vec<Step>> {
     let mut steps = Vec::new();
-    let is_packaged = is_packaged(root);
-    if !is_packaged {
+    let package = Package::find(root);
+    if package.is_none() {
         let program = std::env::current_exe().context("cannot find this program's file")?;
-        steps.push(Step::copy(program, root.join("usr/bin/fieldpost")));
-        let sysusers = root.join("etc/sysusers.d/fieldpost-edge.conf");
+        steps.push(Step::copy(program, root.join(PROGRAM)));
+    }
+    if package != Some(Package::Edge) {
+        let sysusers = root.join(SYSUSERS_FILE);
         steps.push(Step::write(sysusers, Text::open(SYSUSERS)));
         for (name, text) in UNITS {
-            let path = root.join("etc/systemd/system").join(name);
+            let path = root.join(OWN_UNITS).join(name);
             steps.push(Step::write(path, Text::open(text)));
         }
         if !has_account(root) {
@@ -88,53 +125,27 @@ pub fn install(root: &Path, wanted: &Wanted) -> anyhow::Result<Vec<Step>> {
         steps.push(Step::write(root.join(LISTEN_DROP_IN), text));
     }
     if let Some(token) = &wanted.token {
-        let text = Text::private(token);
+        let text = match has_credentials() {
+            true => Text::private(token),
+            false => Text::for_service(token, root),
+        };
         steps.push(Step::write(root.join("etc/fieldpost/token"), text));
     }
     if wanted.configure_claude {
-        let settings = Rollout::edge(&endpoint_of(root, wanted)).render(Format::ManagedSettings);
-        steps.push(Step::write(root.join(CLAUDE_POLICY), Text::open(&settings)));
+        let rollout = Rollout {
+            no_proxy: company_exceptions(root, wanted.no_proxy.as_deref()),
+            ..Rollout::edge(&endpoint_of(root, wanted))
+        };
+        let settings = rollout.render(Format::ManagedSettings);
+        steps.push(Step::write(claude_policy(root), Text::open(&settings)));
     }
     steps.extend(starting(root, &steps));
     Ok(steps)
 }
 
-/// The steps that take away what [`install`] made, below `root`. Configuration, token and records stay
-/// unless `purge` says otherwise.
-pub fn uninstall(root: &Path, purge: bool) -> Vec<Step> {
-    let mut steps = Vec::new();
-    // The socket first: it would start the service again for the next client.
-    if is_booted(root) {
-        steps.push(Step::systemctl(&[&["stop"], &STARTED[..]].concat()));
-    }
-    let disable = words(&["disable"], &STARTED);
-    steps.push(Step::run("systemctl", rooted(root, &disable)));
-    steps.push(Step::remove(root.join(CLAUDE_POLICY)));
-    steps.push(Step::remove(root.join(LISTEN_DROP_IN)));
-    if !is_packaged(root) {
-        for (name, _) in UNITS {
-            steps.push(Step::remove(root.join("etc/systemd/system").join(name)));
-        }
-        steps.push(Step::remove(
-            root.join("etc/sysusers.d/fieldpost-edge.conf"),
-        ));
-        steps.push(Step::remove(root.join("usr/bin/fieldpost")));
-    }
-    if purge {
-        steps.push(Step::remove_tree(root.join("etc/fieldpost")));
-        steps.push(Step::remove_tree(root.join("var/lib/fieldpost")));
-    }
-    if is_booted(root) {
-        steps.push(Step::systemctl(&["daemon-reload"]));
-    }
-    steps
-}
-
-/// Whether a package has installed the units.
-pub fn is_packaged(root: &Path) -> bool {
-    let folders = ["usr/lib/systemd/system", "lib/systemd/system"];
-    let mut folders = folders.iter();
-    folders.any(|folder| root.join(folder).join("fieldpost-edge.service").exists())
+/// Where Claude is told to export to the edge.
+fn claude_policy(root: &Path) -> PathBuf {
+    root.join(POLICY).join(POLICY_DROP_IN)
 }
 
 /// The configuration in `path`: the `text` for an endpoint where there is none yet. One that is there is
@@ -202,8 +213,7 @@ fn endpoint_of(root: &Path, wanted: &Wanted) -> String {
         config.listen.addresses.first().copied()
     };
     let address = wanted.listen.first().copied().or_else(configured);
-    let address = address.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 4318)));
-    format!("http://{address}")
+    format!("http://{}", address.unwrap_or(LOOPBACK[0]))
 }
 
 /// Makes systemd see the units, starts what does not run, and restarts what has changed.

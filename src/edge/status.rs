@@ -316,20 +316,24 @@ impl Status {
         })
     }
 
-    /// What was refused was told to its sender, and what was parked is still there.
     fn loss_problem(&self) -> Option<String> {
-        let is_loss = |reason: &str| !matches!(reason, "refused" | "parked");
-        let lost = self.lost_since_start.iter();
-        let lost: Vec<_> = lost.filter(|(reason, _)| is_loss(reason)).collect();
-        let records: u64 = lost.iter().map(|(_, records)| **records).sum();
-        let reasons: Vec<&str> = lost
-            .iter()
-            .map(|(reason, _)| lost_because(reason))
-            .collect();
+        let lost = self.lost_for_good();
+        let records: u64 = lost.values().sum();
+        let reasons: Vec<&str> = lost.keys().map(|reason| lost_because(reason)).collect();
         (records > 0).then(|| {
             let lost = words::plural(records as usize, "record was lost", "records were lost");
             format!("{lost} since the start: {}", reasons.join(", "))
         })
+    }
+
+    /// Records lost since the process started, by reason. What was refused was told to its sender, and what was parked is
+    /// still there.
+    pub(super) fn lost_for_good(&self) -> BTreeMap<&str, u64> {
+        let is_loss = |reason: &str| !matches!(reason, "refused" | "parked");
+        let lost = self.lost_since_start.iter();
+        lost.filter(|(reason, _)| is_loss(reason))
+            .map(|(reason, records)| (reason.as_str(), *records))
+            .collect()
     }
 
     fn parked_problem(&self) -> Option<String> {

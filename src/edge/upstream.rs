@@ -86,13 +86,7 @@ impl Upstream {
     /// # Errors
     /// When one cannot be used.
     pub(super) fn new(config: &config::Upstream, link: &Link) -> anyhow::Result<Upstream> {
-        let authorities = config.ca_file.as_deref().map(authorities).transpose()?;
-        let identity = config.client_certificate.as_ref().map(identity);
-        let way = Way {
-            config: config.clone(),
-            authorities: authorities.unwrap_or_default(),
-            identity: identity.transpose()?,
-        };
+        let way = Way::of(config)?;
         Ok(Upstream {
             client: way.client()?,
             way,
@@ -145,6 +139,17 @@ impl Upstream {
 }
 
 impl Way {
+    /// The way that `config` says, with the certificates that it names.
+    fn of(config: &config::Upstream) -> anyhow::Result<Way> {
+        let authorities = config.ca_file.as_deref().map(authorities).transpose()?;
+        let identity = config.client_certificate.as_ref().map(identity);
+        Ok(Way {
+            config: config.clone(),
+            authorities: authorities.unwrap_or_default(),
+            identity: identity.transpose()?,
+        })
+    }
+
     /// A client without a connection.
     fn client(&self) -> anyhow::Result<reqwest::Client> {
         let mut builder = way(&self.config)?;
@@ -207,19 +212,36 @@ impl Post {
     }
 }
 
+/// Whether anybody who can be trusted answers at the upstream's address. Nothing of what the edge has is shown for it.
+///
+/// # Errors
+/// Why not.
+pub(super) async fn knock(config: &config::Upstream) -> Result<(), String> {
+    let client = Way::of(config).and_then(|way| way.client());
+    let client = client.map_err(|error| format!("{error:#}"))?;
+    let front = front(config).ok_or("upstream.endpoint is no address")?;
+    let answer = client.head(front).send().await;
+    answer.map(drop).map_err(|error| words(&error))
+}
+
 /// Who has signed the certificate that is shown at the upstream's address, as its name is written
 /// (RFC 4514); `None` without TLS, or when nobody answers. Nobody vouches for who that is: it gets
 /// neither token nor records, nor the endpoint's path.
 pub(super) async fn signer(config: &config::Upstream) -> Option<String> {
-    let mut address = reqwest::Url::parse(&config.shown_endpoint()).ok()?;
-    address.set_path("/");
-    address.set_query(None);
     let builder = way(config).ok()?.tls_info(true);
     let client = builder.tls_danger_accept_invalid_certs(true).build().ok()?;
-    let answer = client.head(address).send().await.ok()?;
+    let answer = client.head(front(config)?).send().await.ok()?;
     let info: &reqwest::tls::TlsInfo = answer.extensions().get()?;
     let certificate = Certificate::from_der(info.peer_certificate()?).ok()?;
     Some(clean(&certificate.tbs_certificate.issuer.to_string()))
+}
+
+/// The upstream's address without anything that is not for everybody to know.
+fn front(config: &config::Upstream) -> Option<reqwest::Url> {
+    let mut address = reqwest::Url::parse(&config.shown_endpoint()).ok()?;
+    address.set_path("/");
+    address.set_query(None);
+    Some(address)
 }
 
 /// A client that takes the way that `config` says, with its time limits, and nobody's certificates yet.

@@ -79,6 +79,11 @@ impl Room {
 }
 
 impl Reservation {
+    /// Bytes that all may hold together.
+    pub fn limit(&self) -> usize {
+        self.room.limit
+    }
+
     /// Holds at least `bytes`; false when there is no room for more. A request that alone is larger
     /// than all the room for its like gets in when nobody else is there.
     #[must_use]

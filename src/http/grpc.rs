@@ -20,6 +20,7 @@ use crate::otlp::compression::Coding;
 use crate::otlp::decode::{Decoded, decode};
 use crate::otlp::reply::{self, PartialSuccess};
 use crate::otlp::route::Target;
+use crate::otlp::weight::weigh;
 use crate::otlp::{Encoding, Signal};
 
 /// Bytes before each message: whether it is compressed, and its length.
@@ -114,6 +115,11 @@ impl Call {
         coding
             .inflate(message, limits.inflated(message.len()))
             .map_err(|error| Refusal::of_inflating(&error))
+    }
+
+    /// How much memory an inflated message will take.
+    pub fn weigh(self, message: &[u8]) -> usize {
+        weigh(Target::Signal(self.signal), Encoding::Protobuf, message)
     }
 
     /// Decodes a message that is inflated.

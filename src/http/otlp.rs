@@ -19,8 +19,7 @@ use crate::otlp::compression::{Coding, InflateError};
 use crate::otlp::decode::{Decoded, decode};
 use crate::otlp::reply::{self, PartialSuccess};
 use crate::otlp::route::Target;
-#[cfg(feature = "edge")]
-use crate::otlp::weight;
+use crate::otlp::weight::weigh;
 use crate::otlp::{Encoding, Signal};
 
 /// Seconds after which a client may try again when the store behind cannot take a record.
@@ -93,9 +92,8 @@ impl Exchange {
     }
 
     /// Bytes that a body, once inflated, takes when it is decoded.
-    #[cfg(feature = "edge")]
     pub fn weigh(self, body: &[u8]) -> usize {
-        weight::weigh(self.target, self.encoding, body)
+        weigh(self.target, self.encoding, body)
     }
 
     /// Inflates a body that was read within `limits`. Takes its time, as [`Exchange::decode_inflated`]

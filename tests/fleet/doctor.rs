@@ -5,6 +5,9 @@ mod upstream_checks;
 mod claude_checks;
 mod policy_sources;
 mod repairs;
+mod tokens;
+mod accounts;
+mod records;
 
 use super::machine::Machine;
 

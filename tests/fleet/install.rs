@@ -2,17 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::machine::Machine;
-use crate::support::eventually;
-use crate::support::fieldpost::{client, command, free_port};
-use crate::support::process::{self, Output};
-use crate::support::records::{claude_session, request};
-use crate::support::upstream::Upstream;
 
 const ENDPOINT: &str = "https://otel.example.com/v1/claude-cowork/otel/v1/logs";
 
@@ -24,15 +17,24 @@ fn install<'a>(more: &[&'a str]) -> Vec<&'a str> {
 
 /// A machine whose systemctl and systemd-sysusers write down what they were asked.
 fn machine() -> Machine {
+    with_systemd(252)
+}
+
+/// The same with a systemd of this version, which knows no units but those that are there.
+fn with_systemd(version: u32) -> Machine {
     let mut machine = Machine::new();
-    for name in ["systemctl", "systemd-sysusers"] {
-        machine.program(name, "");
-        let script = format!(
-            "#!/bin/sh\necho {name} \"$@\" >> '{}'\n",
-            machine.path("asked").display()
-        );
-        machine.write(&format!("bin/{name}"), &script);
-    }
+    let (asked, root) = (machine.path("asked"), machine.path(""));
+    let (asked, root) = (asked.display(), root.display());
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && echo 'systemd {version} ({version}-1)' && exit\n\
+         echo systemctl \"$@\" >> '{asked}'\n\
+         for word in \"$@\"; do case $word in fieldpost-*)\n\
+         ls {root}/etc/systemd/system/$word {root}/usr/lib/systemd/system/$word 2>/dev/null | grep -q . || exit 1\n\
+         esac; done\n"
+    );
+    machine.script("systemctl", &script);
+    let script = format!("#!/bin/sh\necho systemd-sysusers \"$@\" >> '{asked}'\n");
+    machine.script("systemd-sysusers", &script);
     machine
 }
 
@@ -198,10 +200,13 @@ async fn nothing_is_written_through_a_link() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_packages_units_and_program_are_left_to_it() {
     let machine = machine();
-    machine.write(
-        "usr/lib/systemd/system/fieldpost-edge.service",
-        "[Service]\n",
-    );
+    for unit in [
+        "fieldpost-edge.socket",
+        "fieldpost-edge-token.path",
+        "fieldpost-edge.service",
+    ] {
+        machine.write(&format!("usr/lib/systemd/system/{unit}"), "[Unit]\n");
+    }
     machine.write("usr/bin/fieldpost", "the package's");
     let (code, ..) = machine.run(&install(&[]), "").await;
     assert_eq!(code, 0);
@@ -214,6 +219,102 @@ async fn a_packages_units_and_program_are_left_to_it() {
     assert_eq!(code, 0);
     assert_eq!(machine.read("usr/bin/fieldpost"), "the package's");
     assert!(output.contains("apt remove fieldpost-edge"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_the_central_service_the_program_is_its_packages_and_the_units_are_ours() {
+    let machine = machine();
+    machine.write(
+        "usr/lib/systemd/system/fieldpost-central.service",
+        "[Service]\n",
+    );
+    machine.write("usr/bin/fieldpost", "the package's");
+    let (code, _, error) = machine.run(&install(&[]), "").await;
+    assert_eq!(code, 0, "{error}");
+    let unit = "etc/systemd/system/fieldpost-edge.service";
+    assert!(machine.path(unit).exists());
+    let (code, output, error) = machine.run(&["uninstall", "--purge"], "").await;
+    assert_eq!(code, 0, "{error}");
+    assert!(!machine.path(unit).exists());
+    assert_eq!(machine.read("usr/bin/fieldpost"), "the package's");
+    let central = "usr/lib/systemd/system/fieldpost-central.service";
+    assert!(machine.path(central).exists());
+    assert!(output.contains("belongs to fieldpost-central"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_was_interrupted_is_finished_by_another() {
+    let machine = machine();
+    assert_eq!(machine.run(&install(&[]), "").await.0, 0);
+    // As if it had ended here: systemd knows two of the units no more.
+    for unit in ["fieldpost-edge.socket", "fieldpost-edge.service"] {
+        let unit = machine.path(&format!("etc/systemd/system/{unit}"));
+        fs::remove_file(unit).expect("it was there");
+    }
+    for _ in 0..2 {
+        let (code, output, error) = machine.run(&["uninstall"], "").await;
+        assert_eq!(code, 0, "{output}{error}");
+    }
+    assert!(!machine.path("usr/bin/fieldpost").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_systemd_without_credentials_gets_a_token_that_the_service_reads() {
+    let machine = with_systemd(239);
+    machine.write("etc/group", "root:x:0:\nfieldpost:x:12345:\n");
+    let arguments = install(&["--token-stdin"]);
+    for _ in 0..2 {
+        let (code, _, error) = machine.run(&arguments, "a-token").await;
+        assert_eq!(code, 0, "{error}");
+        let token = machine.path("etc/fieldpost/token").metadata();
+        let token = token.expect("it is written");
+        assert_eq!(
+            (token.mode() & 0o777, token.uid(), token.gid()),
+            (0o640, 0, 12345)
+        );
+    }
+    let (_, output, _) = machine
+        .run(&["install", "--token-stdin", "--dry-run"], "a-token")
+        .await;
+    let done = "token, for its owner and the service";
+    let line = output.lines().find(|line| line.contains(done));
+    assert!(
+        line.is_some_and(|line| line.starts_with("done already")),
+        "{output}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_companys_exceptions_from_its_proxy_are_kept() {
+    let machine = machine();
+    let policy = "etc/claude-code/managed-settings.d/10-fieldpost.json";
+    let company = serde_json::json!({"env": {"NO_PROXY": ".corp.example.com, 10.0.0.0/8"}});
+    machine.write(
+        "etc/claude-code/managed-settings.json",
+        &company.to_string(),
+    );
+    machine.write(
+        "etc/environment",
+        "LANG=C\nno_proxy=\"localhost,.corp.example.com,.test\"\n",
+    );
+    let exceptions = || {
+        let settings: Value = serde_json::from_str(&machine.read(policy)).expect("JSON");
+        settings["env"]["NO_PROXY"]
+            .as_str()
+            .expect("text")
+            .to_owned()
+    };
+    let arguments = install(&["--configure-claude"]);
+    for _ in 0..2 {
+        assert_eq!(machine.run(&arguments, "").await.0, 0);
+        assert_eq!(
+            exceptions(),
+            ".corp.example.com,10.0.0.0/8,.test,127.0.0.1,localhost,::1"
+        );
+    }
+    let given = install(&["--configure-claude", "--no-proxy", ".other.example.com"]);
+    assert_eq!(machine.run(&given, "").await.0, 0);
+    assert_eq!(exceptions(), ".other.example.com,127.0.0.1,localhost,::1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,120 +353,4 @@ async fn uninstall_takes_away_what_install_made_and_keeps_data_unless_told() {
     }
     assert_eq!(machine.run(&["uninstall", "--purge"], "").await.0, 0);
     assert!(!machine.path("etc/fieldpost").exists() && !machine.path("var/lib/fieldpost").exists());
-}
-
-/// Runs `fieldpost edge` as somebody whose home is `home`, and whose systemd writes down what it was asked.
-async fn as_person(home: &Path, arguments: &[&str], input: &str) -> Output {
-    let asked = home.join("asked");
-    let script = format!("#!/bin/sh\necho \"$@\" >> '{}'\n", asked.display());
-    let systemctl = home.join("bin/systemctl");
-    for folder in ["bin", "run/systemd"] {
-        fs::create_dir_all(home.join(folder)).expect("a folder");
-    }
-    fs::write(&systemctl, script).expect("a file");
-    fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).expect("its mode is ours");
-    let mut command = command();
-    command.arg("edge").args(arguments);
-    command.env("HOME", home).env("PATH", home.join("bin"));
-    command.env("XDG_RUNTIME_DIR", home.join("run"));
-    process::run(command, input, Duration::from_secs(60)).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_without_roots_rights_installs_an_edge_that_works_and_takes_it_away() {
-    let upstream = Upstream::start().await;
-    let folder = tempfile::tempdir().expect("a temporary directory");
-    let home = folder.path();
-    let port = free_port();
-    let listen = format!("127.0.0.1:{port}");
-    let arguments = [
-        "install",
-        "--user",
-        "--endpoint",
-        &upstream.endpoint,
-        "--listen",
-        &listen,
-        "--token-stdin",
-    ];
-    let output = as_person(home, &arguments, "Bearer a-token").await;
-    let said = output.expect_success().stdout;
-    for told in ["loginctl enable-linger", "fieldpost edge env"] {
-        assert!(said.contains(told), "{said}");
-    }
-    let token = home.join(".config/fieldpost/token");
-    let mode = token.metadata().expect("a token").permissions().mode() & 0o777;
-    assert_eq!(mode, 0o600);
-    let asked = fs::read_to_string(home.join("asked")).expect("systemctl was asked");
-    let expected =
-        "--user daemon-reload\n--user enable fieldpost-edge.socket fieldpost-edge.service\n";
-    assert!(asked.starts_with(expected), "{asked}");
-    assert!(
-        asked.contains("--user start fieldpost-edge.socket"),
-        "{asked}"
-    );
-
-    // systemd has nothing against the units, and its socket is where the configuration says.
-    let units = home.join(".config/systemd/user");
-    let mut verify = process::command("systemd-analyze");
-    verify
-        .env("HOME", home)
-        .env("XDG_RUNTIME_DIR", home.join("run"));
-    verify.args(["verify", "--user", "--man=no", "--recursive-errors=no"]);
-    verify.arg(units.join("fieldpost-edge.socket"));
-    verify.arg(units.join("fieldpost-edge.service"));
-    let verified = process::run(verify, "", Duration::from_secs(60)).await;
-    assert_eq!(
-        verified.expect_success().stderr,
-        "",
-        "it has nothing to say"
-    );
-    let drop_in = units.join("fieldpost-edge.socket.d/10-listen.conf");
-    let drop_in = fs::read_to_string(drop_in).expect("a drop-in");
-    assert!(
-        drop_in.ends_with(&format!("ListenStream={listen}\n")),
-        "{drop_in}"
-    );
-
-    // What the unit starts, started: it forwards, and commands find it without being told where.
-    let program = home.join(".local/bin/fieldpost");
-    let config = home.join(".config/fieldpost/edge.toml");
-    let mut edge = process::command(&program)
-        .args(["edge", "run", "--config"])
-        .arg(&config)
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the installed program starts");
-    let status = eventually("the edge", async || {
-        let ran = as_person(home, &["status", "--json"], "").await;
-        serde_json::from_str::<Value>(&ran.stdout).ok()
-    })
-    .await;
-    let queue = home.join(".local/state/fieldpost/queue");
-    assert_eq!(status["queue"]["directory"], queue.display().to_string());
-    let body = request(&claude_session("ada@example.com", "of-a-person", 2)).to_string();
-    let posted = client()
-        .post(format!("http://{listen}/v1/logs"))
-        .header("content-type", "application/json")
-        .body(body)
-        .send()
-        .await;
-    assert!(posted.expect("it is taken").status().is_success());
-    eventually("the records upstream", async || {
-        let sessions = upstream.accepted("session.id");
-        sessions.contains(&"of-a-person".to_owned()).then_some(())
-    })
-    .await;
-
-    let output = as_person(home, &["uninstall", "--user"], "").await;
-    let said = output.expect_success().stdout;
-    assert!(
-        said.contains("everything that waited is delivered"),
-        "{said}"
-    );
-    edge.kill().await.expect("it was running");
-    assert!(!program.exists() && !units.join("fieldpost-edge.service").exists());
-    assert!(!units.join("fieldpost-edge.socket.d").exists() && config.exists() && queue.exists());
-    let arguments = ["uninstall", "--user", "--purge", "--force"];
-    as_person(home, &arguments, "").await.expect_success();
-    assert!(!config.exists() && !queue.exists());
 }

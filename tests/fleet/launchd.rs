@@ -32,6 +32,25 @@ fn the_log_that_is_rotated_is_the_daemons() {
     assert!(read("dev.fieldpost.edge.plist").contains(&format!("<string>{}</string>", fields[0])));
 }
 
+#[test]
+fn the_control_sockets_folder_is_made_once_and_stays() {
+    let read = |name: &str| {
+        fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).expect(name)
+    };
+    // As the program has it on a Mac.
+    let code = read("src/edge/config/control.rs");
+    let socket = code
+        .split('"')
+        .find(|text| text.starts_with('/') && text.contains("/fieldpost/run/"))
+        .expect("a path for macOS");
+    let folder = Path::new(socket).parent().expect("a folder").display();
+    let made = format!("install -d -m 755 -o _fieldpost -g _fieldpost {folder}\n");
+    assert!(read("launchd/postinstall").contains(&made), "{made}");
+    // The system empties it at each start, and the daemon may make nothing there.
+    assert!(!socket.starts_with("/var/run/"), "{socket}");
+    assert!(read("packaging/README.md").contains(socket), "{socket}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tree_that_the_installer_lays_down_is_whole_and_nobodys_to_change() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));

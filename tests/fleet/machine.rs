@@ -29,6 +29,28 @@ pub(super) struct Said {
 }
 
 impl Said {
+    /// What doctor has printed about the one check that was made.
+    fn of(output: &str, id: &str) -> Said {
+        let report: Value = serde_json::from_str(output).expect("JSON");
+        assert_eq!(report["schema"], 1);
+        let checks = report["checks"].as_array().expect("a list");
+        assert_eq!(checks.len(), 1, "{report}");
+        assert_eq!(checks[0]["id"], id);
+        let text = |key: &str| checks[0][key].as_str().unwrap_or_default().to_owned();
+        Said {
+            status: text("status"),
+            detail: text("detail"),
+            fix: text("fix"),
+        }
+    }
+
+    /// It was not looked at, for this reason.
+    #[track_caller]
+    pub(super) fn is_skipped(&self, words: &str) {
+        assert_eq!(self.status, "skip", "{self:?}");
+        assert!(self.detail.contains(words), "{self:?}");
+    }
+
     /// It is well, and these words were seen.
     #[track_caller]
     pub(super) fn is_ok(&self, words: &str) {
@@ -155,22 +177,31 @@ impl Machine {
     /// What one check says.
     pub(super) async fn check(&self, id: &str) -> Said {
         let (_, output, _) = self.run(&["doctor", "--json", "--only", id], "").await;
-        let report: Value = serde_json::from_str(&output).expect("JSON");
-        assert_eq!(report["schema"], 1);
-        let checks = report["checks"].as_array().expect("a list");
-        assert_eq!(checks.len(), 1, "{report}");
-        assert_eq!(checks[0]["id"], id);
-        let text = |key: &str| checks[0][key].as_str().unwrap_or_default().to_owned();
-        Said {
-            status: text("status"),
-            detail: text("detail"),
-            fix: text("fix"),
-        }
+        Said::of(&output, id)
+    }
+
+    /// What one check says to an account without root's rights.
+    pub(super) async fn check_as(&self, uid: u32, id: &str) -> Said {
+        // A temporary directory is its owner's alone.
+        self.mode("", 0o755);
+        let mut command: Command = command();
+        command.uid(uid).gid(uid);
+        let arguments = ["doctor", "--json", "--only", id];
+        let (_, output, _) = self.run_by(command, &arguments, "").await;
+        Said::of(&output, id)
     }
 
     /// Runs `fieldpost edge` on this machine: exit code, standard output and standard error.
     pub(super) async fn run(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
-        let mut command: Command = command();
+        self.run_by(command(), arguments, input).await
+    }
+
+    async fn run_by(
+        &self,
+        mut command: Command,
+        arguments: &[&str],
+        input: &str,
+    ) -> (i32, String, String) {
         let mut child = command
             .arg("edge")
             .args(arguments)

@@ -23,7 +23,7 @@ fn project() -> &'static Path {
 }
 
 /// Packs the program under test, whose two halves every package then holds.
-async fn build(package: &str, format: &str, version: &str, output: &Path) {
+pub(super) async fn build(package: &str, format: &str, version: &str, output: &Path) {
     let mut command = process::command(project().join("packaging/build"));
     command
         .args([
@@ -47,13 +47,13 @@ async fn build(package: &str, format: &str, version: &str, output: &Path) {
     process::run(command, "", LIMIT).await.expect_success();
 }
 
-async fn run(program: &str, arguments: &[&str], files: &[PathBuf]) -> Output {
+pub(super) async fn run(program: &str, arguments: &[&str], files: &[PathBuf]) -> Output {
     let mut command = process::command(program);
     command.args(arguments).args(files);
     process::run(command, "", LIMIT).await
 }
 
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let mut files: Vec<PathBuf> = paths
@@ -64,7 +64,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 }
 
 /// A folder on a disk, below the project: the machine's own disk lies there, too.
-fn folder() -> tempfile::TempDir {
+pub(super) fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(project().join("target")).expect("a temporary directory")
 }
 
@@ -80,6 +80,7 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
     for version in CENTRAL_VERSIONS {
         build("central", "deb", version, packages.path()).await;
     }
+    build("central", "rpm", CENTRAL_VERSIONS[0], packages.path()).await;
     let program = env!("CARGO_BIN_EXE_fieldpost").into();
     let places = [program, packages.path().to_owned(), out.path().to_owned()];
     let machine = project().join("tests/fleet/in_machine");
@@ -129,8 +130,16 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
         ("tanium_down", "False"),
         ("jamf_policy", "640 _fieldpost 0"),
         ("jamf_policy_bare", "1"),
+        ("jamf_policy_strange", "1"),
+        ("jamf_policy_link", "1"),
+        ("jamf_policy_kept", "yes 0"),
+        ("replaced", "inactive 3"),
+        ("replaced_back", "\"status\":\"ok\""),
         ("purged", "0"),
-        ("rpm_removed", "inactive 0"),
+        ("rpm_removed", "inactive 0 3"),
+        ("rpm_central", "active 0"),
+        ("rpm_central_removed", "inactive 1"),
+        ("rpm_back", "\"status\":\"ok\""),
         ("bare", "\"status\":\"ok\" "),
         ("bare_removed", "inactive 0"),
         ("ansible_files", "644 root 600 root 644 root 700 fieldpost "),
@@ -163,20 +172,75 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
         .iter()
         .filter_map(|check| check["id"].as_str())
         .collect();
-    assert_eq!((ok.len(), skipped), (20, vec!["E14", "E22"]), "{doctor}");
+    assert_eq!(
+        (ok.len(), skipped),
+        (19, vec!["E14", "E19", "E22"]),
+        "{doctor}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_program_packs_to_the_same_bytes() {
     let (first, second) = (folder(), folder());
-    for output in [&first, &second] {
-        build("edge", "deb", "0.1.0", output.path()).await;
-        build("edge", "rpm", "0.1.0", output.path()).await;
-    }
     let sums =
         |folder: &Path| fs::read_to_string(folder.join("SHA256SUMS")).expect("it is written");
-    assert_eq!(sums(first.path()).lines().count(), 2);
-    assert_eq!(sums(first.path()), sums(second.path()));
+    for format in ["deb", "rpm"] {
+        for output in [&first, &second] {
+            build("edge", format, "0.1.0", output.path()).await;
+        }
+        assert_eq!(sums(first.path()).lines().count(), 1);
+        assert_eq!(sums(first.path()), sums(second.path()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_are_of_what_was_built_and_a_comparison_is_of_what_was_asked_for() {
+    let output = folder();
+    build("edge", "deb", "0.1.0", output.path()).await;
+    build("edge", "deb", "0.1.1", output.path()).await;
+    let sums = fs::read_to_string(output.path().join("SHA256SUMS")).expect("it is written");
+    assert!(
+        sums.contains("_0.1.1_") && !sums.contains("_0.1.0_"),
+        "{sums}"
+    );
+
+    let mut command = process::command(project().join("packaging/build"));
+    command.args(["--no-sbom", "--fast", "--package", "edge", "--check"]);
+    command.args([
+        "--format",
+        "deb",
+        "--binary",
+        env!("CARGO_BIN_EXE_fieldpost"),
+    ]);
+    let said = process::run(command, "", LIMIT).await.expect_success();
+    let (_, compared) = said
+        .stdout
+        .split_once("both builds are the same:\n")
+        .expect("it says so");
+    assert_eq!(compared.lines().count(), 1, "{compared}");
+    assert!(
+        compared.contains("fieldpost-edge_") && compared.contains(".deb"),
+        "{compared}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manual_page_names_every_command() {
+    let page = fs::read_to_string(project().join("packaging/fieldpost.1")).expect("a page");
+    for half in ["edge", "central"] {
+        let help = run(env!("CARGO_BIN_EXE_fieldpost"), &[half, "--help"], &[]).await;
+        let help = help.expect_success().stdout;
+        let (_, commands) = help.split_once("Commands:\n").expect("they are listed");
+        let (commands, _) = commands.split_once("\n\n").expect("options follow");
+        let names = commands.lines().filter(|line| !line.starts_with("   "));
+        let names = names.filter_map(|line| line.split_ascii_whitespace().next());
+        let names: Vec<&str> = names.filter(|name| *name != "help").collect();
+        assert!(names.len() > 10, "{help}");
+        for name in names {
+            let entry = format!(".B fieldpost {half} {}\n", name.replace('-', "\\-"));
+            assert!(page.contains(&entry), "{entry}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,56 +265,6 @@ async fn debian_packages_are_clean_to_lintian() {
         assert!(fields.contains("libc6 (>= 2."), "{fields}");
         assert!(fields.contains("ca-certificates"), "{fields}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn rpm_packages_leave_the_socket_alone_and_keep_configuration() {
-    let (packages, root) = (folder(), folder());
-    build("edge", "rpm", "0.1.0", packages.path()).await;
-    build("edge", "rpm", "0.1.1", packages.path()).await;
-    let rpms = files(packages.path(), ".rpm");
-    let scripts = run("rpm", &["-qp", "--scripts"], &rpms[..1])
-        .await
-        .expect_success()
-        .stdout;
-    let (before, after) = scripts.split_once("postuninstall").expect("there is one");
-    assert!(
-        after.contains("try-restart fieldpost-edge.service") && !after.contains(".socket"),
-        "{after}"
-    );
-    assert!(
-        before.contains("[ \"$1\" = 0 ]"),
-        "only a removal stops: {before}"
-    );
-    let flags = "[%{FILENAMES} %{FILEFLAGS:fflags}\n]";
-    let flags = run("rpm", &["-qp", "--qf", flags], &rpms[..1])
-        .await
-        .expect_success()
-        .stdout;
-    for kept in ["/etc/fieldpost/edge.toml cng", "/etc/fieldpost/token cng"] {
-        let is_there = flags.lines().any(|line| line == kept);
-        assert!(is_there, "{kept}:\n{flags}");
-    }
-
-    let in_root = root.path().display().to_string();
-    let rpm = async |arguments: &[&str], files: &[PathBuf]| {
-        let mut all = vec!["--root", in_root.as_str()];
-        all.extend(arguments);
-        run("rpm", &all, files).await.expect_success().stdout
-    };
-    let alone = ["--noscripts", "--nodeps"];
-    let [install, upgrade] = ["-i", "-U"].map(|mode| [&[mode, "--ignoreos"], &alone[..]].concat());
-    rpm(&install, &rpms[..1]).await;
-    let config = root.path().join("etc/fieldpost/edge.toml");
-    fs::write(&config, "# mine\n").expect("a file");
-    rpm(&upgrade, &rpms[1..]).await;
-    assert_eq!(
-        fs::read_to_string(&config).expect("it is there"),
-        "# mine\n"
-    );
-    assert!(rpm(&["-q", "fieldpost-edge"], &[]).await.contains("0.1.1"));
-    rpm(&["-e", "--noscripts", "--nodeps", "fieldpost-edge"], &[]).await;
-    assert!(!root.path().join("usr/bin/fieldpost").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,7 +69,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         fix: arguments.fix,
     };
     let is_for_people = !arguments.json && arguments.format.is_none();
-    let world = World::new(options, Arc::new(crate::cli::variable));
+    let world = Arc::new(World::new(options, Arc::new(crate::cli::variable)));
     let reports = examine(&world, |report| {
         if is_for_people {
             print(report);

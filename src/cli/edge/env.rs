@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use fieldpost::edge::config::LOOPBACK;
 use fieldpost::rollout::{CENTRAL_PLACEHOLDER, Format, Rollout};
-
-/// Where the edge listens, unless told otherwise.
-const EDGE: &str = "http://127.0.0.1:4318";
 
 #[derive(Args)]
 pub(in crate::cli) struct Arguments {
@@ -17,7 +15,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "shell")]
     format: Format,
     /// Where the edge listens.
-    #[arg(long, value_name = "URL", default_value = EDGE, conflicts_with = "direct")]
+    #[arg(long, value_name = "URL", default_value_t = usual(), conflicts_with = "direct")]
     edge: String,
     /// Without an edge: straight to this endpoint of the central service, as the portal shows it. A
     /// token has to be put where the text says so, by the fleet's own store of secrets.
@@ -35,6 +33,11 @@ pub(in crate::cli) struct Arguments {
     /// Write the files of every format into this folder, for the edge and for direct export.
     #[arg(long, value_name = "FOLDER")]
     write: Option<PathBuf>,
+}
+
+/// Where the edge listens, unless told otherwise.
+fn usual() -> String {
+    format!("http://{}", LOOPBACK[0])
 }
 
 /// Prints one text, or writes them all.

@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use fieldpost::edge::config::queue_directory;
 use fieldpost::edge::control::client::ClientError;
-use fieldpost::edge::install::{self, Person, Step, Wanted};
+use fieldpost::edge::install::{self, Package, Person, Removal, Step, Wanted};
+use fieldpost::edge::queue::IdleQueue;
 use fieldpost::secret::{self, Secret};
 use fieldpost::words;
 
 use super::flush::{self, drain};
 use super::socket::Socket;
+
+/// Times that a busy edge is drained before the removal is given up.
+const ROUNDS: usize = 3;
 
 #[derive(Args)]
 pub(in crate::cli) struct Arguments {
@@ -33,12 +38,16 @@ pub(in crate::cli) struct Arguments {
     /// Tell Claude to export to this edge, in /etc/claude-code/managed-settings.d/10-fieldpost.json.
     #[arg(long, conflicts_with = "user")]
     configure_claude: bool,
+    /// The company's own NO_PROXY, to which loopback is added [default: what Claude's other managed settings and
+    /// /etc/environment say].
+    #[arg(long, value_name = "LIST", requires = "configure_claude")]
+    no_proxy: Option<String>,
     #[command(flatten)]
     place: Place,
 }
 
 #[derive(Args)]
-pub(in crate::cli) struct Removal {
+pub(in crate::cli) struct Leaving {
     /// Remove configuration, token and what waits on disk as well.
     #[arg(long)]
     purge: bool,
@@ -75,6 +84,7 @@ pub(super) fn install(arguments: &Arguments) -> anyhow::Result<()> {
         listen: arguments.listen.clone(),
         token: token(arguments)?,
         configure_claude: arguments.configure_claude,
+        no_proxy: arguments.no_proxy.clone(),
     };
     let (steps, token) = if arguments.place.user {
         let person = person()?;
@@ -119,17 +129,19 @@ fn tell_person() -> anyhow::Result<()> {
 }
 
 /// Waits until what is queued is delivered, and takes the service away.
-pub(super) async fn uninstall(arguments: &Removal) -> anyhow::Result<()> {
+pub(super) async fn uninstall(arguments: &Leaving) -> anyhow::Result<()> {
     linux_only()?;
-    let root = &arguments.place.root;
-    if root == Path::new("/") && !arguments.place.dry_run {
-        deliver(arguments).await?;
+    let Place { root, dry_run, .. } = &arguments.place;
+    let removal = match arguments.place.user {
+        true => person()?.uninstall(arguments.purge),
+        false => install::uninstall(root, arguments.purge),
+    };
+    match root == Path::new("/") && !dry_run {
+        true => settle(arguments, &removal).await?,
+        false => perform(&removal.stop, *dry_run)?,
     }
+    perform(&removal.remove, *dry_run)?;
     if arguments.place.user {
-        perform(
-            &person()?.uninstall(arguments.purge),
-            arguments.place.dry_run,
-        )?;
         if !arguments.purge {
             let file = person()?.configuration();
             println!(
@@ -139,14 +151,12 @@ pub(super) async fn uninstall(arguments: &Removal) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    perform(
-        &install::uninstall(root, arguments.purge),
-        arguments.place.dry_run,
-    )?;
-    if install::is_packaged(root) {
-        println!(
+    match Package::find(root) {
+        Some(Package::Edge) => println!(
             "the package is still installed: apt remove fieldpost-edge, or dnf remove fieldpost-edge"
-        );
+        ),
+        Some(Package::Central) => println!("kept: the program, which belongs to fieldpost-central"),
+        None => {}
     }
     if !arguments.purge {
         println!(
@@ -156,24 +166,58 @@ pub(super) async fn uninstall(arguments: &Removal) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn deliver(arguments: &Removal) -> anyhow::Result<()> {
+/// Has everything delivered, and stops the service. What clients sent in between was acknowledged, so that it is
+/// delivered as well before anything is removed for good: what lies on disk after the end tells.
+async fn settle(arguments: &Leaving, removal: &Removal) -> anyhow::Result<()> {
+    let is_careful = arguments.purge && !arguments.force;
+    for _ in 0..ROUNDS {
+        let runs = deliver(arguments).await?;
+        anyhow::ensure!(
+            runs || !is_careful || is_empty(arguments)?,
+            "records wait on disk, and the edge is not running: start it, or say --force to remove them unseen"
+        );
+        perform(&removal.stop, false)?;
+        if !is_careful || is_empty(arguments)? {
+            return Ok(());
+        }
+        println!("records came meanwhile: they are delivered first");
+        perform(&removal.start, false)?;
+    }
+    anyhow::bail!(
+        "records keep coming, and nothing was removed: exit Claude first, or say --force to remove unseen what comes last"
+    )
+}
+
+/// Whether nothing waits on disk, where no edge has the queue any more.
+fn is_empty(arguments: &Leaving) -> anyhow::Result<bool> {
+    let usual = || queue_directory("", &crate::cli::variable);
+    let directory = arguments.socket.queue()?.unwrap_or_else(usual);
+    // Without its marker it is no queue, or one of which an earlier removal has left a part.
+    if !directory.join("format").exists() {
+        return Ok(true);
+    }
+    let queue = IdleQueue::open(&directory).with_context(|| {
+        let shown = directory.display();
+        format!("whether records wait in {shown} is not known; say --force to remove them unseen")
+    })?;
+    let mut segments = queue.segments().into_iter();
+    Ok(segments.all(|segment| segment.settled >= segment.end))
+}
+
+/// Waits until what is queued is delivered; false when no edge is running.
+async fn deliver(arguments: &Leaving) -> anyhow::Result<bool> {
     let client = arguments.socket.client()?;
     let (is_over, status) = match drain(&client, arguments.timeout).await {
         Ok(drained) => drained,
         Err(error) if is_not_running(&error) => {
             println!("the edge is not running; what is queued stays on disk");
-            anyhow::ensure!(
-                !arguments.purge || arguments.force,
-                "whether records wait on disk is not known while the edge is not running: \
-                 start it, or say --force to remove them unseen"
-            );
-            return Ok(());
+            return Ok(false);
         }
         Err(error) => return Err(error),
     };
     if is_over {
         println!("everything that waited is delivered, or parked");
-        return Ok(());
+        return Ok(true);
     }
     let reason = status.problems.first().cloned().unwrap_or_default();
     let waits = words::plural(
@@ -188,7 +232,7 @@ async fn deliver(arguments: &Removal) -> anyhow::Result<()> {
         arguments.timeout.as_secs()
     );
     println!("{waits}: {reason}");
-    Ok(())
+    Ok(true)
 }
 
 fn is_not_running(error: &anyhow::Error) -> bool {
@@ -234,7 +278,7 @@ fn token(arguments: &Arguments) -> anyhow::Result<Option<Secret>> {
 fn linux_only() -> anyhow::Result<()> {
     anyhow::ensure!(
         cfg!(target_os = "linux"),
-        "this installs on Linux only; packaging/macos and packaging/windows say how it is done here"
+        "this installs on Linux only; packaging/README.md says how it is done here"
     );
     Ok(())
 }

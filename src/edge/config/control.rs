@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Reader;
 
-/// Where the daemon's control socket is; macOS has no `/run`, and Windows a pipe instead.
+/// Where the daemon's control socket is. macOS has no `/run`, and empties `/var/run` at each start, where the daemon's
+/// account may make no folder; Windows has a pipe instead.
 const DAEMON_SOCKET: &str = match (cfg!(target_os = "macos"), cfg!(windows)) {
-    (true, _) => "/var/run/fieldpost/edge.sock",
+    (true, _) => "/opt/fieldpost/run/edge.sock",
     (_, true) => r"\\.\pipe\fieldpost-edge",
     _ => "/run/fieldpost/edge.sock",
 };

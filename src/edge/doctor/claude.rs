@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
@@ -11,7 +11,8 @@ use crate::edge::redact::Redactor;
 use crate::words::{plural, printable};
 
 use super::finding::Finding;
-use super::world::{Home, World};
+use super::homes::Home;
+use super::world::{World, read_text};
 
 /// From here on managed settings are merged as E11 says.
 const MERGES: Version = Version(2, 1, 223);
@@ -24,6 +25,9 @@ const LOCKS_ENDPOINT: Version = Version(2, 1, 217);
 
 /// The end of a log that is read, in bytes.
 const LOG_TAIL: u64 = 256 << 10;
+
+/// What a log said longer ago says nothing of today.
+const LOG_AGE: Duration = Duration::from_secs(86_400);
 
 /// Longest line of it that is shown, in characters.
 const LINE_MAX: usize = 300;
@@ -69,6 +73,11 @@ pub(super) async fn version(world: &World) -> Finding {
     }
 }
 
+/// Every Claude Code that its installers have put somewhere.
+pub(super) fn has_installation(world: &World) -> bool {
+    !installations(world).is_empty()
+}
+
 fn installations(world: &World) -> Vec<(Version, PathBuf)> {
     let mut found = Vec::new();
     let package = "node_modules/@anthropic-ai/claude-code/package.json";
@@ -85,7 +94,7 @@ fn installations(world: &World) -> Vec<(Version, PathBuf)> {
         struct Manifest {
             version: String,
         }
-        let text = fs::read_to_string(&manifest).ok()?;
+        let text = read_text(&manifest).ok()?;
         let Manifest { version } = serde_json::from_str(&text).ok()?;
         Some((Version::parse(&version)?, manifest))
     }));
@@ -112,12 +121,16 @@ pub(super) async fn exporter_log(world: &World) -> Finding {
         world.list(&folder)
     });
     let newest = logs
-        .filter(|path| path.extension().is_some_and(|it| it == "txt"))
+        .filter(|path| path.extension().is_some_and(|it| it == "txt") && path.is_file())
         .filter_map(|path| Some((modified(&path)?, path)))
         .max();
-    let Some((_, log)) = newest else {
+    let is_of_today = |written: SystemTime| {
+        let age = world.now.duration_since(written).unwrap_or_default();
+        age <= LOG_AGE
+    };
+    let Some((_, log)) = newest.filter(|(written, _)| is_of_today(*written)) else {
         return Finding::skip(
-            "nobody has kept Claude's log: start `claude --debug` (or set \
+            "nobody has kept Claude's log in the last day: start `claude --debug` (or set \
              CLAUDE_CODE_OTEL_DIAG_STDERR=1 and look at its standard error), let it do something, \
              and ask again",
         );

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use crate::edge::config::queue_directory;
+use crate::edge::install::SOCKET;
 #[cfg(unix)]
-use crate::edge::install::{ACCOUNT, Step};
+use crate::edge::install::Step;
 use crate::edge::origins::Origin;
 use crate::edge::queue::{OpenError, free_bytes, has_format};
-use crate::edge::status::State;
+use crate::edge::status::{State, lost_because};
 use crate::event::Timestamp;
 use crate::words;
 
 use super::finding::Finding;
-use super::world::World;
+use super::world::{Service, World, read_text};
 
 /// Accounts with a program each that E10 names.
 const SENDERS_SHOWN: usize = 6;
@@ -23,7 +24,7 @@ pub(super) async fn configuration(world: &World) -> Finding {
     if let Err(error) = &world.text {
         return Finding::fail(
             format!("{path} cannot be read: {error}"),
-            "sudo fieldpost edge install --endpoint URL writes one",
+            format!("{} writes one", world.typed_install("--endpoint URL")),
         );
     }
     let config = match &world.config {
@@ -60,26 +61,33 @@ pub(super) async fn configuration(world: &World) -> Finding {
                 unit.join(", "),
                 configured.join(", ")
             ),
-            "make them the same: sudo fieldpost edge install --listen ADDRESS, after listen.addresses",
+            format!(
+                "make them the same: {}, after listen.addresses",
+                world.typed_install("--listen ADDRESS")
+            ),
         );
     }
     Finding::ok(format!("{path} is good"))
 }
 
-/// The addresses that the socket unit listens on, after its drop-ins; an empty line clears the list.
+/// The addresses that the service's socket unit listens on, after its drop-ins; an empty line clears the list.
 fn unit_addresses(world: &World) -> Vec<String> {
-    let folders = [
+    let machine = [
         "etc/systemd/system",
         "usr/lib/systemd/system",
         "lib/systemd/system",
     ];
-    let unit = folders
-        .iter()
-        .find_map(|folder| world.read(&format!("{folder}/fieldpost-edge.socket")));
+    let units: Vec<PathBuf> = match &world.service {
+        Service::Machine => machine.map(|it| world.path(it).join(SOCKET)).to_vec(),
+        Service::Person(person) => vec![person.unit(SOCKET)],
+        Service::Nobody => Vec::new(),
+    };
+    let unit = units.iter().find_map(|unit| read_text(unit).ok());
     let mut texts: Vec<String> = unit.into_iter().collect();
-    let drop_ins = world.path("etc/systemd/system/fieldpost-edge.socket.d");
-    let drop_ins = world.list(&drop_ins).into_iter();
-    texts.extend(drop_ins.filter_map(|path| std::fs::read_to_string(path).ok()));
+    // An administrator's drop-ins lie where the first of the units may.
+    let drop_ins = units.first().map(|unit| unit.with_extension("socket.d"));
+    let drop_ins = drop_ins.into_iter().flat_map(|folder| world.list(&folder));
+    texts.extend(drop_ins.filter_map(|path| read_text(&path).ok()));
     let mut addresses = Vec::new();
     for line in texts.iter().flat_map(|text| text.lines()) {
         match line.trim().strip_prefix("ListenStream=") {
@@ -124,11 +132,14 @@ pub(super) async fn queue(world: &World) -> Finding {
             "check the disk; `fieldpost edge queue ls` shows the segments",
         );
     }
-    let lost: u64 = status.lost_since_start.values().sum();
-    if lost > 0 {
+    let lost = status.lost_for_good();
+    let records: u64 = lost.values().sum();
+    if records > 0 {
+        let reasons: Vec<&str> = lost.keys().map(|reason| lost_because(reason)).collect();
+        let lost = words::plural(records as usize, "record was lost", "records were lost");
         return Finding::warn(
-            format!("{} records were lost since the start", lost),
-            "`fieldpost edge status` says why; queue.max_bytes and queue.max_age set the limits",
+            format!("{lost} since the start: {}", reasons.join(", ")),
+            "queue.max_bytes and queue.max_age set the limits; make room on the disk, or help the way upstream: E10",
         );
     }
     let Ok(free) = free_bytes(&directory) else {
@@ -155,7 +166,15 @@ pub(super) async fn queue(world: &World) -> Finding {
 fn queue_folder(world: &World) -> PathBuf {
     let configured = world.config.as_ref().ok();
     let directory = configured.map(|config| config.queue.directory.clone());
-    let directory = directory.unwrap_or_else(|| queue_directory("", &|_| None));
+    below_root(world, directory.unwrap_or_else(usual_queue))
+}
+
+/// Where the machine's service has it, unless told otherwise.
+fn usual_queue() -> PathBuf {
+    queue_directory("", &|_| None)
+}
+
+fn below_root(world: &World, directory: PathBuf) -> PathBuf {
     let root = &world.options.root;
     match root == Path::new("/") || directory.starts_with(root) {
         true => directory,
@@ -183,7 +202,7 @@ pub(super) async fn delivery(world: &World) -> Finding {
         State::Holding => {
             return Finding::fail(
                 problem(),
-                "sudo fieldpost edge install --token-stdin, with a new token",
+                format!("{}, with a new token", world.typed_install("--token-stdin")),
             );
         }
     }
@@ -227,10 +246,14 @@ pub(super) async fn state(world: &World) -> Finding {
         );
     }
     #[cfg(unix)]
-    if let Some(finding) = rights(world, &folder, &directory) {
+    if let Some(finding) = super::state::rights(world, &folder, &directory) {
         return finding;
     }
-    match file_system(&folder) {
+    let lies_in = match directory.exists() {
+        true => &directory,
+        false => &folder,
+    };
+    match file_system(lies_in) {
         Some(kind @ ("NFS" | "SMB")) => Finding::fail(
             format!("{shown} lies on {kind}, which keeps no promise about what is synced"),
             "move queue.directory to a local disk",
@@ -243,36 +266,11 @@ pub(super) async fn state(world: &World) -> Finding {
     }
 }
 
-/// What is wrong with who may look at the state, if anything is.
+/// The service's own folder, which its supervisor makes for it.
 #[cfg(unix)]
-fn rights(world: &World, folder: &Path, queue: &Path) -> Option<Finding> {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = folder.metadata().ok()?;
-    let (shown, mode) = (folder.display(), metadata.mode() & 0o777);
-    let is_closed = |metadata: &std::fs::Metadata| metadata.mode() & 0o077 == 0;
-    let queue = folder
-        .join(queue.file_name().unwrap_or_default())
-        .metadata();
-    if !is_closed(&metadata) && !queue.is_ok_and(|queue| is_closed(&queue)) {
-        let finding = Finding::fail(
-            format!("{shown} has the mode {mode:o}: others can look at what waits"),
-            format!("sudo chmod 700 {shown}"),
-        );
-        return Some(finding.repaired_by(Step::Mode(folder.to_owned(), 0o700)));
-    }
-    // A person's own edge runs as that person, and there the service has no account.
-    let account = world.uid(ACCOUNT).filter(|_| world.is_of_the_machine())?;
-    (metadata.uid() != account).then(|| {
-        let arguments = ["-R", "fieldpost:fieldpost", &shown.to_string()].map(str::to_owned);
-        Finding::fail(
-            format!(
-                "{shown} belongs to the account {}, and the service runs as {ACCOUNT}",
-                metadata.uid()
-            ),
-            format!("sudo chown {}", arguments.join(" ")),
-        )
-        .repaired_by(Step::Run("chown".to_owned(), arguments.to_vec()))
-    })
+pub(super) fn own_folder(world: &World) -> Option<PathBuf> {
+    let usual = below_root(world, usual_queue());
+    usual.parent().map(Path::to_owned)
 }
 
 /// The kind of a file system that does not keep what is written; `None` for any other.

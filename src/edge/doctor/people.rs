@@ -1,7 +1,6 @@
 //! People's accounts: who they are to Claude, what lies open, and what no edge can see.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -9,10 +8,13 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::edge::origins::Origin;
+use crate::words::plural;
 
+use super::claude::has_installation;
 use super::finding::Finding;
+use super::homes::Home;
 use super::sources::{managed, profile_files};
-use super::world::World;
+use super::world::{World, read_bytes, read_text};
 
 /// Where the Desktop app keeps its state in a home: on Linux, macOS and Windows.
 const DESKTOP: [&str; 4] = [
@@ -63,7 +65,7 @@ pub(super) async fn identity(world: &World) -> Finding {
 /// People who have used Claude with an e-mail address, and those who have without.
 fn signed_in(world: &World) -> (Vec<String>, Vec<String>) {
     let used = world.homes().into_iter().filter_map(|home| {
-        let text = fs::read_to_string(home.path.join(".claude.json")).ok()?;
+        let text = read_text(&home.path.join(".claude.json")).ok()?;
         let state: Value = serde_json::from_str(&text).unwrap_or_default();
         let has_address = state["oauthAccount"]["emailAddress"].is_string();
         Some((home.user, has_address))
@@ -99,7 +101,7 @@ pub(super) async fn leaked_token(world: &World) -> Finding {
     let mut open = Vec::new();
     let mut unreadable = 0;
     for path in places(world) {
-        match fs::read(&path) {
+        match read_bytes(&path) {
             Ok(bytes) if holds_token(&String::from_utf8_lossy(&bytes)) => {
                 open.push(path.display().to_string())
             }
@@ -195,15 +197,32 @@ pub(super) async fn surfaces(world: &World) -> Finding {
         .filter(|home| DESKTOP.iter().any(|folder| home.path.join(folder).is_dir()))
         .map(|home| home.user)
         .collect();
-    match users.is_empty() {
-        true => Finding::ok("only Claude Code was found; the edge sees all of it"),
-        false => Finding::warn(
+    if !users.is_empty() {
+        return Finding::warn(
             format!(
                 "the Desktop app was found ({}): its Cowork sessions do not come through this edge",
                 users.join(", ")
             ),
             "have an admin enter the central service's endpoint in Claude's console: Organization settings, Cowork",
-        ),
+        );
+    }
+    let homes = world.homes();
+    let closed: Vec<&str> = homes
+        .iter()
+        .filter(|home| home.is_closed())
+        .map(|home| home.user.as_str())
+        .collect();
+    let is_used = homes.iter().any(Home::has_claude) || has_installation(world);
+    match (closed.is_empty(), is_used) {
+        (false, _) => Finding::skip(format!(
+            "homes that this account may not look into: {}; run doctor with sudo",
+            closed.join(", ")
+        )),
+        (true, true) => Finding::ok("only Claude Code was found; the edge sees all of it"),
+        (true, false) => Finding::skip(format!(
+            "no Claude was found in {}",
+            plural(homes.len(), "home", "homes")
+        )),
     }
 }
 
@@ -214,7 +233,7 @@ fn is_at_gateway(home: &Path) -> bool {
         #[serde(rename = "enterpriseGateway")]
         gateway: Option<IgnoredAny>,
     }
-    let text = fs::read_to_string(home.join(".claude/.credentials.json")).unwrap_or_default();
+    let text = read_text(&home.join(".claude/.credentials.json")).unwrap_or_default();
     let kept = serde_json::from_str::<Kept>(&text).ok();
     kept.is_some_and(|kept| kept.gateway.is_some())
 }

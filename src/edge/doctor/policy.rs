@@ -6,14 +6,14 @@
 
 use std::net::SocketAddr;
 
-use crate::edge::config::Listen;
+use crate::edge::config::{LOOPBACK, Listen};
 use crate::edge::upstream::is_loopback;
 
-use super::finding::Finding;
-use super::sources::{Broken, PROXIES, Source, is_of_the_unit, managed, personal};
+use super::finding::{Finding, Verdict};
+use super::sources::{Broken, PROXIES, Source, is_of_the_unit, people, personal};
 use super::world::World;
 
-/// What counts for a variable, and who says so.
+/// What counts for a variable with one person, and who says so.
 struct Effective(Vec<Source>);
 
 impl Effective {
@@ -22,10 +22,14 @@ impl Effective {
     fn new(managed: Vec<Source>, personal: Vec<Source>) -> Effective {
         let mut sources = managed;
         let first = sources.iter().position(Source::decides);
-        for source in sources.iter_mut().skip(first.map_or(0, |at| at + 1)) {
+        sources.extend(personal);
+        // Where nobody decides, each variable counts where it is first set.
+        for source in sources
+            .iter_mut()
+            .skip(first.map_or(usize::MAX, |at| at + 1))
+        {
             source.env.retain(|name, _| !is_of_the_unit(name));
         }
-        sources.extend(personal);
         Effective(sources)
     }
 
@@ -42,8 +46,54 @@ impl Effective {
     }
 }
 
-async fn effective(world: &World) -> Result<Effective, Broken> {
-    Ok(Effective::new(managed(world).await?, personal(world)?))
+/// What `judge` finds for everybody who uses Claude here, each by what that account is told; with nobody, for whoever
+/// will. The worst is told, with whom it is about.
+async fn for_each(world: &World, judge: impl Fn(&Effective) -> Finding) -> Result<Finding, Broken> {
+    let (people, for_all) = people(world).await?;
+    if people.is_empty() {
+        let effective = Effective::new(for_all, personal(world, None)?);
+        return Ok(judge(&effective));
+    }
+    let mut findings = Vec::new();
+    for person in people {
+        let own = personal(world, Some(&person.home))?;
+        let effective = Effective::new(person.managed, own);
+        findings.push((person.home.user, judge(&effective)));
+    }
+    Ok(worst(findings))
+}
+
+/// The worst of what was found for some people, with whom it is about.
+fn worst(findings: Vec<(String, Finding)>) -> Finding {
+    let weight = |finding: &Finding| match finding.verdict {
+        Verdict::Ok => 0,
+        Verdict::Skip => 1,
+        Verdict::Warn => 2,
+        Verdict::Fail => 3,
+    };
+    let most = findings.iter().map(|(_, finding)| weight(finding)).max();
+    let worst = findings
+        .into_iter()
+        .filter(|(_, finding)| Some(weight(finding)) == most);
+    // Most people are told the same.
+    let mut said: Vec<(Vec<String>, Finding)> = Vec::new();
+    for (user, finding) in worst {
+        match said.iter_mut().find(|(_, it)| it.seen == finding.seen) {
+            Some((users, _)) => users.push(user),
+            None => said.push((vec![user], finding)),
+        }
+    }
+    let told = said
+        .iter()
+        .map(|(users, finding)| format!("{} ({})", finding.seen, users.join(", ")));
+    let told = told.collect::<Vec<_>>().join("; ");
+    match said.into_iter().next() {
+        Some((_, first)) => Finding {
+            seen: told,
+            ..first
+        },
+        None => Finding::skip("nobody uses Claude here"),
+    }
 }
 
 fn broken(Broken(words): Broken) -> Finding {
@@ -55,10 +105,22 @@ fn broken(Broken(words): Broken) -> Finding {
 
 /// E11
 pub(super) async fn sources(world: &World) -> Finding {
-    let managed = match managed(world).await {
-        Ok(managed) => managed,
+    let (people, for_all) = match people(world).await {
+        Ok(found) => found,
         Err(error) => return broken(error),
     };
+    if people.is_empty() {
+        return deciding(world, &for_all);
+    }
+    let findings = people.into_iter().map(|person| {
+        let finding = deciding(world, &person.managed);
+        (person.home.user, finding)
+    });
+    worst(findings.collect())
+}
+
+/// Which of the sources decides about telemetry, and whether it names this edge.
+fn deciding(world: &World, managed: &[Source]) -> Finding {
     let helpers = managed
         .iter()
         .filter_map(|source| Some((source, source.helper.as_ref()?)));
@@ -119,10 +181,12 @@ pub(super) fn is_ours(world: &World, endpoint: &str) -> bool {
 
 /// E12
 pub(super) async fn variables(world: &World) -> Finding {
-    let effective = match effective(world).await {
-        Ok(effective) => effective,
-        Err(error) => return broken(error),
-    };
+    let found = for_each(world, |effective| exported(world, effective)).await;
+    found.unwrap_or_else(broken)
+}
+
+/// Whether these variables have Claude export to this edge.
+fn exported(world: &World, effective: &Effective) -> Finding {
     let set = |name: &str, value: &str| {
         format!(
             "set {name}={value}: sudo fieldpost edge install --configure-claude does; then start Claude anew"
@@ -154,7 +218,7 @@ pub(super) async fn variables(world: &World) -> Finding {
     if !effective.value(protocol).starts_with("http/") {
         return Finding::fail(said(protocol), set(protocol, "http/json"));
     }
-    endpoint(world, &effective, said)
+    endpoint(world, effective, said)
 }
 
 fn endpoint(world: &World, effective: &Effective, said: impl Fn(&str) -> String) -> Finding {
@@ -205,18 +269,18 @@ fn endpoint(world: &World, effective: &Effective, said: impl Fn(&str) -> String)
 }
 
 fn first_address(world: &World) -> SocketAddr {
-    let usual = Listen::default().addresses[0];
     let configured = world.config.as_ref().ok();
     let configured = configured.and_then(|config| config.listen.addresses.first());
-    configured.copied().unwrap_or(usual)
+    configured.copied().unwrap_or(LOOPBACK[0])
 }
 
 /// E13
 pub(super) async fn proxy(world: &World) -> Finding {
-    let effective = match effective(world).await {
-        Ok(effective) => effective,
-        Err(error) => return broken(error),
-    };
+    for_each(world, proxied).await.unwrap_or_else(broken)
+}
+
+/// Whether loopback is left out where there is a proxy.
+fn proxied(effective: &Effective) -> Finding {
     let proxy = PROXIES
         .iter()
         .find_map(|name| Some((name, effective.get(name)?)));

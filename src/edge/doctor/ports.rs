@@ -1,12 +1,16 @@
-//! Which process holds a port, as Linux tells: from the socket's inode to the process that has it open.
+//! Which process holds a port. Linux tells from the socket's inode to the process that has it open, macOS by `lsof`.
 
-use std::collections::BTreeSet;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(any(target_os = "macos", test))]
+mod macos;
+
 use std::fmt;
-use std::fs;
-use std::net::SocketAddr;
-use std::path::Path;
 
-use crate::edge::owner::kernel_row;
+#[cfg(target_os = "linux")]
+pub(super) use self::linux::holders;
+#[cfg(target_os = "macos")]
+pub(super) use self::macos::holders;
 
 /// A process that holds a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,59 +26,8 @@ impl fmt::Display for Holder {
 }
 
 impl Holder {
-    /// The edge, or systemd that keeps the port for it.
+    /// The edge, or systemd or launchd that keeps the port for it.
     pub(super) fn is_ours(&self) -> bool {
         self.pid == 1 || self.name.starts_with("fieldpost")
     }
-}
-
-/// Who listens on `address`, or on every address with its port; `None` when nobody does. Processes of
-/// others are seen by root only.
-pub(super) fn holders(address: SocketAddr) -> Option<BTreeSet<Holder>> {
-    let inodes = listening(address);
-    if inodes.is_empty() {
-        return None;
-    }
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let holders = processes.filter_map(|process| {
-        let pid: u32 = process.file_name().to_str()?.parse().ok()?;
-        let name = fs::read_to_string(process.path().join("comm")).ok()?;
-        holds(&process.path(), &inodes).then(|| Holder {
-            pid,
-            name: name.trim().to_owned(),
-        })
-    });
-    Some(holders.collect())
-}
-
-/// Inodes of the sockets.
-fn listening(address: SocketAddr) -> BTreeSet<String> {
-    const LISTEN: &str = "0A";
-    let list = if address.is_ipv6() { "tcp6" } else { "tcp" };
-    let list = fs::read_to_string(format!("/proc/self/net/{list}")).unwrap_or_default();
-    let port = format!(":{:04X}", address.port());
-    let own = kernel_row(address, address.is_ipv6());
-    let is_any = |local: &str| {
-        let ip = local.strip_suffix(&port);
-        ip.is_some_and(|ip| ip.bytes().all(|digit| digit == b'0'))
-    };
-    let rows = list.lines().filter_map(|line| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let (local, state, inode) = (*fields.get(1)?, *fields.get(3)?, *fields.get(9)?);
-        let listens = state == LISTEN && (local == own || is_any(local));
-        listens.then(|| inode.to_owned())
-    });
-    rows.collect()
-}
-
-fn holds(process: &Path, inodes: &BTreeSet<String>) -> bool {
-    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten();
-    descriptors
-        .flatten()
-        .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
-        .any(|target| {
-            let target = target.to_string_lossy();
-            let inode = target.strip_prefix("socket:[");
-            inode.is_some_and(|inode| inodes.contains(inode.trim_end_matches(']')))
-        })
 }

@@ -8,11 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::words::plural;
 
-use super::claude::modified;
 use super::finding::Finding;
 use super::policy::is_ours;
 use super::sources::{managed, own_settings};
-use super::world::World;
+use super::world::{World, read_bytes};
 
 /// E15
 pub(super) async fn old(world: &World) -> Finding {
@@ -22,8 +21,7 @@ pub(super) async fn old(world: &World) -> Finding {
     let Some(source) = managed.iter().find(|source| source.decides()) else {
         return by_environment(world);
     };
-    let policy = world.policy().join("managed-settings.d/10-fieldpost.json");
-    match (modified(&policy), booted(world)) {
+    match (source.changed, booted(world)) {
         (None, _) => Finding::skip(format!(
             "{} decides about telemetry, and since when is not known",
             source.name
@@ -84,7 +82,7 @@ fn by_environment(world: &World) -> Finding {
 
 /// The variables that a process was started with.
 fn environment(process: &Path) -> io::Result<BTreeMap<String, String>> {
-    let bytes = fs::read(process.join("environ"))?;
+    let bytes = read_bytes(&process.join("environ"))?;
     let text = String::from_utf8_lossy(&bytes);
     let pairs = text.split('\0').filter_map(|pair| pair.split_once('='));
     Ok(pairs

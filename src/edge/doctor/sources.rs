@@ -5,13 +5,15 @@
 //! that says so.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::world::World;
+use super::claude::modified;
+use super::homes::Home;
+use super::world::{World, read_text};
 
 /// Where macOS keeps what profiles say, for all users, and in a folder for each one.
 const PROFILES: &str = "Library/Managed Preferences";
@@ -46,10 +48,14 @@ const NAMES: [&str; 11] = [
 ];
 
 /// Settings that somebody manages, or that a person has made.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Source {
     /// How a person knows it.
     pub(super) name: String,
+    /// The only account that it is for; `None` for everybody.
+    user: Option<String>,
+    /// When its files were last changed; `None` for what comes from elsewhere.
+    pub(super) changed: Option<SystemTime>,
     pub(super) env: BTreeMap<String, String>,
     has_headers_helper: bool,
     /// A program whose output takes the place of all that is managed.
@@ -57,6 +63,12 @@ pub(super) struct Source {
     /// How people must sign in.
     pub(super) login: Option<String>,
     inherits: bool,
+}
+
+/// Somebody who uses Claude here, and what is managed for that account.
+pub(super) struct Person {
+    pub(super) home: Home,
+    pub(super) managed: Vec<Source>,
 }
 
 /// Settings that are not JSON.
@@ -70,10 +82,20 @@ impl Source {
         }
     }
 
+    fn only_for(self, user: &str) -> Source {
+        Source {
+            user: Some(user.to_owned()),
+            ..self
+        }
+    }
+
     /// What the file says as well, if it is there.
-    fn with_file(self, file: &Path) -> Result<Source, Broken> {
-        match fs::read_to_string(file) {
-            Ok(text) => self.with(&text, &file.display().to_string()),
+    fn with_file(mut self, file: &Path) -> Result<Source, Broken> {
+        match read_text(file) {
+            Ok(text) => {
+                self.changed = self.changed.max(modified(file));
+                self.with(&text, &file.display().to_string())
+            }
             Err(_) => Ok(self),
         }
     }
@@ -123,13 +145,36 @@ pub(super) fn is_of_the_unit(name: &str) -> bool {
         || name == "OTEL_LOGS_EXPORTER"
 }
 
-/// Managed sources, the highest first.
+/// Everybody who uses Claude here, as far as this account may look. With nobody, what holds for whoever will.
+pub(super) async fn people(world: &World) -> Result<(Vec<Person>, Vec<Source>), Broken> {
+    let managed = managed(world).await?;
+    let of = |user: Option<&str>| {
+        let is_theirs = |source: &&Source| source.user.is_none() || source.user.as_deref() == user;
+        managed.iter().filter(is_theirs).cloned().collect()
+    };
+    let is_named = |home: &Home| {
+        let mut users = managed.iter().filter_map(|source| source.user.as_ref());
+        users.any(|user| *user == home.user)
+    };
+    let homes = world.homes().into_iter();
+    let people = homes.filter(|home| home.has_claude() || is_named(home));
+    let people = people.map(|home| Person {
+        managed: of(Some(&home.user)),
+        home,
+    });
+    Ok((people.collect(), of(None)))
+}
+
+/// Managed sources, the highest first: those for single accounts among them.
 pub(super) async fn managed(world: &World) -> Result<Vec<Source>, Broken> {
     let mut sources = Vec::new();
     for home in world.homes() {
         let name = format!("the organization's console (as {} got it)", home.user);
         let file = home.path.join(".claude/remote-settings.json");
-        sources.push(Source::named(name).with_file(&file)?);
+        let source = Source::named(name).only_for(&home.user).with_file(&file)?;
+        // Claude asks for it every hour: when it was written says nothing of when it changed.
+        let changed = None;
+        sources.push(Source { changed, ..source });
     }
     sources.extend(profiles(world).await?);
     sources.extend(windows_side(world).await?);
@@ -152,7 +197,8 @@ async fn profiles(world: &World) -> Result<Vec<Source>, Broken> {
         let mut command = Command::new(world.path("usr/bin/plutil"));
         command.args(["-convert", "json", "-o", "-"]).arg(&file);
         if let Some(text) = printed(&mut command).await {
-            let source = Source::named(format!("the configuration profile ({shown})"));
+            let mut source = Source::named(format!("the configuration profile ({shown})"));
+            source.user = user_of(world, &file);
             sources.push(source.with(&text, &shown)?);
         }
     }
@@ -167,6 +213,13 @@ pub(super) fn profile_files(world: &World) -> Vec<PathBuf> {
     files.push(folder.join(PROFILE));
     files.retain(|file| file.is_file());
     files
+}
+
+/// Whose profile it is that lies in a folder named after an account.
+fn user_of(world: &World, file: &Path) -> Option<String> {
+    let folder = file.parent()?;
+    let name = folder.file_name()?.to_str()?;
+    (folder != world.path(PROFILES)).then(|| name.to_owned())
 }
 
 /// What Claude in WSL takes from Windows: nothing, unless an administrator has said so there.
@@ -222,18 +275,22 @@ async fn printed(command: &mut Command) -> Option<String> {
     output.status.success().then_some(text)
 }
 
-/// What people have set themselves: their settings, and the shell that doctor runs in.
-pub(super) fn personal(world: &World) -> Result<Vec<Source>, Broken> {
+/// What somebody has set beside what is managed: their settings, the shell that doctor runs in if that is theirs, and
+/// what every shell of the machine has. For nobody, the shell.
+pub(super) fn personal(world: &World, home: Option<&Home>) -> Result<Vec<Source>, Broken> {
     let mut sources = Vec::new();
-    for home in world.homes() {
+    if let Some(home) = home {
         sources.push(own_settings(&home.user, &home.path)?);
     }
-    let names = NAMES.iter().chain(&PROXIES);
-    let shell = names.filter_map(|name| Some(((*name).to_owned(), (world.variable)(name)?)));
-    sources.push(Source {
-        env: shell.collect(),
-        ..Source::named("this shell")
-    });
+    let shells = (world.variable)("HOME").map(|home| world.path(home.trim_start_matches('/')));
+    if home.is_none_or(|home| shells.as_ref() == Some(&home.path)) {
+        let names = NAMES.iter().chain(&PROXIES);
+        let set = names.filter_map(|name| Some(((*name).to_owned(), (world.variable)(name)?)));
+        sources.push(Source {
+            env: set.collect(),
+            ..Source::named("this shell")
+        });
+    }
     for file in ["etc/environment", "etc/profile.d/fieldpost.sh"] {
         let text = world.read(file).unwrap_or_default();
         sources.push(Source::of_shell(&format!("/{file}"), &text));

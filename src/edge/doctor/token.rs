@@ -8,14 +8,14 @@ use serde::Deserialize;
 
 use crate::edge::config::TokenSource;
 #[cfg(unix)]
-use crate::edge::install::ACCOUNT;
+use crate::edge::install::{ACCOUNT, has_credentials};
 use crate::edge::install::{Step, Text};
 use crate::edge::token::{NO_TOKEN_YET, claims, time_of};
 use crate::event::Timestamp;
 use crate::secret::{Secret, bare_token};
 
 use super::finding::Finding;
-use super::world::World;
+use super::world::{World, read_text};
 
 /// A token that expires within this time is worth a word.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
@@ -36,7 +36,10 @@ pub(super) async fn token(world: &World) -> Finding {
     let Ok(config) = &world.config else {
         return Finding::skip("the configuration does not say where the token is");
     };
-    match config.upstream.token.first() {
+    let sources = &config.upstream.token;
+    // As the daemon does: a place without a token leaves it to the next.
+    let source = sources.iter().find(|source| may_hold_one(source));
+    match source.or(sources.first()) {
         // An upstream that asks for one says so, in E07.
         None => Finding::ok("no token is configured, and none is sent"),
         Some(TokenSource::Command(_)) => Finding::skip("a program prints the token; E07 tries it"),
@@ -44,9 +47,20 @@ pub(super) async fn token(world: &World) -> Finding {
     }
 }
 
+/// Whether a token is expected there. What this account may not read may be one.
+fn may_hold_one(source: &TokenSource) -> bool {
+    let TokenSource::File(path) = source else {
+        return true;
+    };
+    match read_text(path) {
+        Ok(text) => !matches!(text.trim(), "" | NO_TOKEN_YET),
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    }
+}
+
 fn file(world: &World, path: &Path) -> Finding {
     let shown = path.display();
-    let text = match std::fs::read_to_string(path) {
+    let text = match read_text(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             return Finding::skip(format!("only root may read {shown}; run doctor with sudo"));
@@ -88,22 +102,48 @@ fn rights(world: &World, path: &Path) -> Option<Finding> {
     use std::os::unix::fs::MetadataExt;
     let metadata = path.metadata().ok()?;
     let (shown, mode, owner) = (path.display(), metadata.mode() & 0o777, metadata.uid());
+    // What a link leads to may be another program's.
+    let repaired = |finding: Finding, steps: &[Step]| match path.is_symlink() {
+        true => finding,
+        false => steps.iter().cloned().fold(finding, Finding::repaired_by),
+    };
     if mode & 0o007 != 0 {
+        let closed = if has_credentials() { 0o600 } else { 0o640 };
         let finding = Finding::fail(
             format!("{shown} has the mode {mode:o}: every user of the machine can read it"),
-            format!("sudo chmod 600 {shown}, and renew the token: it may be known"),
+            format!("sudo chmod {closed:o} {shown}, and renew the token: it may be known"),
         );
-        return Some(finding.repaired_by(Step::Mode(path.to_owned(), 0o600)));
+        return Some(repaired(finding, &[Step::Mode(path.to_owned(), closed)]));
     }
     // A person's own edge has that person's token.
-    let is_strange = owner != 0 && world.uid(ACCOUNT) != Some(owner);
-    (is_strange && world.is_of_the_machine()).then(|| {
+    let service = world.account(ACCOUNT).filter(|_| world.is_of_the_machine());
+    let is_services = service.is_some_and(|(account, _)| account == owner);
+    if owner != 0 && !is_services && world.is_of_the_machine() {
         let arguments = vec!["root:".to_owned(), shown.to_string()];
-        Finding::fail(
+        let finding = Finding::fail(
             format!("{shown} belongs to the account {owner}, who can read and replace it"),
             format!("sudo chown root: {shown}, and renew the token: it may be known"),
-        )
-        .repaired_by(Step::Run("chown".to_owned(), arguments))
+        );
+        return Some(repaired(
+            finding,
+            &[Step::Run("chown".to_owned(), arguments)],
+        ));
+    }
+    let (_, group) = service?;
+    let reads = is_services || (mode & 0o040 != 0 && metadata.gid() == group);
+    (!reads && !has_credentials()).then(|| {
+        let finding = Finding::fail(
+            format!(
+                "this systemd hands the service no copy of {shown}, and the service may not read it"
+            ),
+            format!("sudo chown root:{ACCOUNT} {shown} && sudo chmod 640 {shown}"),
+        );
+        let arguments = vec![format!("0:{group}"), shown.to_string()];
+        let steps = [
+            Step::Run("chown".to_owned(), arguments),
+            Step::Mode(path.to_owned(), 0o640),
+        ];
+        repaired(finding, &steps)
     })
 }
 

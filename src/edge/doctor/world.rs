@@ -1,26 +1,33 @@
 //! What the checks look at.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::config::Mistakes;
-use crate::edge::config::{Config, Control};
+use crate::edge::config::{Config, Control, TokenSource};
 use crate::edge::control::client::Client;
+use crate::edge::install::{Person, SERVICE, Step};
 use crate::edge::origins::Origin;
 use crate::edge::status::Status;
 use crate::edge::upstream::Probe;
+use crate::rollout::POLICY;
 
-/// Where an administrator's files for Claude Code lie, below the root.
-const POLICY: &str = match (cfg!(target_os = "macos"), cfg!(windows)) {
-    (true, _) => "Library/Application Support/ClaudeCode",
-    (_, true) => r"Program Files\ClaudeCode",
-    _ => "etc/claude-code",
-};
+use super::homes::{Home, homes};
+
+/// Where systemd keeps what it has handed the service.
+const CREDENTIAL: &str = "run/credentials/fieldpost-edge.service/token";
+
+/// The service on macOS, as launchd names it.
+pub(super) const LAUNCHD_SERVICE: &str = "system/dev.fieldpost.edge";
+
+/// Most of a file that is read, in bytes: people's own may be anything.
+const FILE_MAX: u64 = 32 << 20;
 
 /// What to look at, and what to leave out.
 #[derive(Clone, Debug)]
@@ -37,6 +44,22 @@ pub struct Options {
     pub fix: bool,
 }
 
+/// Whose service it is that the configuration belongs to.
+pub(super) enum Service {
+    /// The machine's.
+    Machine,
+    /// One person's.
+    Person(Person),
+    /// An edge that somebody starts otherwise.
+    Nobody,
+}
+
+/// What the upstream said to an empty export, and when.
+pub(super) struct Probed {
+    pub(super) probe: Probe,
+    pub(super) at: SystemTime,
+}
+
 /// Looks up the environment.
 pub type Variable = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -49,16 +72,11 @@ pub struct World {
     /// The environment in which doctor was started: a person's own shell, perhaps.
     pub(super) variable: Variable,
     pub(super) now: SystemTime,
+    pub(super) service: Service,
     control: Client,
     status: OnceCell<Option<Status>>,
     /// What the upstream says to an empty export.
-    pub(super) probe: OnceCell<Result<Probe, String>>,
-}
-
-/// A person's account.
-pub(super) struct Home {
-    pub(super) user: String,
-    pub(super) path: PathBuf,
+    pub(super) probe: OnceCell<Result<Probed, String>>,
 }
 
 impl World {
@@ -66,9 +84,17 @@ impl World {
     pub fn new(options: Options, variable: Variable) -> World {
         let text = fs::read_to_string(&options.config);
         let known = text.as_deref().unwrap_or_default();
-        let config = Config::parse(known, variable.as_ref());
+        let mut config = Config::parse(known, variable.as_ref());
         let control = Control::find(known, variable.as_ref());
+        let service = Service::of(&options, variable.as_ref());
+        if let (Ok(config), Some(credential)) = (&mut config, service.credential(&options))
+            && variable("CREDENTIALS_DIRECTORY").is_none()
+        {
+            let source = TokenSource::File(credential);
+            config.upstream.token.insert(0, source);
+        }
         World {
+            service,
             config,
             control: Client::new(control.socket),
             text,
@@ -88,7 +114,59 @@ impl World {
     /// Whether what is looked at is the machine's own service, and no person's.
     #[cfg(unix)]
     pub(super) fn is_of_the_machine(&self) -> bool {
-        self.options.config == self.path("etc/fieldpost/edge.toml")
+        matches!(self.service, Service::Machine)
+    }
+
+    /// Has the service's systemd do something; launchd is only ever asked to start the service.
+    pub(super) fn systemctl(&self, words: &[&str]) -> Step {
+        if cfg!(target_os = "macos") {
+            let words = ["kickstart", LAUNCHD_SERVICE].map(str::to_owned);
+            return Step::Run("launchctl".to_owned(), words.to_vec());
+        }
+        Step::systemctl(&[self.service.manager(), words].concat())
+    }
+
+    /// The same for a person to type.
+    pub(super) fn typed_systemctl(&self, words: &str) -> String {
+        match self.service {
+            _ if cfg!(target_os = "macos") => {
+                format!("sudo launchctl kickstart {LAUNCHD_SERVICE}")
+            }
+            Service::Person(_) => format!("systemctl --user {words}"),
+            _ => format!("sudo systemctl {words}"),
+        }
+    }
+
+    /// What the service's log says, for a person to type.
+    pub(super) fn typed_journal(&self, words: &str) -> String {
+        match self.service {
+            _ if cfg!(target_os = "macos") => "tail -n 20 /var/log/fieldpost/edge.log".to_owned(),
+            Service::Person(_) => format!("journalctl --user {words}"),
+            _ => format!("journalctl {words}"),
+        }
+    }
+
+    /// An installation, for a person to type.
+    pub(super) fn typed_install(&self, words: &str) -> String {
+        match self.service {
+            Service::Person(_) => format!("fieldpost edge install --user {words}"),
+            _ => format!("sudo fieldpost edge install {words}"),
+        }
+    }
+
+    /// The environment that the running service was started with; `None` when none runs, or when it is hidden from this
+    /// account.
+    pub(super) async fn service_environment(&self) -> Option<Vec<(String, String)>> {
+        let mut command = Command::new("systemctl");
+        command.args(self.service.manager());
+        command.args(["show", "-p", "MainPID", "--value", SERVICE]);
+        let output = command.kill_on_drop(true).output().await.ok()?;
+        let pid: u32 = String::from_utf8(output.stdout).ok()?.trim().parse().ok()?;
+        let bytes = read_bytes(&self.path(&format!("proc/{pid}/environ"))).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        let pairs = text.split('\0').filter_map(|pair| pair.split_once('='));
+        let owned = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Some(owned.collect())
     }
 
     pub(super) fn asks_for(&self, id: &str) -> bool {
@@ -108,7 +186,7 @@ impl World {
 
     /// A file's text; `None` when there is none that this account can read.
     pub(super) fn read(&self, path: &str) -> Option<String> {
-        fs::read_to_string(self.path(path)).ok()
+        read_text(&self.path(path)).ok()
     }
 
     /// How the running edge says it is; `None` when it does not run, or does not answer.
@@ -132,43 +210,22 @@ impl World {
         &self.control
     }
 
-    /// The number of an account.
+    /// The numbers of an account and of its group.
     #[cfg(unix)]
-    pub(super) fn uid(&self, account: &str) -> Option<u32> {
+    pub(super) fn account(&self, name: &str) -> Option<(u32, u32)> {
         let accounts = self.read("etc/passwd")?;
         let mut accounts = accounts.lines().map(|line| line.split(':'));
         let mut fields = accounts.find_map(|mut fields| {
-            let is_it = fields.next() == Some(account);
+            let is_it = fields.next() == Some(name);
             is_it.then_some(fields)
         })?;
-        fields.nth(1)?.parse().ok()
+        let uid = fields.nth(1)?.parse().ok()?;
+        Some((uid, fields.next()?.parse().ok()?))
     }
 
-    /// The homes of people: accounts from 1000 on, and root; where no file lists them, all of `/Users`.
+    /// The homes of people.
     pub(super) fn homes(&self) -> Vec<Home> {
-        if cfg!(any(target_os = "macos", windows)) {
-            let homes = self
-                .list(&self.path("Users"))
-                .into_iter()
-                .filter_map(|path| {
-                    let user = path.file_name()?.to_str()?.to_owned();
-                    Some(Home { user, path })
-                });
-            return homes.collect();
-        }
-        let accounts = self.read("etc/passwd").unwrap_or_default();
-        let homes = accounts.lines().filter_map(|line| {
-            let fields: Vec<&str> = line.split(':').collect();
-            let (user, uid, home) = (fields.first()?, fields.get(2)?, fields.get(5)?);
-            let uid: u32 = uid.parse().ok()?;
-            let is_person = uid == 0 || (1000..65_534).contains(&uid);
-            let home = home.trim_start_matches('/');
-            (is_person && !home.is_empty()).then(|| Home {
-                user: (*user).to_owned(),
-                path: self.path(home),
-            })
-        });
-        homes.collect()
+        homes(self)
     }
 
     /// Names of what is in a folder, sorted; none where there is no folder.
@@ -178,4 +235,50 @@ impl World {
         paths.sort();
         paths
     }
+}
+
+impl Service {
+    fn of(options: &Options, variable: &dyn Fn(&str) -> Option<String>) -> Service {
+        if options.config == options.root.join("etc/fieldpost/edge.toml") {
+            return Service::Machine;
+        }
+        match Person::find(variable) {
+            Ok(person) if person.configuration() == options.config => Service::Person(person),
+            _ => Service::Nobody,
+        }
+    }
+
+    /// What comes first in each question to its systemd.
+    pub(super) fn manager(&self) -> &'static [&'static str] {
+        match self {
+            Service::Person(_) => &["--user"],
+            _ => &[],
+        }
+    }
+
+    /// The token that the running service was handed, which may lie sealed on the disk. It is there also where this
+    /// account may not look.
+    fn credential(&self, options: &Options) -> Option<PathBuf> {
+        let file = options.root.join(CREDENTIAL);
+        let is_hidden = |error: io::Error| error.kind() == ErrorKind::PermissionDenied;
+        let is_there = file.symlink_metadata().map_or_else(is_hidden, |_| true);
+        (is_there && matches!(self, Service::Machine)).then_some(file)
+    }
+}
+
+/// The text of a file.
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
+    let text = String::from_utf8(read_bytes(path)?);
+    text.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+}
+
+/// What is in a file. Anything else that people may have put in its place, such as a pipe that nobody writes to, would
+/// hold whoever reads it for ever.
+pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

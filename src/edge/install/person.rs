@@ -11,11 +11,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::units::{PERSONS_UNIT, UNITS};
-use super::{Step, Text, Wanted, listen_section, socket_drop_in, started};
-
-/// Started and enabled; the socket comes first.
-const STARTED: [&str; 2] = ["fieldpost-edge.socket", "fieldpost-edge.service"];
+use super::units::{PERSONS_STARTED, PERSONS_UNIT, UNITS};
+use super::{Removal, Step, Text, Wanted, listen_section, socket_drop_in, started};
 
 /// Where one person's things lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,19 +86,25 @@ impl Person {
             steps.push(Step::write(self.token(), Text::private(token)));
         }
         if self.has_manager {
-            steps.extend(started(&["--user"], &STARTED, &steps));
+            steps.extend(started(&["--user"], &PERSONS_STARTED, &steps));
         }
         Ok(steps)
     }
 
-    /// The steps that take away what [`Person::install`] made.
-    pub fn uninstall(&self, purge: bool) -> Vec<Step> {
-        let mut steps = Vec::new();
-        if self.has_manager {
+    /// The steps that take away what [`Person::install`] made, as [`uninstall`](super::uninstall) does.
+    pub fn uninstall(&self, purge: bool) -> Removal {
+        let mut removal = Removal::default();
+        let mut units = PERSONS_STARTED.to_vec();
+        units.retain(|unit| self.unit(unit).exists());
+        let has_units = self.has_manager && !units.is_empty();
+        let systemctl = |verb| Step::systemctl(&[&["--user", verb], &units[..]].concat());
+        if has_units {
             // The socket first: it would start the service again for the next client.
-            let disable = [&["--user", "disable", "--now"], &STARTED[..]];
-            steps.push(Step::systemctl(&disable.concat()));
+            removal.stop = vec![systemctl("stop")];
+            removal.start = vec![systemctl("start")];
+            removal.remove.push(systemctl("disable"));
         }
+        let steps = &mut removal.remove;
         steps.push(Step::remove(self.listen_drop_in()));
         for (name, _) in self.units() {
             steps.push(Step::remove(self.unit(name)));
@@ -114,7 +117,7 @@ impl Person {
         if self.has_manager {
             steps.push(Step::systemctl(&["--user", "daemon-reload"]));
         }
-        steps
+        removal
     }
 
     fn units(&self) -> [(&'static str, &'static str); 2] {
@@ -122,11 +125,13 @@ impl Person {
         [(socket, text), PERSONS_UNIT]
     }
 
-    fn program(&self) -> PathBuf {
+    /// The program.
+    pub(in crate::edge) fn program(&self) -> PathBuf {
         self.home.join(".local/bin/fieldpost")
     }
 
-    fn unit(&self, name: &str) -> PathBuf {
+    /// Where a unit lies.
+    pub(in crate::edge) fn unit(&self, name: &str) -> PathBuf {
         self.configuration.join("systemd/user").join(name)
     }
 

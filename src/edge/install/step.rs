@@ -11,6 +11,8 @@ use anyhow::Context;
 
 use crate::secret::Secret;
 
+use super::{ACCOUNT, SOCKET};
+
 /// Something to do, unless it is done.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -34,7 +36,15 @@ pub enum Step {
 #[derive(Clone)]
 pub struct Text {
     contents: String,
-    is_private: bool,
+    readers: Readers,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Readers {
+    Everybody,
+    Owner,
+    /// The owner, and the group of the service of the machine below this root.
+    Service(PathBuf),
 }
 
 impl Text {
@@ -42,7 +52,7 @@ impl Text {
     pub(super) fn open(contents: &str) -> Text {
         Text {
             contents: contents.to_owned(),
-            is_private: false,
+            readers: Readers::Everybody,
         }
     }
 
@@ -50,12 +60,39 @@ impl Text {
     pub(in crate::edge) fn private(secret: &Secret) -> Text {
         Text {
             contents: format!("{}\n", secret.expose()),
-            is_private: true,
+            readers: Readers::Owner,
+        }
+    }
+
+    /// For its owner, and for the service of the machine below `root`, which may not change it.
+    pub(super) fn for_service(secret: &Secret, root: &Path) -> Text {
+        Text {
+            readers: Readers::Service(root.to_owned()),
+            ..Text::private(secret)
         }
     }
 
     fn mode(&self) -> u32 {
-        if self.is_private { 0o600 } else { 0o644 }
+        match self.readers {
+            Readers::Everybody => 0o644,
+            Readers::Owner => 0o600,
+            Readers::Service(_) => 0o640,
+        }
+    }
+
+    /// The number of the group that may read it, where one may.
+    fn group(&self) -> io::Result<Option<u32>> {
+        let Readers::Service(root) = &self.readers else {
+            return Ok(None);
+        };
+        let groups = fs::read_to_string(root.join("etc/group"))?;
+        let mut groups = groups.lines().map(|line| line.split(':'));
+        let number = groups.find_map(|mut fields| {
+            let is_it = fields.next() == Some(ACCOUNT);
+            is_it.then(|| fields.nth(1)?.parse().ok()).flatten()
+        });
+        let missing = || io::Error::other(format!("there is no group {ACCOUNT}"));
+        number.ok_or_else(missing).map(Some)
     }
 }
 
@@ -69,10 +106,14 @@ impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Folder(path) => write!(formatter, "make the folder {}", path.display()),
-            Step::Write(path, text) if text.is_private => {
-                write!(formatter, "write {}, for its owner alone", path.display())
+            Step::Write(path, text) => {
+                let readers = match text.readers {
+                    Readers::Everybody => "",
+                    Readers::Owner => ", for its owner alone",
+                    Readers::Service(_) => ", for its owner and the service",
+                };
+                write!(formatter, "write {}{readers}", path.display())
             }
-            Step::Write(path, _) => write!(formatter, "write {}", path.display()),
             Step::Copy(from, to) => {
                 write!(formatter, "copy {} to {}", from.display(), to.display())
             }
@@ -125,7 +166,8 @@ impl Step {
             Step::Folder(path) => path.is_dir(),
             Step::Write(path, text) => {
                 let is_same = fs::read_to_string(path).is_ok_and(|read| read == text.contents);
-                is_same && !path.is_symlink() && has_mode(path, text.mode())
+                let is_theirs = text.group().is_ok_and(|group| has_group(path, group));
+                is_same && !path.is_symlink() && has_mode(path, text.mode()) && is_theirs
             }
             Step::Copy(from, to) => {
                 from == to
@@ -142,7 +184,7 @@ impl Step {
     /// Whether it changes where clients are to connect.
     pub(super) fn changes_socket(&self) -> bool {
         match self {
-            Step::Write(path, _) => path.to_string_lossy().contains("fieldpost-edge.socket"),
+            Step::Write(path, _) => path.to_string_lossy().contains(SOCKET),
             _ => false,
         }
     }
@@ -208,6 +250,7 @@ fn write(path: &Path, text: &Text) -> io::Result<()> {
         options.mode(text.mode());
     }
     let mut file = options.open(&beside)?;
+    set_group(&beside, text.group()?)?;
     // Whatever the umask has taken away.
     set_mode(&beside, text.mode())?;
     file.write_all(text.contents.as_bytes())?;
@@ -260,6 +303,31 @@ fn has_mode(path: &Path, mode: u32) -> bool {
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+#[cfg(unix)]
+fn has_group(path: &Path, group: Option<u32>) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::metadata(path);
+    metadata.is_ok_and(|it| group.is_none_or(|group| it.gid() == group))
+}
+
+#[cfg(unix)]
+fn set_group(path: &Path, group: Option<u32>) -> io::Result<()> {
+    match group {
+        Some(_) => std::os::unix::fs::lchown(path, None, group),
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn has_group(_path: &Path, _group: Option<u32>) -> bool {
+    true
+}
+
+#[cfg(not(unix))]
+fn set_group(_path: &Path, _group: Option<u32>) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(not(unix))]

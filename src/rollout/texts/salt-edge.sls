@@ -14,11 +14,12 @@ fieldpost-edge:
     - require:
       - pkg: fieldpost-edge
 
+# From version 247 on systemd reads the token as root, and hands the daemon a copy; before, the daemon reads the file.
 /etc/fieldpost/token:
   file.managed:
     - user: root
-    - group: root
-    - mode: '0600'
+    - group: "{{ 'root' if grains.get('systemd', {}).get('version', '247') | int >= 247 else 'fieldpost' }}"
+    - mode: "{{ '0600' if grains.get('systemd', {}).get('version', '247') | int >= 247 else '0640' }}"
     - contents_pillar: fieldpost:token
     - show_changes: false
     - require:

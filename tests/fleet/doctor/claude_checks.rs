@@ -284,6 +284,7 @@ async fn e17_tokens_that_others_can_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn e19_what_the_edge_cannot_see() {
     let machine = Machine::new();
+    machine.write("home/ada/.claude.json", "{}");
     machine
         .check("E19")
         .await

@@ -1,6 +1,6 @@
 //! What doctor repairs when it is asked to, and what it leaves alone.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use serde_json::Value;
 
@@ -35,7 +35,7 @@ async fn modes_that_are_too_open_are_set() {
     for (id, path, open, closed) in [
         ("E04", "etc/fieldpost/edge.toml", 0o666, 0o644),
         ("E05", "etc/fieldpost/token", 0o644, 0o600),
-        ("E18", "state", 0o755, 0o700),
+        ("E18", "state/queue", 0o755, 0o700),
         ("E20", "usr/bin/fieldpost", 0o777, 0o755),
     ] {
         machine.mode(path, open);
@@ -79,18 +79,81 @@ async fn a_state_that_root_took_is_given_back() {
         "etc/passwd",
         &format!("{accounts}fieldpost:x:12345:12345::/:/bin/false\n"),
     );
+    machine.write("state/queue/0000000000000001.sled/db", "");
     machine.write("state/queue/format", "1");
-    machine.mode("state", 0o700);
-    let folder = machine.path("state");
+    machine.write("state/edge.key", "");
+    // What else is there is somebody else's, and so is the folder that it is in.
+    machine.write("state/other/file", "");
+    machine.mode("state/queue", 0o700);
+    let queue = machine.path("state/queue");
     machine.check("E18").await.is(
         "fail",
         "belongs to the account 0",
-        &format!("chown -R fieldpost:fieldpost {}", folder.display()),
+        &format!("chown -hR fieldpost:fieldpost {}", queue.display()),
     );
-    // The name is this machine's to know: a chown of another root's account fails here, and is told.
+    let before = machine.mode_of("state");
     let (status, steps) = machine.repair("E18").await;
-    assert_eq!(status, "\"fail\"");
-    assert!(steps[0].contains("chown"), "{steps:?}");
+    assert_eq!((status.as_str(), steps.len()), ("\"ok\"", 1), "{steps:?}");
+    let owner = |path: &str| machine.path(path).metadata().expect(path).uid();
+    for ours in [
+        "queue",
+        "queue/format",
+        "queue/0000000000000001.sled/db",
+        "edge.key",
+    ] {
+        assert_eq!(owner(&format!("state/{ours}")), 12345, "{ours}");
+    }
+    for theirs in ["state", "state/other", "state/other/file"] {
+        assert_eq!(owner(theirs), 0, "{theirs}");
+    }
+    assert_eq!(machine.mode_of("state"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_services_own_folder_is_given_back_whole() {
+    let machine = Machine::new();
+    let accounts = machine.read("etc/passwd");
+    machine.write(
+        "etc/passwd",
+        &format!("{accounts}fieldpost:x:12345:12345::/:/bin/false\n"),
+    );
+    machine.write(
+        "etc/fieldpost/edge.toml",
+        &format!("[upstream]\nendpoint = \"{UPSTREAM}\"\n"),
+    );
+    machine.write("var/lib/fieldpost/queue/format", "1");
+    machine.mode("var/lib/fieldpost", 0o700);
+    let (status, steps) = machine.repair("E18").await;
+    assert_eq!(status, "\"ok\"", "{steps:?}");
+    for path in ["var/lib/fieldpost", "var/lib/fieldpost/queue/format"] {
+        let owner = machine.path(path).metadata().expect(path).uid();
+        assert_eq!(owner, 12345, "{path}");
+    }
+    assert_eq!(
+        machine
+            .path("var/lib")
+            .metadata()
+            .expect("it is there")
+            .uid(),
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_no_queue_is_told_and_left_alone() {
+    let machine = Machine::new();
+    machine.configure(UPSTREAM, 4318);
+    // As when somebody writes queue.directory = "/srv".
+    machine.write("state/queue/web/index.html", "");
+    machine.mode("state/queue", 0o755);
+    machine.check("E18").await.is(
+        "fail",
+        "state/queue has the mode 755",
+        "name a folder of the edge's own in queue.directory",
+    );
+    let (status, steps) = machine.repair("E18").await;
+    assert_eq!((status.as_str(), steps.len()), ("\"fail\"", 0), "{steps:?}");
+    assert_eq!(machine.mode_of("state/queue"), 0o755);
 }
 
 #[tokio::test(flavor = "multi_thread")]
