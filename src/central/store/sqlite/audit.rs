@@ -104,3 +104,46 @@ fn replace(connection: &Connection, mut counter: Counter, after: i64) -> rusqlit
     connection.execute("DELETE FROM store_state WHERE key = 'rebuild'", [])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crate::central::store::query::Query;
+    use crate::central::store::{Location, Store};
+
+    /// Writes that fail without end.
+    const FAILING: usize = 2;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_rebuild_is_done_beside_writes_that_fail() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(&Location::DataDirectory, directory.path()).await;
+        let store = store.expect("the directory is writable");
+        let is_over = Arc::new(AtomicBool::new(false));
+        let failing: Vec<_> = (0..FAILING)
+            .map(|_| {
+                let (store, is_over) = (store.clone(), Arc::clone(&is_over));
+                tokio::spawn(async move {
+                    while !is_over.load(Ordering::Relaxed) {
+                        let wrong = Query::new("INSERT INTO no_such_table VALUES (1)", []);
+                        assert!(store.write(vec![wrong]).await.is_err());
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..200 {
+            // Done together with them, rolled back with them, and done again alone.
+            store
+                .rebuild(|_| ())
+                .await
+                .expect("others' failure is theirs");
+        }
+        is_over.store(true, Ordering::Relaxed);
+        for task in failing {
+            task.await.expect("it fails as it should");
+        }
+        store.close().await;
+    }
+}
