@@ -78,8 +78,15 @@ impl Upstream {
     /// # Errors
     /// When one cannot be used, or the token's folder cannot be watched.
     pub(super) fn new(config: &config::Upstream, link: &Link) -> anyhow::Result<Upstream> {
+        let mut builder = way(config)?;
+        if let Some(file) = &config.ca_file {
+            builder = builder.tls_certs_merge(authorities(file)?);
+        }
+        if let Some(certificate) = &config.client_certificate {
+            builder = builder.identity(identity(certificate)?);
+        }
         Ok(Upstream {
-            client: client(config)?,
+            client: builder.build().context("cannot set up the way upstream")?,
             endpoint: config.endpoint.clone(),
             compression: config.compression,
             token: Token::new(&config.token, link.clone())?,
@@ -141,6 +148,16 @@ impl Upstream {
             date,
         })
     }
+
+    /// Whether anybody who can be trusted answers at the upstream's address. No token is shown for it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) async fn knock(&self) -> Result<(), String> {
+        let front = front(&self.endpoint).ok_or("upstream.endpoint is no address")?;
+        let answer = self.client.head(front).send().await;
+        answer.map(drop).map_err(|error| words(&error))
+    }
 }
 
 impl Post {
@@ -169,49 +186,27 @@ impl Post {
     }
 }
 
-/// Whether anybody who can be trusted answers at the upstream's address. Nothing of what the edge has is shown for it.
-///
-/// # Errors
-/// Why not.
-pub(super) async fn knock(config: &config::Upstream) -> Result<(), String> {
-    let client = client(config).map_err(|error| format!("{error:#}"))?;
-    let front = front(config).ok_or("upstream.endpoint is no address")?;
-    let answer = client.head(front).send().await;
-    answer.map(drop).map_err(|error| words(&error))
-}
-
 /// Who has signed the certificate that is shown at the upstream's address, as its name is written
 /// (RFC 4514); `None` without TLS, or when nobody answers. Nobody vouches for who that is: it gets
 /// neither token nor records, nor the endpoint's path.
 pub(super) async fn signer(config: &config::Upstream) -> Option<String> {
+    let address = front(&config.endpoint)?;
     let builder = way(config).ok()?.tls_info(true);
     let client = builder.tls_danger_accept_invalid_certs(true).build().ok()?;
-    let answer = client.head(front(config)?).send().await.ok()?;
+    let answer = client.head(address).send().await.ok()?;
     let info: &reqwest::tls::TlsInfo = answer.extensions().get()?;
     let certificate = Certificate::from_der(info.peer_certificate()?).ok()?;
     Some(clean(&certificate.tbs_certificate.issuer.to_string()))
 }
 
-/// The upstream's address without anything that is not for everybody to know.
-fn front(config: &config::Upstream) -> Option<reqwest::Url> {
-    let mut address = reqwest::Url::parse(&config.endpoint).ok()?;
+/// An endpoint without anything that is not for everybody to know.
+fn front(endpoint: &str) -> Option<reqwest::Url> {
+    let mut address = reqwest::Url::parse(endpoint).ok()?;
     // Only addresses that cannot have any refuse this.
     let _ = (address.set_username(""), address.set_password(None));
     address.set_path("/");
     address.set_query(None);
     Some(address)
-}
-
-/// A client that takes the way that `config` says, with the certificates that it names.
-fn client(config: &config::Upstream) -> anyhow::Result<reqwest::Client> {
-    let mut builder = way(config)?;
-    if let Some(file) = &config.ca_file {
-        builder = builder.tls_certs_merge(authorities(file)?);
-    }
-    if let Some(certificate) = &config.client_certificate {
-        builder = builder.identity(identity(certificate)?);
-    }
-    builder.build().context("cannot set up the way upstream")
 }
 
 /// A client that takes the way that `config` says, with its time limits, and nobody's certificates yet.

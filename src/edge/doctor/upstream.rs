@@ -7,7 +7,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::OnceCell;
 
 use crate::edge::config::Upstream as Configured;
-use crate::edge::upstream::{Upstream, is_loopback, knock, signer};
+use crate::edge::upstream::{Upstream, is_loopback, signer};
 use crate::event::CLOCK_TOLERANCE;
 
 use super::finding::Finding;
@@ -59,6 +59,19 @@ pub(super) async fn way(world: &World) -> Finding {
             TRUST,
         ),
     }
+}
+
+/// Goes the edge's own way, as one that has no token.
+async fn knock(config: &Configured) -> Result<(), String> {
+    let config = Configured {
+        token: Vec::new(),
+        ..config.clone()
+    };
+    let upstream = Upstream::new(&config, &Default::default());
+    upstream
+        .map_err(|error| format!("{error:#}"))?
+        .knock()
+        .await
 }
 
 /// The first of the files that the way needs which this account may not read.
@@ -163,7 +176,10 @@ pub(super) async fn answer(world: &World) -> Finding {
         )),
         401 => Finding::fail(
             format!("401: the token is malformed, expired or revoked: {said}"),
-            "make another in the portal, then: sudo fieldpost edge install --token-stdin",
+            format!(
+                "make another in the portal, then: {}",
+                world.typed_install("--token-stdin")
+            ),
         ),
         403 => Finding::fail(
             format!("403: the token is not for this: {said}"),
