@@ -19,10 +19,12 @@ pub mod auth;
 mod ingest;
 mod rejection;
 mod usage;
+mod streams;
 pub mod accounts;
 mod fleet;
 pub mod views;
 pub mod defects;
+mod drift;
 pub mod tenancy;
 pub mod people;
 pub mod store;
@@ -57,6 +59,7 @@ use self::health::Readiness;
 use self::keys::TokenKeys;
 use self::people::{Clock, Passwords, SessionLimits, SingleSignOn};
 use self::store::{Location, Store};
+use self::streams::Streams;
 use self::usage::Usage;
 use self::watched::Watched;
 
@@ -99,6 +102,8 @@ pub struct Central {
     /// Whether passwords let people in.
     has_passwords: bool,
     single_sign_on: Option<SingleSignOn>,
+    /// Answers that go on for long, by person.
+    streams: Streams,
 }
 
 /// The certificate that is shown, and where it comes from.
@@ -156,6 +161,7 @@ impl Central {
                 .map(|oidc| SingleSignOn::new(oidc, &public_url))
                 .transpose()
                 .context("[oidc] cannot be used")?,
+            streams: Streams::default(),
             identifier: Identifier::new(config.keys.identity(directory)?),
         };
         if central.store.environments().await?.is_empty() {

@@ -14,7 +14,7 @@ use crate::central::store::{Access, Role};
 use crate::central::{self, Central};
 use crate::edge;
 use crate::rollout::{Format, Rollout};
-use crate::secret::{self, Secret};
+use crate::secret;
 use crate::shutdown::{self, Shutdown};
 
 /// What to start, and where.
@@ -176,9 +176,8 @@ fn edge_config(
     let directory = data.join("edge");
     secret::private_directory(&directory)?;
     let token_file = directory.join("token");
-    let header = &addresses.authorization_header;
-    let token = Secret::new(header.strip_prefix("Bearer ").unwrap_or(header));
-    secret::write_file(&token_file, token.expose())
+    let token = secret::bare_token(&addresses.authorization_header);
+    secret::write_file(&token_file, token)
         .with_context(|| format!("cannot write {}", token_file.display()))?;
     let queue = directory.join("queue");
     Ok(edge::config::Config {

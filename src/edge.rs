@@ -10,10 +10,12 @@ pub mod config;
 mod receiver;
 mod guard;
 mod quota;
+mod memory;
 mod foreign;
 pub mod intake;
 mod pipeline;
 mod owner;
+mod places;
 mod enrich;
 pub mod redact;
 pub mod queue;
@@ -57,12 +59,13 @@ use crate::supervisor::{News, tell};
 pub use self::pipeline::Pipeline;
 pub use self::reloader::Source;
 
-use self::config::Config;
+use self::config::{Config, LOOPBACK_ONLY, is_local};
 use self::forwarder::Forwarder;
 use self::inside::{Fixed, Inside};
 use self::intake::Intake;
 use self::link::Link;
 use self::owner::Connection;
+use self::places::{Places, Seated};
 use self::queue::Queue;
 use self::receiver::Door;
 use self::reloader::Reloader;
@@ -82,7 +85,8 @@ pub struct Gauges {
 /// Takes the sockets that a supervisor has handed over, or else opens the configured addresses.
 ///
 /// # Errors
-/// When one cannot be opened; the message says who may hold it.
+/// When one cannot be opened, and the message says who may hold it; or when others than this machine's
+/// programs could reach it.
 pub async fn listen(config: &Config, handed: Vec<Handed>) -> anyhow::Result<Vec<TcpListener>> {
     if !handed.is_empty() {
         return take(config, handed);
@@ -117,6 +121,12 @@ fn take(config: &Config, handed: Vec<Handed>) -> anyhow::Result<Vec<TcpListener>
         listeners.push(TcpListener::from_std(listener)?);
     }
     let elsewhere = addresses(&listeners)?;
+    if let Some(remote) = elsewhere.iter().find(|address| !is_local(address)) {
+        anyhow::bail!(
+            "the supervisor listens on {remote}; see ListenStream= of fieldpost-edge.socket, or Sockets of the \
+             launchd job: as with listen.addresses, {LOOPBACK_ONLY}"
+        );
+    }
     if elsewhere
         .iter()
         .any(|address| !config.listen.addresses.contains(address))
@@ -196,7 +206,7 @@ pub async fn run_reloading(
     );
     tracing::info!(
         edge = state.edge_id,
-        upstream = config.upstream.endpoint,
+        upstream = config.upstream.shown_endpoint(),
         "edge started"
     );
 
@@ -228,10 +238,12 @@ pub async fn run_reloading(
     }
     let mut receivers = JoinSet::new();
     for listener in listeners {
+        let connections = Tcp::new(listener, |peer, local| {
+            Arc::new(Connection::new(peer, local))
+        });
+        let places = Places::new(limits.clone(), inside.intake.clone());
         receivers.spawn(serve_connections(
-            Tcp::new(listener, |peer, local| {
-                Arc::new(Connection::new(peer, local))
-            }),
+            Seated::new(connections, places),
             receiver.clone(),
             limits.clone(),
             shutdown.clone(),
@@ -252,6 +264,9 @@ pub async fn run_reloading(
             // Whoever supervises the daemon starts it again; what was acknowledged is on disk.
             ended.context("the forwarder failed")?;
             anyhow::bail!("the forwarder ended although nobody asked it to");
+        }
+        () = queue.failed() => {
+            anyhow::bail!("the queue stopped after an internal error; the edge is to be started anew");
         }
     }
     tell(News::Stopping);

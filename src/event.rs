@@ -13,10 +13,10 @@ mod time;
 
 pub use activity::Activity;
 pub use attributes::{Attributes, attribute, set_attribute};
-pub use facts::{AgentIdentity, Facts, Heartbeat, MachineFacts, event_name};
+pub use facts::{AgentIdentity, Facts, Heartbeat, MachineFacts, bound, event_name};
 pub use identity::{Identifier, RECORD_UID};
 pub use report::{CLOCK_OFFSET, CLOCK_TOLERANCE, PARKED_RECORDS, Report, TOKEN_EXPIRES};
-pub use sensitive::{is_content, is_metadata};
+pub use sensitive::{is_content, is_metadata, is_metadata_value, is_name_of};
 pub use time::{Timestamp, TimestampError};
 pub use tool::{ToolKind, ToolName};
 

@@ -6,7 +6,6 @@ mod idle;
 #[cfg(feature = "central")]
 pub mod tls;
 mod body;
-#[cfg(feature = "central")]
 mod admission;
 #[cfg(any(feature = "edge", feature = "central"))]
 pub mod client;
@@ -14,8 +13,7 @@ pub mod otlp;
 #[cfg(feature = "central")]
 pub mod grpc;
 
-#[cfg(feature = "central")]
-pub use admission::{Admission, Reservation};
+pub use admission::{Admission, Reservation, Small};
 pub use body::{BodyError, BodyLimits, discard_body, read_body};
 #[cfg(feature = "central")]
 pub use server::listen;

@@ -7,6 +7,7 @@
 
 pub mod route;
 pub mod compression;
+pub mod weight;
 pub mod decode;
 pub mod lenient;
 mod logs_json;

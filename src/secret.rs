@@ -32,6 +32,12 @@ pub fn is_same(one: impl AsRef<[u8]>, other: impl AsRef<[u8]>) -> bool {
     blake3::hash(one.as_ref()) == blake3::hash(other.as_ref())
 }
 
+/// A token alone, of what people paste: the portal shows the whole header, `Bearer <token>`.
+pub fn bare_token(text: &str) -> &str {
+    let text = text.trim();
+    text.strip_prefix("Bearer ").unwrap_or(text).trim()
+}
+
 /// Why a secret's file was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {

@@ -52,6 +52,17 @@ pub fn dollars(amount: f64) -> String {
     }
 }
 
+/// `38 %`, `1.4 %`, `0.02 %`; what is less than that, but not nothing, is `< 0.01 %`.
+pub fn percent(share: f64) -> String {
+    match share {
+        ..=0.0 => "0 %".to_owned(),
+        ..0.01 => "< 0.01 %".to_owned(),
+        ..0.1 => format!("{share:.2} %"),
+        ..10.0 => format!("{share:.1} %"),
+        _ => format!("{share:.0} %"),
+    }
+}
+
 /// `232 B`, `1.4 kB`, `2.1 GB`.
 pub fn bytes(number: i64) -> String {
     match number {
@@ -123,6 +134,8 @@ mod tests {
         assert_eq!(tokens(21_400), "21.4 k");
         assert_eq!(dollars(0.0089784), "$0.0090");
         assert_eq!(dollars(1.5), "$1.50");
+        let shares = [0.0, 0.001, 0.05, 1.38, 99.96].map(percent);
+        assert_eq!(shares, ["0 %", "< 0.01 %", "0.05 %", "1.4 %", "100 %"]);
         assert_eq!(milliseconds(294), "294 ms");
         assert_eq!(milliseconds(184_000), "3 min 4 s");
         assert_eq!(span(SECOND * (2 * 86_400 + 4 * 3_600)), "2 d 4 h");

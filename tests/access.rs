@@ -1,7 +1,7 @@
 //! What each role may open, change and see: reveals, keys of one's own, settings; and every address of the
 //! service for people of another tenant.
 
-use fieldpost::central::people::Actor;
+use fieldpost::central::people::{Actor, NewPassword};
 use fieldpost::central::store::{AuditFilter, PageRequest, Role};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -89,6 +89,20 @@ async fn an_admin_sees_content_after_a_reveal_with_a_reason(kind: Kind) {
         ["reveal.session", "s", "", "10 records", "incident 7"]
     );
 
+    // Text is searched in what is open, also for sessions.
+    for (question, finds) in [
+        ("q=ticket+session%3As", true),
+        ("q=nowhere+session%3As", false),
+        ("q=session%3As+-nowhere", true),
+    ] {
+        let address = format!("{AT}/observability?type=session&{question}");
+        let found = admin.get(&address).await.body;
+        assert!(!found.contains("cannot be searched"), "{question}");
+        assert_eq!(found.contains("/sessions/s\""), finds, "{question}");
+        let closed = other.get(&address).await.body;
+        assert!(closed.contains("cannot be searched"), "{question}");
+    }
+
     // A list is opened by its address, and the search with it.
     let list = format!("{AT}/observability?q=ticket");
     assert!(!other.get(&list).await.body.contains(PROMPT));
@@ -98,6 +112,28 @@ async fn an_admin_sees_content_after_a_reveal_with_a_reason(kind: Kind) {
     assert!(other.get(&list).await.body.contains(PROMPT));
     let wider = format!("{AT}/observability");
     assert!(!other.get(&wider).await.body.contains(PROMPT));
+    // So are the records beside it, as far as they are in it, and what arrives.
+    let events = central.api().await.list("events?type=user_message").await;
+    let id = events[0]["id"].as_str().expect("an id");
+    let panel = format!("{list}&event={id}&tab=raw");
+    let opened = other.get(&panel).await.body;
+    assert!(
+        opened.matches("Look at ticket FP-12").count() > 2,
+        "{opened}"
+    );
+    assert!(!opened.contains("hidden_by_role"), "{opened}");
+    let responses = central.api().await.list("events?q=still+open").await;
+    let other_id = responses[0]["id"].as_str().expect("an id");
+    let beside = other.get(&format!("{list}&event={other_id}&tab=raw")).await;
+    assert!(!beside.body.contains("FP-12 is still open"));
+    let live = format!("{AT}/observability/live?since=0&q=ticket");
+    let mut stream = other
+        .request(Method::GET, &live)
+        .send()
+        .await
+        .expect("it answers");
+    let first = stream.chunk().await.expect("it goes on").expect("a word");
+    assert!(first.starts_with(b"id: "), "{first:?}");
     let elsewhere = [("list", "https://example.com/"), ("reason", "incident 7")];
     let refused = other.post(&reveals, &elsewhere).await;
     assert_eq!(refused.status, StatusCode::NOT_FOUND);
@@ -149,6 +185,19 @@ async fn a_key_of_ones_own_does_what_its_person_may(kind: Kind) {
         .remove_member(&environment, "grace@example.com", &actor)
         .await
         .expect("she is no owner");
+    let (status, _) = with_key(&central, &key, "events").await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    // Whoever is let in again gets none of the old keys back, though the account was in use elsewhere.
+    service
+        .add_member(
+            &environment,
+            "grace@example.com",
+            Role::Admin,
+            NewPassword::None,
+            &actor,
+        )
+        .await
+        .expect("she is not there");
     let (status, _) = with_key(&central, &key, "events").await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
 
@@ -226,7 +275,9 @@ async fn owners_manage_people_and_retention_and_the_audit_tells(kind: Kind) {
     let audit = format!("{AT}/settings/audit");
     let page = owner.get(&format!("{audit}?action=role")).await.body;
     assert!(page.contains("role.changed") && !page.contains("retention.changed"));
-    let exported = owner.post(&format!("{audit}/export"), &[]).await;
+    let exported = owner
+        .post(&format!("{audit}/export"), &[("format", "ndjson")])
+        .await;
     let first = exported.body.lines().next().expect("a line");
     let first: Value = serde_json::from_str(first).expect("JSON");
     assert_eq!(first["action"], "export.audit");

@@ -7,11 +7,13 @@ use fieldpost::central::store::{Access, Role};
 
 use crate::support::api::Api;
 use crate::support::fieldpost::{Kind, TestCentral, client, on_both_databases};
+use crate::support::records::{claude_session, request};
 use crate::support::wire;
 
 on_both_databases! {
     every_list_gives_the_same_rows_in_small_pages_as_in_one,
     filters_choose_the_rows_that_they_name,
+    what_pages_show_beside_their_rows_is_in_the_api,
     one_agent_shows_its_events_entities_sessions_and_identities,
     errors_are_problems_that_say_what_to_do,
     another_environment_sees_nothing,
@@ -32,6 +34,33 @@ async fn filled(kind: Kind, directory: &std::path::Path) -> (TestCentral, Api) {
     (central, api)
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_told_in_part_says_so() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start(directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let api = central.api().await;
+    let records = claude_session("ada@example.com", "long", 5_001);
+    for (records, is_cut) in [(&records[..5_000], false), (&records[5_000..], true)] {
+        let posted = client()
+            .post(format!("{}/v1/logs", central.url))
+            .header("authorization", &bearer)
+            .header("content-type", "application/json")
+            .body(request(records).to_string());
+        let posted = posted.send().await.expect("the service answers");
+        assert_eq!(posted.status(), 200);
+        assert_eq!(api.get("sessions/long").await["is_cut"], is_cut);
+    }
+    let owner = central.sign_in(Role::Owner).await;
+    let export = "/t/default/default/sessions/long/export";
+    let text = owner.post(export, &[("format", "markdown")]).await.body;
+    assert!(text.contains("the first 5000 of 5001 events"));
+    let json = owner.post(export, &[("format", "json")]).await.body;
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["is_cut"], true);
+    central.stop().await;
+}
+
 async fn every_list_gives_the_same_rows_in_small_pages_as_in_one(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (central, api) = filled(kind, directory.path()).await;
@@ -49,6 +78,68 @@ async fn every_list_gives_the_same_rows_in_small_pages_as_in_one(kind: Kind) {
         assert!(whole.len() >= 2, "{path} has rows");
         assert_eq!(small, whole, "{path}");
     }
+    central.stop().await;
+}
+
+async fn what_pages_show_beside_their_rows_is_in_the_api(kind: Kind) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (central, api) = filled(kind, directory.path()).await;
+    let events = api.list("events?limit=1000").await;
+    let facets = api.get("events/facets").await;
+    assert_eq!(facets["event_count"], events.len());
+    assert_eq!(facets["is_exact"], true);
+    let tools = facets["facets"]
+        .as_array()
+        .and_then(|facets| facets.iter().find(|it| it["qualifier"] == "tool"))
+        .expect("tools");
+    for value in tools["values"].as_array().expect("values") {
+        let tool = value["value"].as_str().expect("a name");
+        let of_tool = events.iter().filter(|event| event["tool"] == tool).count();
+        assert!(of_tool > 0);
+        assert_eq!(value["event_count"], of_tool, "{tool}");
+    }
+    let narrowed = api.get("events/facets?type=tool_result").await;
+    let results = events
+        .iter()
+        .filter(|event| event["name"] == "tool_result")
+        .count();
+    assert_eq!(narrowed["event_count"], results);
+
+    let bash = api.get("entity?kind=tool&name=Bash").await;
+    let listed = api.list("entities?kind=tool&limit=1000").await;
+    let listed = listed.iter().find(|it| it["name"] == "Bash");
+    assert_eq!(Some(&bash["use_count"]), listed.map(|it| &it["use_count"]));
+    let agent = bash["users"][0]["agent_id"].as_str().expect("a user");
+    assert_eq!(
+        api.request("entity?kind=tool&name=None").await.status(),
+        404
+    );
+
+    let days = api
+        .list(&format!("agents/{agent}/days?from=2026-01-01T00:00:00Z"))
+        .await;
+    let of_agent = events.iter().filter(|event| event["agent_id"] == agent);
+    let in_days: i64 = days
+        .iter()
+        .filter_map(|it| it["event_count"].as_i64())
+        .sum();
+    assert_eq!(in_days, of_agent.count() as i64);
+    assert_eq!(api.request("agents/none/days").await.status(), 404);
+
+    central.sign_in(Role::Viewer).await;
+    let people = api.list("people").await;
+    assert_eq!(people[0]["role"], "viewer");
+    let retention = api.get("retention").await;
+    assert_eq!(retention["keep_seconds"], Value::Null);
+    let environments = central.central.store.environments().await;
+    let scope = environments.expect("the store reads")[0].scope;
+    let admin = central
+        .central
+        .create_api_key(Access::Environment(scope, Role::Admin), "admin")
+        .await
+        .expect("the store writes");
+    let admin = Api::new(&central.url, admin.expose());
+    assert_eq!(admin.request("people").await.status(), 403);
     central.stop().await;
 }
 

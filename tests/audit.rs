@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use fieldpost::central::store::{AuditFilter, Audited, PageRequest, Role};
+use fieldpost::central::store::{Access, AuditFilter, Audited, PageRequest, Role};
 use fieldpost::event::Timestamp;
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::support::api::Api;
 use crate::support::fieldpost::{
     Kind, Service, TestCentral, client, folder, free_port, on_both_databases,
 };
@@ -67,8 +68,21 @@ async fn every_change_on_the_command_line_is_told() {
     service.run(&["tenant", "add", "--tenant", "other"]).await;
     service.run(&["tenant", "delete", "other", "--yes"]).await;
     service.run(&["environment", "rename", "production"]).await;
+    let place = ["--environment", "production"];
+    let user = async |arguments: &[&str]| {
+        service.run(&[&["user"], arguments].concat()).await;
+    };
+    user(&[&["add", "ada@example.com", "--role", "admin"], &place[..]].concat()).await;
+    user(&[&["role", "ada@example.com", "owner"], &place[..]].concat()).await;
+    user(&["password", "ada@example.com"]).await;
+    user(&["link", "ada@example.com"]).await;
+    user(&["sign-out", "ada@example.com"]).await;
+    user(&[&["remove", "ada@example.com"], &place[..]].concat()).await;
+    service
+        .run(&["api-key", "--role", "operator", "--name", "robots"])
+        .await;
 
-    let api = crate::support::api::Api::new(&format!("http://127.0.0.1:{port}"), key.trim());
+    let api = Api::new(&format!("http://127.0.0.1:{port}"), key.trim());
     let told = api.list("audit").await;
     let text = |entry: &Value, key: &str| entry[key].as_str().expect("a text").to_owned();
     assert!(told.iter().all(|it| text(it, "person") == "command line"));
@@ -77,8 +91,11 @@ async fn every_change_on_the_command_line_is_told() {
         .map(|it| ["action", "object", "before", "after"].map(|key| text(it, key)))
         .collect();
     told.reverse();
-    let first = told.remove(0);
-    assert_eq!(first[..2], ["person.added", "owner"], "by the first start");
+    for action in ["person.added", "link.made"] {
+        let first = told.remove(0);
+        assert_eq!(first[..2], [action, "owner"], "by the first start");
+    }
+    let ada = "ada@example.com";
     let forever = "everything  forever\ncontent     forever";
     let limited = "everything  90d\ncontent     forever";
     // Of another tenant nothing is told here.
@@ -95,11 +112,51 @@ async fn every_change_on_the_command_line_is_told() {
         ["signing_key.retired", &old, "", ""],
         ["retention.changed", "", forever, limited],
         ["environment.renamed", "", "default", "production"],
+        ["person.added", ada, "", "admin"],
+        ["role.changed", ada, "admin", "owner"],
+        ["password.changed", ada, "", ""],
+        ["link.made", ada, "", ""],
+        ["sign_out.everywhere", ada, "", ""],
+        ["person.removed", ada, "owner", ""],
+        ["api_key.made", "robots", "", "operator"],
     ];
     for (told, expected) in told.iter().zip(&expected) {
         assert_eq!(told, expected);
     }
     assert_eq!(told.len(), expected.len(), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_operators_change_by_the_api_is_told_where_people_can_read_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start(directory.path()).await;
+    let service = &central.central;
+    let key = service.create_api_key(Access::Operator, "robots").await;
+    let operator = Api::new(&central.url, key.expect("the store writes").expose());
+    for (path, body) in [
+        ("operator-keys", json!({"name": "more robots"})),
+        ("tenants", json!({"name": "other", "environment": "eu"})),
+    ] {
+        let answer = operator.send(reqwest::Method::POST, path, &body).await;
+        assert_eq!(answer.status(), StatusCode::CREATED, "{path}");
+    }
+    let told = audited(&central).await.remove(0);
+    let told = (&*told.person, &*told.action, &*told.object);
+    let change = "POST /operator-keys";
+    assert_eq!(told, ("API key robots", "operator.change", change));
+    let environments = service.store.environments().await;
+    let other = environments.expect("the store reads")[1].scope;
+    // By that name, as it stands there.
+    let filter = AuditFilter {
+        person: Some("API key robots".to_owned()),
+        ..AuditFilter::default()
+    };
+    let page = PageRequest::default();
+    let there = service.store.audited(other, None, &filter, page).await;
+    let there = there.expect("the store reads").items;
+    assert_eq!(there.len(), 1);
+    assert_eq!(there[0].action, "environment.made");
+    central.stop().await;
 }
 
 /// What was done, the latest first.

@@ -71,6 +71,22 @@ async fn an_upstreams_words_are_logged_without_their_secrets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_upstreams_address_is_logged_without_a_password_whatever_the_rules() {
+    let upstream = Upstream::start().await;
+    let endpoint = upstream
+        .endpoint
+        .replace("http://", "http://ada:open-sesame@");
+    let more = "[redact]\nsecrets = false\n";
+    let variables = [("FIELDPOST_LOG", "debug")];
+    let edge = Edge::start_with(&endpoint, more, &variables).await;
+    assert_eq!(edge.post(1).await.expect("an answer"), StatusCode::OK);
+    edge.wait_for_log(&upstream.endpoint, 1).await;
+    let log = fs::read_to_string(edge.path().join("log")).expect("a log");
+    assert!(!log.contains("open-sesame"), "{log}");
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_of_rules_are_watched_and_a_bad_one_leaves_the_old_in_force() {
     let upstream = talkative(StatusCode::SERVICE_UNAVAILABLE).await;
     let directory = tempfile::tempdir().expect("a directory");

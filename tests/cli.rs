@@ -69,6 +69,37 @@ async fn check_config_tells_every_mistake_with_its_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_edge_listens_for_its_own_machine_only() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("edge.toml");
+    let path = file.display().to_string();
+    for (address, is_local) in [
+        ("127.0.0.1:0", true),
+        ("127.8.0.1:0", true),
+        ("[::1]:0", true),
+        ("[::ffff:127.0.0.1]:0", true),
+        ("0.0.0.0:4318", false),
+        ("[::]:4318", false),
+        ("192.0.2.1:4318", false),
+        ("[::ffff:192.0.2.1]:4318", false),
+    ] {
+        let text = format!(
+            "[listen]\naddresses = [\"127.0.0.1:0\", \"{address}\"]\n\
+             [upstream]\nendpoint = \"http://127.0.0.1:9/v1/logs\"\n"
+        );
+        std::fs::write(&file, text).expect("writable");
+        let ran = run(&["edge", "check-config", "--config", &path], &[]).await;
+        assert_eq!(ran.code, Some(i32::from(!is_local)), "{address}");
+        if !is_local {
+            let told = format!("{path}:2: listen.addresses: expected addresses such as ");
+            assert!(ran.stdout.starts_with(&told), "{}", ran.stdout);
+            assert!(ran.stdout.contains("speaks no TLS"), "{}", ran.stdout);
+            assert!(ran.stdout.contains("central service"), "{}", ran.stdout);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_error_names_the_configuration_file() {
     let default = "/etc/fieldpost/edge.toml";
     assert!(
@@ -91,8 +122,10 @@ async fn every_error_names_the_configuration_file() {
     let here = folder.path().display().to_string();
     std::fs::write(folder.path().join("file"), "").expect("writable");
     let file = format!("{here}/edge.toml");
+    let holder = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let taken = holder.local_addr().expect("a bound address").to_string();
     for (listen, upstream, queue, told) in [
-        ("192.0.2.1:4318", "", "queue", "192.0.2.1:4318"),
+        (taken.as_str(), "", "queue", taken.as_str()),
         (
             "127.0.0.1:0",
             "ca_file = \"/nowhere/ca.pem\"",

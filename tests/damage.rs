@@ -4,10 +4,16 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+use fieldpost::edge::config::Config;
 use fieldpost::edge::queue::{BatchLimits, Queue, Reason};
 use tempfile::TempDir;
 
-use crate::support::queue::{append, copy, drain, flip, next, noise, open, read, segments};
+use crate::support::PATIENCE;
+use crate::support::fieldpost::{client, edge_config};
+use crate::support::queue::{
+    append, copy, drain, flip, logs, next, noise, open, read, redacted, segments,
+};
+use crate::support::records::{claude_session, request};
 
 /// Numbers that the ledger says are damaged, and how many it counts.
 fn damaged(queue: &Queue) -> (Vec<RangeInclusive<u64>>, u64) {
@@ -68,6 +74,77 @@ async fn a_deleted_segment_is_noticed_and_its_numbers_are_told_once() {
         );
         assert_eq!(queue.depth().records, 0);
     }
+}
+
+#[tokio::test]
+async fn a_segment_that_is_deleted_under_a_running_queue_costs_what_was_in_it() {
+    for deleted in 0..4 {
+        let directory = four_segments().await;
+        let queue = open(directory.path());
+        append(&queue, 30..31, 1_000_000).await;
+        let doomed = segments(directory.path()).remove(deleted);
+        fs::remove_dir_all(doomed).unwrap();
+        append(&queue, 1000..1001, 10).await;
+        let read = drain(&queue, 1000).await;
+        let numbers: Vec<u64> = read.into_iter().map(|record| record.1).collect();
+        let lost: Vec<u64> = (1..=32).filter(|n| !numbers.contains(n)).collect();
+        assert!((3..=9).contains(&lost.len()), "{lost:?}");
+        let (ranges, count) = damaged(&queue);
+        let told: Vec<u64> = ranges.into_iter().flatten().collect();
+        assert_eq!(told, lost, "segment {deleted}");
+        assert_eq!(count, lost.len() as u64);
+        assert_eq!(queue.depth().records, 0);
+        queue.close().await;
+        // Nothing more is found missing at the next start.
+        assert_eq!(damaged(&open(directory.path())).1, lost.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn what_is_handed_out_of_a_segment_that_is_deleted_is_not_lost() {
+    let directory = four_segments().await;
+    let queue = open(directory.path());
+    let three = BatchLimits {
+        records: 3,
+        ..BatchLimits::default()
+    };
+    let handed_out = queue.next_batch(three).await.unwrap();
+    // The reader goes on to the second segment, and closes the first, of which the rest comes back.
+    let mut rest = Vec::new();
+    let mut records = handed_out.record_count();
+    let second = loop {
+        let batch = next(&queue).await;
+        records += batch.record_count();
+        if records > 9 {
+            break batch;
+        }
+        rest.push(batch);
+    };
+    drop(rest);
+    fs::remove_dir_all(&segments(directory.path())[0]).unwrap();
+    let third = next(&queue).await;
+    assert!(read(&third)[0].1 > 9);
+    assert_eq!(damaged(&queue), (vec![4..=9], 6));
+    for batch in [handed_out, second, third] {
+        queue.remove(batch).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_is_deleted_while_it_is_written_takes_no_more() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    append(&queue, 0..5, 100).await;
+    fs::remove_dir_all(&segments(directory.path())[0]).unwrap();
+    let refused = queue.append(redacted(logs(5..6, 100))).await;
+    assert!(refused.is_err(), "it would be stored nowhere");
+    append(&queue, 6..7, 100).await;
+    assert_eq!(drain(&queue, 6).await, [(6, 7)]);
+    let losses = queue.losses(usize::MAX);
+    assert_eq!(
+        losses.ranges,
+        [(Reason::Damaged, 1..=5), (Reason::Refused, 6..=6)]
+    );
 }
 
 #[tokio::test]
@@ -238,6 +315,20 @@ async fn a_damaged_state_means_delivery_again_and_no_loss() {
 }
 
 #[tokio::test]
+async fn a_ledger_that_cannot_be_read_starts_anew() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path());
+    append(&queue, 0..5, 100).await;
+    queue.close().await;
+    // The system cannot read there either.
+    std::os::unix::fs::symlink("/proc/self/mem", directory.path().join("ledger")).unwrap();
+    assert!(fs::read(directory.path().join("ledger")).is_err());
+    let queue = open(directory.path());
+    assert_eq!(damaged(&queue), (vec![], 0));
+    assert_eq!(drain(&queue, 4).await.len(), 5);
+}
+
+#[tokio::test]
 async fn a_flipped_byte_costs_what_it_hit() {
     let directory = TempDir::new().unwrap();
     let queue = open(directory.path());
@@ -338,4 +429,27 @@ async fn what_a_power_cut_tore_was_never_acknowledged_and_is_no_damage() {
         assert_eq!(queue.depth().damaged > 0, reason == Reason::Damaged);
         assert_eq!(queue.depth().records, 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_whose_queue_has_stopped_ends_so_that_it_is_started_anew() {
+    let directory = TempDir::new().unwrap();
+    // After this segment there are no numbers left: the thread that writes ends by an internal error.
+    fs::create_dir_all(directory.path().join("queue/fffffffffffffffe.sled")).unwrap();
+    let text = edge_config(directory.path(), "http://127.0.0.1:9/v1/logs", None, 0);
+    let config = Config::parse(&text, &|_| None).unwrap();
+    let listeners = fieldpost::edge::listen(&config, Vec::new()).await.unwrap();
+    let url = format!("http://{}/v1/logs", listeners[0].local_addr().unwrap());
+    let (_trigger, shutdown) = fieldpost::shutdown::channel();
+    let edge = tokio::spawn(fieldpost::edge::run(config, listeners, shutdown));
+    let post = client()
+        .post(url)
+        .header("content-type", "application/json")
+        .body(request(&claude_session("ada@example.com", "lost", 1)).to_string());
+    // The answer may not come any more.
+    let answer = post.send().await;
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 503));
+    let ended = tokio::time::timeout(PATIENCE, edge).await;
+    let error = ended.expect("it ends").unwrap().unwrap_err().to_string();
+    assert!(error.contains("the queue stopped"), "{error}");
 }

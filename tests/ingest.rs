@@ -133,6 +133,24 @@ async fn a_batch_cut_anew_and_recompressed_stores_nothing_twice(kind: Kind) {
     central.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_of_this_machine_the_senders_address_is_kept() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start(directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let answer = client()
+        .post(format!("{}/v1/logs", central.url))
+        .header("authorization", bearer)
+        .header("content-type", "application/json")
+        .header("x-forwarded-for", "10.0.0.7, 203.0.113.9")
+        .body(request(&claude_session("ada@example.com", "s", 1)).to_string());
+    let answer = answer.send().await.expect("the service answers");
+    assert_eq!(answer.status(), 200);
+    let tokens = central.api().await.list("tokens").await;
+    assert_eq!(tokens[0]["last_address"], "203.0.113.9");
+    central.stop().await;
+}
+
 async fn true_twins_in_one_request_are_two_records(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let central = TestCentral::start_on(kind, directory.path()).await;

@@ -50,6 +50,34 @@ async fn the_oldest_go_and_all_that_is_new_is_taken() {
 }
 
 #[tokio::test]
+async fn an_account_that_fills_the_queue_pushes_out_its_own_records() {
+    let directory = TempDir::new().unwrap();
+    let queue = open_within(directory.path(), small(WhenFull::DropOldest));
+    let append_of = async |uid, id| {
+        let records = redacted(logs(id..id + 1, 100_000));
+        queue.append_of(Some(uid), records).await.unwrap();
+    };
+    for id in 0..5 {
+        append_of(1001, id).await;
+    }
+    for id in 5..60 {
+        append_of(1002, id).await;
+        assert!(queue.depth().bytes <= 2 << 20, "{:?}", queue.depth());
+    }
+    let kept: Vec<u64> = drain(&queue, 59).await.into_iter().map(|r| r.0).collect();
+    assert!(kept.starts_with(&[0, 1, 2, 3, 4]), "{kept:?}");
+    let youngest: Vec<u64> = (50..60).collect();
+    assert!(kept.ends_with(&youngest) && kept.is_sorted(), "{kept:?}");
+    let lost: Vec<u64> = (0..60).filter(|id| !kept.contains(id)).collect();
+    let ranges = queue.losses(10).ranges.into_iter();
+    let told: Vec<u64> = ranges
+        .inspect(|(reason, _)| assert_eq!(*reason, Reason::Size))
+        .flat_map(|(_, numbers)| numbers)
+        .collect();
+    assert_eq!(told, lost.iter().map(|id| id + 1).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_batch_on_its_way_is_not_dropped_and_what_it_pins_neither() {
     let directory = TempDir::new().unwrap();
     let queue = open_within(directory.path(), small(WhenFull::DropOldest));

@@ -1,11 +1,13 @@
 //! Who posted: the account at the other end of a local connection, and how much it may post.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Stdio;
 
 use fieldpost::event::Attributes;
 use fieldpost::otlp::Request;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::support::eventually;
@@ -26,6 +28,8 @@ async fn post_as_nobody(url: &str, body: &Value) {
             "--silent",
             "--show-error",
             "--fail",
+            "--max-time",
+            "60",
             "--noproxy",
             "*",
         ])
@@ -142,6 +146,44 @@ async fn the_account_is_known_over_ipv6_too() {
     })
     .await;
     assert_eq!(owner, "nobody");
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_keeps_its_connections_leaves_some_for_the_others() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let upstream = Upstream::start().await;
+    let config = edge_config(directory.path(), &upstream.endpoint, None, 0).replace(
+        "[listen]\n",
+        "[listen]\nmax_connections = 8\nheader_timeout = \"1h\"\n",
+    );
+    let edge = TestEdge::start_with(directory.path(), &config).await;
+    let mut silent = Vec::new();
+    for _ in 0..7 {
+        let connected = TcpStream::connect(edge.address).await;
+        silent.push(connected.expect("it listens"));
+    }
+    eventually("the seventh to be closed", async || {
+        let closed = silent
+            .iter()
+            .filter(|stream| !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock));
+        (closed.count() == 1).then_some(())
+    })
+    .await;
+    let own = uzers::get_current_uid();
+    let crowded_out = edge.gauges.intake.untaken().crowded_out;
+    assert_eq!(crowded_out, [(Some(own), 1)].into());
+    post_as_nobody(&edge.logs(), &body("nobodys", &[])).await;
+    drop(silent);
+    eventually("places to be free again", async || {
+        let answer = client()
+            .post(edge.logs())
+            .header("content-type", "application/json")
+            .body(body("mine", &[]).to_string())
+            .send();
+        answer.await.ok().filter(|answer| answer.status() == 200)
+    })
+    .await;
     edge.stop().await;
 }
 

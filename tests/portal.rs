@@ -15,6 +15,7 @@ const ENVIRONMENT: &str = "/t/default/default";
 
 mod lists;
 mod health;
+mod drift;
 mod seen;
 mod hostile;
 

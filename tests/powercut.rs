@@ -16,7 +16,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::fieldpost::{Service, client, edge_config, folder, free_port};
-use crate::support::powercut::{Disk, Preload};
+use crate::support::powercut::{Disk, environment};
+use crate::support::preload::Preload;
 use crate::support::queue::{blobs, logs, next, redacted};
 use crate::support::random::Random;
 use crate::support::records::{Record, claude_session, request};
@@ -60,7 +61,7 @@ fn runs() -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::print_stdout, reason = "the long form tells its figures")]
 async fn every_acknowledged_record_survives_a_power_cut() {
-    let preload = Preload::build().await;
+    let preload = Preload::build("powercut/journal.c").await;
     let (mut acknowledged, mut cuts) = (0, 0);
     for run in 0..runs() {
         let weather = [Weather::Down, Weather::Flapping, Weather::Up][run as usize % 3];
@@ -83,7 +84,7 @@ async fn cut_one_run(preload: &Preload, weather: Weather, seed: u64) -> (usize, 
 
     let port = free_port();
     let config = edge_config(&data_folder, &upstream.endpoint, None, port);
-    let environment = preload.environment(&journal, &root);
+    let environment = environment(preload, &journal, &root);
     let mut edge = Service::start_in("edge", &data_folder, &config, port, &environment).await;
     let clients = (0..CLIENTS).map(|client| {
         let (journal, acknowledged) = (journal.clone(), Arc::clone(&acknowledged));

@@ -412,8 +412,9 @@ async fn parked_records_are_listed_survive_and_are_bounded() {
     assert!(bounded.items.iter().all(|item| item.id > list.items[1].id));
     queue.close().await;
     assert_eq!(
-        open(directory.path()).parked().await.unwrap().items,
-        bounded.items
+        open(directory.path()).parked().await.unwrap(),
+        bounded,
+        "what had to go is known after a restart, too"
     );
     assert_eq!(blobs(directory.path()), Vec::<PathBuf>::new());
 }

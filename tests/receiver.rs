@@ -1,18 +1,21 @@
 //! The localhost endpoint: what it takes, where, in which forms, and what it refuses.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use fieldpost::edge::config::Config;
 use fieldpost::otlp::compression::Coding;
-use fieldpost::otlp::{Request, Signal};
+use fieldpost::otlp::{ExportLogsServiceRequest, Request, Signal};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::eventually;
 use crate::support::fieldpost::{TestEdge, client, edge_config, write_token};
 use crate::support::upstream::Upstream;
 use crate::support::wire::{self, send_raw};
+use crate::support::{PATIENCE, eventually};
 
 const EMPTY: &str = r#"{"resourceLogs":[]}"#;
 
@@ -399,13 +402,142 @@ async fn cuts_clients_that_are_slow_and_serves_those_that_waited() {
     let (mut reader, mut writer) = stream.into_split();
     let drip = tokio::spawn(async move {
         while writer.write_all(b" ").await.is_ok() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     let mut answer = [0; 12];
     reader.read_exact(&mut answer).await.expect("an answer");
     assert_eq!(&answer, b"HTTP/1.1 408");
     drip.abort();
+    edge.stop().await;
+}
+
+/// A connection on which a request has begun: with a body of `declared` bytes, or in chunks, of which so many
+/// have been sent.
+async fn begin(edge: &TestEdge, declared: Option<usize>, sent: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(edge.address).await.expect("it listens");
+    let length = match declared {
+        Some(bytes) => format!("content-length: {bytes}\r\n\r\n"),
+        None => format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n", 64 << 20),
+    };
+    let head = format!(
+        "POST /v1/logs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{length}"
+    );
+    let mut begun = head.into_bytes();
+    begun.resize(begun.len() + sent, b' ');
+    stream.write_all(&begun).await.expect("it is taken");
+    stream
+}
+
+/// The head of an answer, if it comes in time. A refused body is read on for a second.
+async fn answer_on(stream: &mut TcpStream, time: Duration) -> Option<String> {
+    let mut head = vec![0; 1000];
+    let read = stream.read(&mut head);
+    let length = tokio::time::timeout(time, read).await.ok()?.ok()?;
+    Some(String::from_utf8_lossy(&head[..length]).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_what_all_bodies_together_hold_and_lets_small_ones_through() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (edge, upstream) = edge_and_upstream(directory.path()).await;
+    let small = wire::folder("list-files").remove(0);
+    let address = edge.address.to_string();
+    let post_small = async || {
+        let answer = small.send(&address, "/v1/logs", "none").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    // What is only announced takes no room from others.
+    let mut announced = Vec::new();
+    for _ in 0..8 {
+        announced.push(begin(&edge, Some(60 << 20), 10).await);
+    }
+    post_small().await;
+    drop(announced);
+
+    const MANY: usize = 21 << 20;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        slow.push(begin(&edge, Some(MANY + 1000), MANY).await);
+    }
+    let refused = eventually("large bodies to be refused", async || {
+        let mut more = begin(&edge, Some(30 << 20), 0).await;
+        answer_on(&mut more, Duration::from_secs(3)).await
+    })
+    .await;
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert!(refused.contains("\r\nretry-after: 1\r\n"), "{refused}");
+    // So is one that does not say how large it will be, once it is.
+    let mut grows = begin(&edge, None, 3 << 19).await;
+    let refused = answer_on(&mut grows, PATIENCE).await.expect("an answer");
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    post_small().await;
+
+    drop(slow);
+    let padded = json!({"resourceLogs": [], "padding": "x".repeat(30 << 20)}).to_string();
+    eventually("room for a large one", async || {
+        let post = client()
+            .post(edge.logs())
+            .header("content-type", "application/json")
+            .body(padded.clone());
+        let answer = post.send().await.ok()?;
+        (answer.status() == StatusCode::OK).then_some(())
+    })
+    .await;
+    eventually("the small ones upstream", async || {
+        (upstream.accepted("event.name").len() == 2 * small.records()).then_some(())
+    })
+    .await;
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_what_a_body_becomes_in_memory() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (edge, _upstream) = edge_and_upstream(directory.path()).await;
+    // Decoded, these would take a hundred times as much and more.
+    let records = "{},".repeat(5 << 20);
+    let json =
+        format!("{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{records}{{}}]}}]}}]}}");
+    // As a number, it is not as the specification has it, and is made a tree first.
+    let odd = json.replacen("{}", "{\"severityText\":1}", 1);
+    let scope = ScopeLogs {
+        log_records: vec![LogRecord::default(); 300_000],
+        ..ScopeLogs::default()
+    };
+    let resource = ResourceLogs {
+        scope_logs: vec![scope],
+        ..ResourceLogs::default()
+    };
+    let protobuf = Request::Logs(ExportLogsServiceRequest {
+        resource_logs: vec![resource],
+    });
+    for (content_type, body) in [
+        ("application/json", json.into_bytes()),
+        ("application/json", odd.into_bytes()),
+        ("application/x-protobuf", protobuf.encode()),
+    ] {
+        let answer = client()
+            .post(edge.logs())
+            .header("content-type", content_type)
+            .body(body)
+            .send()
+            .await
+            .expect("the edge answers");
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    // Nor is a tree made of what is light enough to be decoded as it should be.
+    let records = "{\"severityText\":1},".repeat(150_000);
+    let odd =
+        format!("{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{records}{{}}]}}]}}]}}");
+    let answer = client()
+        .post(edge.logs())
+        .header("content-type", "application/json")
+        .body(odd)
+        .send()
+        .await
+        .expect("the edge answers");
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     edge.stop().await;
 }
 

@@ -1,5 +1,6 @@
 //! Search for words among many blocks, old and new, common and rare.
 
+use fieldpost::central::store::Role;
 use fieldpost::event::Timestamp;
 use serde_json::Value;
 
@@ -10,6 +11,48 @@ use crate::support::records::{claude_session, request};
 
 on_both_databases! {
     a_word_is_found_however_common_it_is_and_however_far_back,
+}
+
+/// Sessions whose ids together are more than a statement can have parameters.
+const MANY_SESSIONS: usize = 17_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_narrowed_by_what_very_many_of_them_have() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start(directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let mut sessions: Vec<_> = (0..MANY_SESSIONS)
+        .flat_map(|number| {
+            let mut records = claude_session("ada@example.com", &format!("s-{number}"), 4);
+            records.remove(1);
+            records.remove(1);
+            records
+        })
+        .collect();
+    sessions.extend(claude_session("ada@example.com", "other", 5).pop());
+    for records in sessions.chunks(2_000) {
+        let posted = client()
+            .post(&central.url)
+            .header("authorization", &bearer)
+            .header("content-type", "application/json")
+            .body(request(records).to_string())
+            .send()
+            .await
+            .expect("the service answers");
+        assert_eq!(posted.status(), 200);
+    }
+    let browser = central.sign_in(Role::Owner).await;
+    let list = "/t/default/default/observability?type=session&q=";
+    let page = browser
+        .get(&format!("{list}-type%3Auser_message+-type%3Aapi_request"))
+        .await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.body.contains("1 session ") || page.body.contains("1 session<"),
+        "{}",
+        page.body
+    );
+    central.stop().await;
 }
 
 /// Events, of which no two lie in one block: no block holds more than ten minutes.

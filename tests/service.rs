@@ -56,6 +56,15 @@ async fn speaks_both_versions_of_http_with_tls_and_without() {
     assert_eq!(version(&both, &url).await.expect("TLS"), Version::HTTP_2);
     let old = client().http1_only().build().expect("a client");
     assert_eq!(version(&old, &url).await.expect("TLS"), Version::HTTP_11);
+    // Browsers are to come back this way only.
+    for path in ["/sign-in", "/api/v1/events"] {
+        let answer = both.get(format!("{url}{path}")).send().await;
+        let answer = answer.expect("TLS");
+        assert_eq!(
+            answer.headers()["strict-transport-security"],
+            "max-age=31536000"
+        );
+    }
     let stranger = self::client().get(format!("{url}/healthz")).send().await;
     assert!(stranger.is_err(), "nobody else knows that authority");
     let plain = format!("{}/healthz", url.replace("https", "http"));
@@ -64,6 +73,11 @@ async fn speaks_both_versions_of_http_with_tls_and_without() {
     central.stop().await;
 
     let central = TestCentral::start(&folder(directory.path(), "data")).await;
+    let open = self::client()
+        .get(format!("{}/sign-in", central.url))
+        .send();
+    let open = open.await.expect("HTTP");
+    assert!(!open.headers().contains_key("strict-transport-security"));
     assert_eq!(
         version(&self::client(), &central.url).await.expect("HTTP"),
         Version::HTTP_11

@@ -156,6 +156,49 @@ async fn a_body_that_is_too_large_is_413_however_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_records_than_fit_into_memory_are_413_however_short_they_are() {
+    let door = Door::open(Config::default()).await;
+    // Two bytes each, and hundreds in memory: records, and attributes of one record.
+    let within = |tag: u8, inner: &[u8]| {
+        let mut message = vec![tag];
+        prost::encoding::encode_varint(inner.len() as u64, &mut message);
+        [&message[..], inner].concat()
+    };
+    let of = |scope: &[u8]| within(0x0a, &within(0x12, scope));
+    let records = of(&[0x12, 0].repeat(4_000_000));
+    let attributes = of(&within(0x12, &[0x32, 0].repeat(4_000_000)));
+    let json = format!("{{\"resourceLogs\":[{}{{}}]}}", "{},".repeat(4_000_000));
+    for (kind, body) in [
+        ("application/x-protobuf", records),
+        ("application/x-protobuf", attributes),
+        ("application/json", json.into_bytes()),
+    ] {
+        let body = Coding::Zstd.compress(&body).expect("it compresses");
+        assert!(body.len() < 16 << 10, "{} bytes", body.len());
+        let request = client()
+            .post(format!("{}/v1/logs", door.central.url))
+            .header("authorization", &door.bearer)
+            .header("content-type", kind)
+            .header("content-encoding", "zstd")
+            .body(body);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE, "{kind}");
+    }
+    // As many as anybody sends at once are taken.
+    let usual = of(&[0x12, 0].repeat(10_000));
+    let request = client()
+        .post(format!("{}/v1/logs", door.central.url))
+        .header("authorization", &door.bearer)
+        .header("content-type", "application/x-protobuf")
+        .body(usual);
+    assert_eq!(
+        request.send().await.expect("an answer").status(),
+        StatusCode::OK
+    );
+    door.central.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_no_otlp_is_400_in_the_clients_own_encoding() {
     let door = Door::open(Config::default()).await;
     for body in ["", "{", "[]", "7", "\u{0}"] {

@@ -1,6 +1,6 @@
 //! Sums over time: roll-ups of events by hour and day, and of Claude's metrics, each point once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fieldpost::otlp::{ExportMetricsServiceRequest, Request};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
@@ -10,11 +10,12 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 
 use crate::support::api::Api;
-use crate::support::fieldpost::{Kind, TestCentral, client, on_both_databases};
-use crate::support::wire;
+use crate::support::fieldpost::{Kind, TestCentral, client, on_both_databases, started_beside};
+use crate::support::{postgres, wire};
 
 on_both_databases! {
     rollups_are_what_the_events_add_up_to,
+    sums_that_fill_more_than_a_page_are_all_there,
     captured_metrics_are_summed_once,
     running_totals_and_differences_are_summed_in_any_order,
 }
@@ -92,6 +93,43 @@ async fn totals(api: &Api, query: &str) -> BTreeMap<String, f64> {
         *totals.entry(words.join(" ")).or_default() += row["value"].as_f64().expect("a number");
     }
     totals
+}
+
+async fn sums_that_fill_more_than_a_page_are_all_there(kind: Kind) {
+    const ROWS: usize = 10_050;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (url, central) = started_beside(kind, directory.path()).await;
+    let scope = central.central.store.environments().await;
+    let scope = scope.expect("the store reads")[0].scope;
+    // Days and agents, of which many have one count.
+    let fill = format!(
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {ROWS})
+         INSERT INTO rollups SELECT {}, {}, 86400, 86400 * (20000 + n / 700), 'agent', CAST(n AS text),
+             1 + n % 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM numbers",
+        scope.tenant, scope.environment
+    );
+    match &url {
+        None => rusqlite::Connection::open(directory.path().join("fieldpost.db"))
+            .and_then(|database| database.execute_batch(&fill))
+            .expect("it writes"),
+        Some(url) => postgres::connect(url)
+            .await
+            .batch_execute(&fill)
+            .await
+            .expect("it writes"),
+    }
+    let api = central.api().await;
+    let rows = api
+        .list("stats?subject=agent&from=2020-01-01T00:00:00Z")
+        .await;
+    let names: BTreeSet<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+    assert_eq!((rows.len(), names.len()), (ROWS, ROWS));
+    let one = api
+        .list("stats?subject=agent&from=2020-01-01T00:00:00Z&name=7")
+        .await;
+    assert_eq!(one.len(), 1);
+    assert_eq!(one[0]["name"], "7");
+    central.stop().await;
 }
 
 async fn captured_metrics_are_summed_once(kind: Kind) {

@@ -16,6 +16,7 @@ pub(crate) mod records;
 pub(crate) mod flood;
 pub(crate) mod disk;
 pub(crate) mod queue;
+pub(crate) mod preload;
 pub(crate) mod powercut;
 pub(crate) mod clients;
 pub(crate) mod rust_exporter;

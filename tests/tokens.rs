@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fieldpost::central::config::{Config, IdentityKey, Keys};
 use fieldpost::central::keys::KeySource;
+use fieldpost::central::store::Role;
 use fieldpost::event::Timestamp;
 use fieldpost::secret::Secret;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -289,6 +290,46 @@ async fn keys_rotate_and_tokens_are_revoked_by_another_process_while_this_one_se
     })
     .await;
     assert_eq!(post(&central, new).await.status(), StatusCode::OK);
+    central.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_portal_waits_for_the_newest_token_and_warns_of_what_is_refused_these_days() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start(directory.path()).await;
+    let owner = central.sign_in(Role::Owner).await;
+    let arrival = async || {
+        let page = "/t/default/default/integrations/claude-cowork/install";
+        let page = owner.get(page).await.body;
+        let (_, after) = page.split_once("id=\"arrival\"").expect("a step");
+        let (_, title) = after.split_once("<h2>").expect("a title");
+        title.split('<').next().expect("a title").to_owned()
+    };
+    let mut bearers = Vec::new();
+    for _ in 0..2 {
+        let bearer = central.install().await.authorization_header;
+        assert_eq!(arrival().await, "Waiting for the first event");
+        assert_eq!(post(&central, &bearer).await.status(), StatusCode::OK);
+        assert_eq!(arrival().await, "Arriving");
+        bearers.push(bearer);
+    }
+    let tokens = central.api().await.list("tokens").await;
+    let oldest = tokens[1]["id"].as_str().expect("an id").to_owned();
+    let store = &central.central.store;
+    let scope = store.environments().await.expect("the store reads")[0].scope;
+    let revoked = central.central.revoke_token(scope, &oldest).await;
+    assert!(revoked.expect("the store writes"));
+    let refused = post(&central, &bearers[0]).await;
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    // It writes down what was counted.
+    arrival().await;
+    let overview = async || owner.get("/t/default/default/").await.body;
+    assert!(overview().await.contains("1 request refused"));
+    let database = rusqlite::Connection::open(directory.path().join("fieldpost.db"));
+    let aged = "UPDATE token_refusals SET last_refused = last_refused - 8 * 86400 * 1000000000";
+    let aged = database.expect("a database").execute(aged, []);
+    assert_eq!(aged, Ok(1));
+    assert!(!overview().await.contains("request refused"));
     central.stop().await;
 }
 

@@ -180,6 +180,47 @@ async fn a_token_that_is_refused_for_a_while_is_replaced_by_renaming_or_behind_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn records_wait_for_a_token_whose_folder_is_not_there_yet() {
+    let upstream = Upstream::judging(|received| {
+        let is_known = received.authorization.as_deref() == Some("Bearer token-2");
+        (!is_known).then(|| StatusCode::UNAUTHORIZED.into_response())
+    })
+    .await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("later/token");
+    let config = quick(directory.path(), &upstream.endpoint, None);
+    let config = format!("{config}token_file = \"{}\"\n", file.display());
+    let edge = TestEdge::start_with(directory.path(), &config).await;
+    post(&edge, "waits", 3).await;
+    let hold = wait_for_trouble(&edge).await;
+    assert!(
+        matches!(hold, State::Holding { status: None, .. }),
+        "{hold:?}"
+    );
+    folder(directory.path(), "later");
+    write_token(&file, "token-1");
+    eventually("the token to be tried", async || {
+        // As after the half minute that is waited otherwise.
+        edge.gauges.link.wake();
+        let is_refused = |state| {
+            matches!(
+                state,
+                State::Holding {
+                    status: Some(401),
+                    ..
+                }
+            )
+        };
+        is_refused(edge.link().state).then_some(())
+    })
+    .await;
+    // From now on the file is watched.
+    write_token(&file, "token-2");
+    wait_for_records(&upstream, 3).await;
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_hangs_is_given_up_and_said_to_have_taken_too_long() {
     let hangs = AtomicBool::new(true);
     let upstream = Upstream::judging(move |_| {

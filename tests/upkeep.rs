@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use fieldpost::central::config::Config;
 use fieldpost::central::store::Retention;
 use fieldpost::event::Timestamp;
 use serde_json::Value;
@@ -235,10 +236,21 @@ async fn content_can_go_before_the_rest(kind: Kind) {
     let central = TestCentral::start_on(kind, directory.path()).await;
     let bearer = central.install().await.authorization_header;
     let api = central.api().await;
-    post(&central, &bearer, &aged("old", 40)).await;
-    post(&central, &bearer, &aged("new", 1)).await;
+    for (session, days) in [("old", 40), ("new", 1)] {
+        let mut records = aged(session, days);
+        // What a client of tomorrow may write: text of its own, in the body and beside it.
+        records[3].body = "wholly unforeseen".to_owned();
+        let text = "quite unexpected".into();
+        records[3]
+            .attributes
+            .insert("something.new".to_owned(), text);
+        post(&central, &bearer, &records).await;
+    }
     indexed(&central).await;
     assert_eq!(found(&api, "q=Look+at+ticket").await.len(), 4);
+    for words in ["q=unforeseen", "q=unexpected"] {
+        assert_eq!(found(&api, words).await, ["new", "old"]);
+    }
     let tools = api.list("entities?kind=mcp_tool").await;
     let store = &central.central.store;
     let environment = store
@@ -268,6 +280,27 @@ async fn content_can_go_before_the_rest(kind: Kind) {
                 .iter()
                 .all(|it| it["attributes"]["prompt"]["state"] == "erased")
     );
+    for words in ["q=unforeseen", "q=unexpected"] {
+        assert_eq!(found(&api, words).await, ["new"]);
+    }
+    let unforeseen = async |session: &str| {
+        let events = api.list(&format!("events?session={session}")).await;
+        let with_text = events
+            .into_iter()
+            .filter(|it| it["attributes"].get("something.new").is_some());
+        with_text
+            .map(|it| {
+                (
+                    it["body"].clone(),
+                    it["attributes"]["something.new"].clone(),
+                )
+            })
+            .next()
+    };
+    let erased = serde_json::json!({"state": "erased"});
+    assert_eq!(unforeseen("old").await, Some((erased.clone(), erased)));
+    let whole = ("wholly unforeseen".into(), "quite unexpected".into());
+    assert_eq!(unforeseen("new").await, Some(whole));
     // What was known from the content stays known.
     assert_eq!(
         api.list("events?tool=tickets:lookup_ticket&session=old")
@@ -427,7 +460,8 @@ async fn what_is_exported_and_imported_is_the_same(kind: Kind) {
             "--json",
         ];
         let printed = central(&from, &arguments).await;
-        assert_eq!(printed, format!("{{\"records\":{}}}\n", expected.len()));
+        let taken = format!("{{\"records\":{},\"rejected\":0}}\n", expected.len());
+        assert_eq!(printed, taken);
     }
     let bare = |mut events: Vec<Value>| {
         for event in &mut events {
@@ -441,6 +475,55 @@ async fn what_is_exported_and_imported_is_the_same(kind: Kind) {
         bare(target.api().await.list("events").await),
         bare(expected)
     );
+    target.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_goes_on_past_what_is_too_large_and_says_what_was_rejected() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut config = Config {
+        max_body: 64 << 10,
+        ..Config::default()
+    };
+    config.ingest.max_record = 8 << 10;
+    let data = folder(directory.path(), "to");
+    let target = TestCentral::start_with(&data, config).await;
+    let bearer = target.install().await.authorization_header;
+    let token = directory.path().join("token");
+    fieldpost::secret::write_file(&token, &bearer).expect("the directory is writable");
+    // Together too much for one request; one is rejected by the answer, and one is a request too large by itself.
+    let mut lines = String::new();
+    for number in 0..40 {
+        let mut records = claude_session("ada@example.com", &format!("s-{number}"), 1);
+        let length = match number {
+            7 => 9 << 10,
+            21 => 80 << 10,
+            _ => 4 << 10,
+        };
+        let prompt = "x".repeat(length).into();
+        records[0].attributes.insert("prompt".to_owned(), prompt);
+        lines.push_str(&format!("{}\n", request(&records)));
+    }
+    let file = directory.path().join("records.ndjson");
+    std::fs::write(&file, lines).expect("the directory is writable");
+    let output = command()
+        .args(["central", "import", "--json", "--to"])
+        .arg(format!("{}/v1/logs", target.url))
+        .arg("--token-file")
+        .arg(&token)
+        .arg(&file)
+        .output()
+        .await
+        .expect("the binary starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    let (printed, said) = (text(output.stdout), text(output.stderr));
+    assert_eq!(printed, "{\"records\":38,\"rejected\":2}\n", "{said}");
+    assert!(
+        !output.status.success() && said.contains("rejected 2 records"),
+        "{said}"
+    );
+    assert!(said.contains("larger than 8192 bytes"), "{said}");
+    assert_eq!(target.api().await.list("events").await.len(), 38);
     target.stop().await;
 }
 

@@ -23,7 +23,7 @@ on_both_databases! {
 const QUESTIONS: [&str; 7] = [
     "",
     "type=session",
-    "type=user-message",
+    "type=user_message",
     "event=EVENT",
     "q=MARK",
     "text=MARK",

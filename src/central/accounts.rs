@@ -209,13 +209,24 @@ impl Central {
     /// # Errors
     /// [`KeyChangeError`]
     pub async fn retire_signing_key(&self, id: &str, agreed: bool) -> Result<(), KeyChangeError> {
-        let live = self.store.live_tokens_by_key().await?;
-        match live.get(id) {
-            Some(&live) if live > 0 && !agreed => Err(KeyChangeError::InUse {
-                id: id.to_owned(),
-                live,
+        self.check_signing_key(id, agreed).await?;
+        self.token_keys.retire(id)
+    }
+
+    /// Whether [`Central::retire_signing_key`] would do it, for whoever notes it in the audit before.
+    ///
+    /// # Errors
+    /// [`KeyChangeError`]
+    pub async fn check_signing_key(&self, id: &str, agreed: bool) -> Result<(), KeyChangeError> {
+        let known = self.signing_keys().await?;
+        match known.into_iter().find(|key| key.id == id) {
+            None => Err(KeyChangeError::Unknown(id.to_owned())),
+            Some(key) if key.live_tokens > 0 && !agreed => Err(KeyChangeError::InUse {
+                id: key.id,
+                live: key.live_tokens,
             }),
-            _ => self.token_keys.retire(id),
+            Some(key) if key.current => Err(KeyChangeError::Current(key.id)),
+            Some(_) => Ok(()),
         }
     }
 

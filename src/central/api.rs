@@ -11,6 +11,8 @@ mod machines;
 mod machine_rules;
 mod stats;
 mod versions;
+mod summaries;
+mod drift;
 mod health;
 mod views;
 
@@ -152,6 +154,8 @@ fn routes() -> ApiRouter<Arc<Central>> {
         .merge(machine_rules::routes())
         .merge(stats::routes())
         .merge(versions::routes())
+        .merge(drift::routes())
+        .merge(summaries::routes())
         .merge(health::routes())
         .merge(views::routes())
         .merge(accounts::routes())
@@ -291,8 +295,10 @@ async fn sessions(
 struct SessionDetail {
     #[serde(flatten)]
     session: Session,
-    /// Each prompt with everything that followed from it.
+    /// Each prompt with everything that followed from it: the first 5000 events.
     turns: Vec<Turn>,
+    /// Whether the session has more events: `/events?session=` has all of them.
+    is_cut: bool,
 }
 
 async fn session(
@@ -309,10 +315,11 @@ async fn session(
         .session(scope, &id)
         .await?
         .ok_or_else(|| Problem::missing("session", &id))?;
-    let events = central.store.session_events(&sight, &id).await?;
+    let read = central.store.session_events(&sight, &id).await?;
     Ok(Json(SessionDetail {
         session,
-        turns: Conversation::build(events).turns,
+        turns: Conversation::build(read.events).turns,
+        is_cut: read.is_cut,
     }))
 }
 

@@ -28,13 +28,15 @@ use crate::otlp::route::Target;
 
 use super::auth::Writer;
 use super::counters::Protocol;
+use super::people::origin;
 use super::rejection::{Rejected, Rejection};
 use super::store::{Ingest, oldest_kept};
 use super::{Central, OTLP_PREFIX};
 
 use prepare::{Prepared, Preparing};
 
-/// Bytes that a decoded request and what is made of it take in memory, for each byte of the inflated body.
+/// Bytes that a decoded request and what is made of it take in memory, for each byte of the inflated body: of
+/// usual records. What a request of many small ones takes is counted.
 const MEMORY_PER_BYTE: usize = 4;
 
 /// Requests that are read and stored at once. Further ones wait for their turn as they came, which takes
@@ -65,7 +67,8 @@ pub(super) async fn receive(
     };
     let outcome = match central.admit(&head, protocol).await {
         Ok((dialect, writer)) => {
-            let taken = central.take(dialect, writer, peer, body).await;
+            let address = origin(peer, &head.headers).address;
+            let taken = central.take(dialect, writer, address, body).await;
             taken.map_err(|refusal| dialect.name(refusal))
         }
         Err(refusal) => {
@@ -105,13 +108,13 @@ impl Dialect {
 
     async fn receive(
         self,
-        body: Body,
+        body: &mut Body,
         limits: BodyLimits,
         room: &mut Reservation,
     ) -> Result<Bytes, Refusal> {
         match self {
-            Dialect::Http(exchange) => exchange.receive_within(body, limits, room).await,
-            Dialect::Grpc(call) => call.receive_within(body, limits, room).await,
+            Dialect::Http(exchange) => exchange.receive(body, limits, room).await,
+            Dialect::Grpc(call) => call.receive(body, limits, room).await,
         }
     }
 
@@ -136,6 +139,27 @@ async fn turn(turns: &Semaphore) -> Result<SemaphorePermit<'_>, Refusal> {
     let turn = tokio::time::timeout(TURN_TIMEOUT, turns.acquire()).await;
     let turn = turn.map_err(|_| Refusal::unavailable("the store is behind; come back later"))?;
     Ok(turn.expect("the semaphore is never closed"))
+}
+
+/// Holds what a request will take: as usual for its length, as it came and inflated, or as counted, where that is
+/// more. One that is counted to take more than all the room there is, and more than the longest body does, is
+/// refused for good: it would be no smaller the next time.
+fn hold(
+    room: &mut Reservation,
+    (body, inflated): (usize, usize),
+    counted: usize,
+    longest: usize,
+) -> Result<(), Refusal> {
+    let usual = |bytes: usize| bytes.saturating_mul(MEMORY_PER_BYTE);
+    if counted > usual(longest).max(room.limit()) {
+        let message = "the request holds more records, or parts of records, than there is memory for; \
+                       send fewer at once";
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+    }
+    match room.hold(body.saturating_add(usual(inflated).max(counted))) {
+        true => Ok(()),
+        false => Err(Refusal::unavailable("too much is being received at once")),
+    }
 }
 
 fn target(head: &Parts) -> Result<Target, Refusal> {
@@ -175,15 +199,15 @@ impl Central {
         &self,
         dialect: Dialect,
         writer: Writer,
-        peer: SocketAddr,
-        body: Body,
+        address: String,
+        mut body: Body,
     ) -> Result<Response, Refusal> {
         let limits = BodyLimits {
             time: self.body_timeout,
             ..BodyLimits::of_bytes(self.max_body)
         };
         let mut room = self.admission.enter();
-        let body = dialect.receive(body, limits, &mut room).await?;
+        let body = dialect.receive(&mut body, limits, &mut room).await?;
         self.counters.received(body.len());
         let _turn = turn(&self.taking).await?;
         let received = Timestamp::now();
@@ -205,7 +229,7 @@ impl Central {
         let (prepared, _room) = self.prepare(preparing, body, room).await?;
         self.bytes
             .charge(writer.token_id.clone(), prepared.bytes, Instant::now());
-        self.store(writer, peer, prepared)
+        self.store(writer, address, prepared)
             .await
             .map(|(signal, partial)| dialect.accept(signal, &partial))
     }
@@ -223,11 +247,13 @@ impl Central {
         let working = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let inflated = preparing.inflate(&body)?;
-            let needed = inflated.len().saturating_mul(MEMORY_PER_BYTE);
-            if !room.hold(body.len().saturating_add(needed)) {
-                return Err(Refusal::unavailable("too much is being received at once"));
-            }
-            Ok((preparing.read(&inflated)?, room))
+            let lengths = (body.len(), inflated.len());
+            let most = preparing.limits.bytes;
+            hold(&mut room, lengths, preparing.weigh(&inflated), most)?;
+            let decoded = preparing.decode(&inflated)?;
+            let events = prepare::weight_of_events(&decoded.request);
+            hold(&mut room, lengths, events, most)?;
+            Ok((preparing.read(decoded), room))
         });
         working.await.unwrap_or_else(|error| {
             tracing::error!(%error, "the records of a request could not be read");
@@ -238,7 +264,7 @@ impl Central {
     async fn store(
         &self,
         writer: Writer,
-        peer: SocketAddr,
+        address: String,
         prepared: Prepared,
     ) -> Result<(Signal, PartialSuccess), Refusal> {
         let Prepared {
@@ -253,7 +279,6 @@ impl Central {
         let Writer {
             scope, token_id, ..
         } = writer;
-        let address = peer.ip().to_canonical().to_string();
         let ingest = Ingest {
             scope,
             token_id: token_id.clone(),

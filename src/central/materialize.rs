@@ -11,6 +11,7 @@ mod sessions;
 mod machines;
 mod reports;
 mod rollups;
+mod shapes;
 mod metrics;
 mod merge;
 
@@ -31,6 +32,7 @@ pub use metrics::{MetricKey, MetricSum};
 pub use reports::{ReportDelta, day};
 pub use rollups::{Rollups, Span, Subject};
 pub use sessions::SessionDelta;
+pub use shapes::{Shape, Shapes};
 
 /// One event, ready to be stored.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct NewEvent {
     pub time: Timestamp,
     /// Id of the agent, derived from its identity.
     pub agent: Option<String>,
+    /// Which attributes the record and its resource carry.
+    pub shape: Shape,
 }
 
 /// How accepted requests used one token.
@@ -74,6 +78,12 @@ pub struct Deltas {
     /// By machine: what it says of itself. Written behind the others, which older versions wrote alone.
     #[serde(skip)]
     pub reports: BTreeMap<String, ReportDelta>,
+    /// By day and client: its events. Written behind the reports.
+    #[serde(skip)]
+    pub shapes: Shapes,
+    /// By session: when its metrics were counted. Written behind the shapes.
+    #[serde(skip)]
+    pub metric_sessions: BTreeMap<String, Seen>,
 }
 
 impl Deltas {
@@ -89,11 +99,12 @@ impl Deltas {
             add_entity(&mut self.entities, *kind, name, delta);
         }
         rollups::add(&mut self.rollups, event, &counts, &entities);
+        shapes::add(&mut self.shapes, event);
     }
 
     /// Adds a newly stored message of metrics.
     pub fn add_metrics(&mut self, message: &ResourceMetrics) {
-        metrics::add(&mut self.metrics, message);
+        metrics::add(&mut self.metrics, &mut self.metric_sessions, message);
     }
 
     /// Adds an accepted request.
@@ -125,9 +136,15 @@ impl Deltas {
         }
         merge_maps(&mut self.metrics, other.metrics, MetricSum::merge);
         merge_maps(&mut self.reports, other.reports, ReportDelta::merge);
+        shapes::merge(&mut self.shapes, other.shapes);
+        merge_maps(
+            &mut self.metric_sessions,
+            other.metric_sessions,
+            Seen::merge,
+        );
         merge_maps(&mut self.tokens, other.tokens, |token, other| {
             token.seen.merge(other.seen);
-            token.requests += other.requests;
+            merge::add_to(&mut token.requests, other.requests);
             token.address.merge(other.address);
         });
     }

@@ -71,6 +71,26 @@ async fn store(page: &mut Page, central: &Central) {
         "1 when the store can write; /readyz says why not.",
     )
     .value(u64::from(is_ready));
+    match central.store.unindexed().await {
+        Ok(unindexed) => page
+            .gauge(
+                "fieldpost_central_unindexed_events",
+                "Events that are stored and not in the text index yet: searches look through them one by one.",
+            )
+            .value(unindexed),
+        Err(error) => tracing::warn!(%error, "what is not indexed could not be counted"),
+    }
+    match central.store.unfolded().await {
+        Ok(unfolded) => page
+            .gauge(
+                "fieldpost_central_unfolded_deltas",
+                "What could not be added to the lists and sums; above 0, `fieldpost central rebuild` \
+                 makes them whole.",
+            )
+            .value(unfolded),
+        // `fieldpost_central_ready` tells that the store does not answer.
+        Err(error) => tracing::warn!(%error, "what was set aside could not be counted"),
+    }
 }
 
 /// What is missing of each environment's machines, as the store has it.

@@ -41,6 +41,7 @@ mod inventory;
 mod machines;
 mod retire;
 mod versions;
+mod drift;
 mod table;
 mod entities;
 mod observability;
@@ -93,6 +94,7 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
             get(retire::page).post(retire::decide),
         )
         .route("/inventory/versions", get(versions::show))
+        .route("/inventory/drift", get(drift::show))
         .route("/inventory/owners", get(inventory::owners))
         .route("/inventory/{kind}", get(inventory::entities))
         .route("/inventory/{kind}/{name}", get(inventory::entity))
@@ -147,7 +149,7 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .route("/settings/people/link", post(settings::people::link))
         .route("/settings/people/remove", post(settings::people::remove))
         .route("/settings/audit", get(settings::audit::page))
-        .route("/settings/audit/export", post(settings::audit::export))
+        .route("/settings/audit/export", post(export::audit))
         .route(
             "/settings/machines",
             get(settings::machines::page).post(settings::machines::change),
@@ -183,12 +185,21 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .merge(door)
         .layer(middleware::from_fn(preferences::of_request))
         .layer(middleware::from_fn(guard::own_changes_only))
-        .layer(middleware::from_fn(headers::on_every_answer))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(central),
+            headers::on_every_answer,
+        ))
 }
 
 /// Gives every answer of `router` the headers that those of the portal have.
-pub(super) fn protected<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
-    router.layer(middleware::from_fn(headers::on_every_answer))
+pub(super) fn protected<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    central: &Arc<Central>,
+) -> Router<S> {
+    router.layer(middleware::from_fn_with_state(
+        Arc::clone(central),
+        headers::on_every_answer,
+    ))
 }
 
 /// Someone opens an address below an environment that no page has.

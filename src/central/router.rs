@@ -14,7 +14,7 @@ pub(super) fn router(central: Arc<Central>) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::show_metrics))
-        .nest("/api/v1", portal::protected(api::router()))
+        .nest("/api/v1", portal::protected(api::router(), &central))
         .merge(portal::router(&central))
         // `/` is a page to browsers, and an OTLP endpoint to clients whose endpoint has no path.
         .route("/", post(ingest::receive))

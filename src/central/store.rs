@@ -43,10 +43,12 @@ mod machine_account;
 mod machine_state;
 mod machine_rules;
 mod machine_standing;
+mod machine_users;
 mod concern;
 mod fleet;
 mod stats;
 mod versions;
+mod drift;
 mod agent_health;
 mod accounts;
 mod api_keys;
@@ -70,9 +72,10 @@ pub use api_keys::{Access, ApiKey, ApiKeyAccess, PersonalKey, Role};
 pub use arrivals::Arrivals;
 pub use audit::{Audit, Progress};
 pub use block::{BlockBuilder, BlockError, NewBlock};
-pub use concern::Concern;
+pub use concern::{Concern, expires_soon};
 pub use cursor::PageRequest;
 pub use dictionary::{Compressor, Dictionary};
+pub use drift::{Grain, Sent, SilentSession};
 pub use entity_users::EntityUser;
 pub use export::Exported;
 pub use fleet::{Fleet, MachineFacet, MachineFilter, MachineTerm};
@@ -81,6 +84,7 @@ pub use ingest::{Ingest, NewSignal, Stored};
 pub use machine_account::MAX_GAPS;
 pub use machine_rules::MachineRules;
 pub use machine_state::MachineState;
+pub use machine_users::MachineAgent;
 pub use people::{Member, MemberChange, Membership, NewPerson, Person};
 pub use portal_audit::{AuditEntry, AuditFilter, Audited};
 pub use postgres::{Connection as PostgresConnection, UrlError as PostgresUrlError};
@@ -92,7 +96,7 @@ pub use rows::{
 };
 pub use saved_views::SavedView;
 pub use session_search::SessionsFound;
-pub use sessions::MAX_SESSION_EVENTS;
+pub use sessions::{MAX_SESSION_EVENTS, SessionEvents};
 pub use sight::Sight;
 pub use sign_ins::{SignIn, SignInRow};
 pub use stats::{MetricTotal, Stats, StatsFilter};
@@ -282,6 +286,18 @@ impl Store {
             postgres.fold().await?;
         }
         self.rows(query).await
+    }
+
+    /// How often what records add to the derived tables was set aside, because it could not be folded into
+    /// them: until a rebuild, these say less than is stored.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn unfolded(&self) -> Result<i64, StoreError> {
+        match &self.database {
+            Database::Sqlite(_) => Ok(0),
+            Database::Postgres(postgres) => postgres.unfolded().await,
+        }
     }
 
     /// Does all statements in one transaction, or none; gives how many rows each changed.

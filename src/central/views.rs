@@ -90,7 +90,8 @@ impl Central {
         }
     }
 
-    /// Forgets a view: one's own, or for owners any that is shared. False when there is none.
+    /// Forgets a view: one's own; for owners any that is shared; and for keys of the environment, which are
+    /// nobody in person, what such keys shared. False when there is none.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is changed.
@@ -101,12 +102,24 @@ impl Central {
         role: Role,
         actor: &Actor,
     ) -> Result<bool, StoreError> {
-        let entry = self.entry(actor, Some(environment), "view.deleted", id);
         let person = actor.person.as_deref();
-        // A key of the environment is nobody in person: what it shared, it may take back.
-        let any_shared = role == Role::Owner || person.is_none();
+        let seen = self.store.saved_views(environment.scope, person).await?;
+        let view = seen.into_iter().find(|view| view.id == id);
+        let may_delete = |view: &SavedView| match view.is_shared && role == Role::Owner {
+            true => true,
+            false => {
+                view.person_id.as_deref() == person && (person.is_some() || role >= Role::Admin)
+            }
+        };
+        let Some(view) = view.filter(may_delete) else {
+            return Ok(false);
+        };
+        let entry = AuditEntry {
+            was: view.address,
+            ..self.entry(actor, Some(environment), "view.deleted", view.name)
+        };
         self.store
-            .delete_view(environment.scope, id, person, any_shared, &entry)
+            .delete_view(environment.scope, &view.id, &entry)
             .await
     }
 }

@@ -17,6 +17,10 @@ use super::redact::RedactConfig;
 pub use self::control::{Control, queue_directory};
 pub use self::upstream::{ClientCertificate, TokenSource, Upstream};
 
+/// Why the edge listens nowhere else, and what to do.
+pub(super) const LOOPBACK_ONLY: &str = "they must be of loopback: the edge speaks no TLS, and prompts do not go \
+    over a network without it; run an edge on each machine, or let clients export to the central service";
+
 /// OTLP's own port on loopback.
 pub const LOOPBACK: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4318),
@@ -234,19 +238,23 @@ fn count(reader: &mut Reader<'_>, key: &str) -> Option<usize> {
 }
 
 fn addresses(reader: &mut Reader<'_>) -> Option<Vec<SocketAddr>> {
-    let expected = "addresses such as [\"127.0.0.1:4318\", \"[::1]:4318\"]";
-    reader.parsed("listen.addresses", expected, |value| match value {
+    let expected =
+        format!("addresses such as [\"127.0.0.1:4318\", \"[::1]:4318\"]; {LOOPBACK_ONLY}");
+    let local = |text: &str| text.trim().parse().ok().filter(is_local);
+    reader.parsed("listen.addresses", &expected, |value| match value {
         Setting::List(items) => items
             .iter()
             .map(|item| match item {
-                Setting::Text(text) => text.parse().ok(),
+                Setting::Text(text) => local(text),
                 _ => None,
             })
             .collect::<Option<Vec<SocketAddr>>>(),
-        Setting::Text(joined) => joined
-            .split(',')
-            .map(|text| text.trim().parse().ok())
-            .collect(),
+        Setting::Text(joined) => joined.split(',').map(local).collect(),
         _ => None,
     })
+}
+
+/// Whether only programs of this machine reach an address.
+pub(super) fn is_local(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }

@@ -12,6 +12,8 @@
 mod flight;
 mod obstacle;
 mod rest;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -32,7 +34,7 @@ use super::verdict::Verdict;
 
 use self::flight::{Flight, Piece};
 use self::obstacle::Obstacle;
-use self::rest::Rest;
+use self::rest::{LOOK_EVERY, Rest};
 
 /// Most requests on their way at once.
 const CATCHING_UP: usize = 4;
@@ -117,6 +119,9 @@ impl Forwarder {
         let mut is_stopping = false;
         loop {
             self.remove_settled().await;
+            if self.rest.has_slept() {
+                self.begin_anew();
+            }
             self.launch().await;
             if self.obstacle.is_some() && self.requests.is_empty() {
                 if !self.overcome(&mut shutdown).await {
@@ -147,6 +152,20 @@ impl Forwarder {
                     reading = None;
                 }
                 () = tokio::time::sleep(EMPTY_CHECK), if is_stopping && wants_batch => {}
+                () = tokio::time::sleep(LOOK_EVERY), if !self.requests.is_empty() => {}
+            }
+        }
+    }
+
+    /// After a sleep of the machine nothing is left of its connections, and nobody would say so before a
+    /// request's time is over: what is on its way is sent again.
+    fn begin_anew(&mut self) {
+        tracing::info!("the machine was asleep; the upstream is connected to anew");
+        self.upstream.connect_anew();
+        self.requests = JoinSet::new();
+        for flight in &mut self.flights {
+            if std::mem::take(&mut flight.is_sending) {
+                self.link.answered(0, None);
             }
         }
     }

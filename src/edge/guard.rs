@@ -10,7 +10,7 @@ use anyhow::Context;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::http::otlp::Refusal;
-use crate::secret;
+use crate::secret::{self, Secret};
 
 use super::config::Listen;
 
@@ -20,8 +20,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The checks on a request's head, before anything of its body is read.
 pub(super) struct Guard {
     hosts: Vec<String>,
-    /// Hash of the token that clients must show, so that comparing takes the same time for any.
-    token: Option<blake3::Hash>,
+    /// The token that clients must show.
+    token: Option<Secret>,
 }
 
 impl Guard {
@@ -36,7 +36,7 @@ impl Guard {
             .context("cannot use listen.bearer_token_file")?;
         Ok(Guard {
             hosts: config.hosts.clone(),
-            token: token.map(|token| blake3::hash(token.expose().as_bytes())),
+            token,
         })
     }
 
@@ -90,7 +90,7 @@ impl Guard {
     }
 
     fn has_token(&self, headers: &HeaderMap) -> bool {
-        let Some(expected) = self.token else {
+        let Some(expected) = &self.token else {
             return true;
         };
         let shown = headers
@@ -98,7 +98,7 @@ impl Guard {
             .and_then(|header| header.to_str().ok())
             .and_then(|header| header.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        shown.is_some_and(|(_, token)| blake3::hash(token.trim().as_bytes()) == expected)
+        shown.is_some_and(|(_, token)| secret::is_same(token.trim(), expected.expose()))
     }
 }
 

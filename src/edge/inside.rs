@@ -122,9 +122,11 @@ impl Inside {
                 damaged: depth.damaged,
                 next_entry: self.queue.position().0,
             },
-            parked: parked
-                .ok()
-                .map(|(items, records)| Parked { items, records }),
+            parked: parked.ok().map(|(items, records)| Parked {
+                items,
+                records,
+                dropped: self.queue.parked_dropped(),
+            }),
             lost: by_reason(&losses, &Losses::default()),
             lost_since_start: by_reason(&losses, &self.lost_before),
             requests: requests(&numbers),
@@ -269,6 +271,10 @@ fn refused(numbers: &Numbers) -> BTreeMap<String, u64> {
         if let Some(reason) = status::refused_because(*status) {
             *refused.entry(reason.to_owned()).or_default() += count;
         }
+    }
+    let connections: u64 = numbers.untaken.crowded_out.values().sum();
+    if connections > 0 {
+        refused.insert("too_many_connections".to_owned(), connections);
     }
     refused
 }

@@ -21,6 +21,8 @@ pub struct Untaken {
     pub foreign: BTreeMap<Signal, u64>,
     /// Requests of accounts above their quota, by uid; `None` for those that could not be told.
     pub over_quota: BTreeMap<Option<u32>, u64>,
+    /// Connections that were closed because their accounts had their share, by uid.
+    pub crowded_out: BTreeMap<Option<u32>, u64>,
 }
 
 /// Everything since the start.
@@ -71,6 +73,14 @@ impl Intake {
     pub(super) fn over_quota(&self, uid: Option<u32>) -> bool {
         let mut numbers = self.write();
         let sum = numbers.untaken.over_quota.entry(uid).or_default();
+        *sum += 1;
+        *sum == 1
+    }
+
+    /// A connection of the account `uid` was closed. True for the first.
+    pub(super) fn crowded_out(&self, uid: Option<u32>) -> bool {
+        let mut numbers = self.write();
+        let sum = numbers.untaken.crowded_out.entry(uid).or_default();
         *sum += 1;
         *sum == 1
     }

@@ -16,6 +16,7 @@ mod linux;
 mod macos;
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use tokio::sync::OnceCell;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::row as kernel_row;
+
+use super::places::Place;
 
 /// Time for a name to be found.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
@@ -38,11 +41,13 @@ pub(super) struct Owner {
 }
 
 /// An accepted connection, which finds its owner out once, when it is first asked.
-#[derive(Debug)]
 pub(super) struct Connection {
     peer: SocketAddr,
     local: SocketAddr,
+    uid: OnceCell<Option<u32>>,
     owner: OnceCell<Option<Owner>>,
+    /// The place that it takes among its account's.
+    place: OnceLock<Place>,
 }
 
 impl Connection {
@@ -51,25 +56,50 @@ impl Connection {
         Connection {
             peer,
             local,
+            uid: OnceCell::new(),
             owner: OnceCell::new(),
+            place: OnceLock::new(),
         }
     }
 
-    /// The account at the other end; `None` when it is not of this machine, or cannot be told.
+    /// The number of the account at the other end; `None` when it is not of this machine, or cannot be told.
+    pub(super) async fn uid(&self) -> Option<u32> {
+        let found = self.uid.get_or_init(|| uid(self.peer, self.local));
+        *found.await
+    }
+
+    /// The same account, with its name.
     pub(super) async fn owner(&self) -> Option<&Owner> {
-        let found = self.owner.get_or_init(|| find(self.peer, self.local));
+        let found = self.owner.get_or_init(async || {
+            let uid = self.uid().await?;
+            let name = name(uid).await;
+            Some(Owner { uid, name })
+        });
         found.await.as_ref()
+    }
+
+    /// Takes `place` for as long as the connection lasts.
+    pub(super) fn keep(&self, place: Place) {
+        // There is one opening of each connection, and so one place.
+        let _ = self.place.set(place);
     }
 }
 
+/// The account that holds the socket at `peer` which is connected to `local`.
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-async fn find(_peer: SocketAddr, _local: SocketAddr) -> Option<Owner> {
+async fn uid(_peer: SocketAddr, _local: SocketAddr) -> Option<u32> {
     None
 }
 
+/// Names are looked up where uids are.
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+async fn name(_uid: u32) -> Option<String> {
+    None
+}
+
+/// The name of an account, if it is found in time.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
-async fn find(peer: SocketAddr, local: SocketAddr) -> Option<Owner> {
-    let uid = uid(peer, local).await?;
+async fn name(uid: u32) -> Option<String> {
     let name = tokio::task::spawn_blocking(move || uzers::get_user_by_uid(uid));
     let user = match tokio::time::timeout(NAME_TIMEOUT, name).await {
         Ok(found) => found.ok().flatten(),
@@ -78,8 +108,7 @@ async fn find(peer: SocketAddr, local: SocketAddr) -> Option<Owner> {
             None
         }
     };
-    let name = user.map(|user| user.name().to_string_lossy().into_owned());
-    Some(Owner { uid, name })
+    user.map(|user| user.name().to_string_lossy().into_owned())
 }
 
 /// The account that holds the socket at `peer` which is connected to `local`.

@@ -58,18 +58,26 @@
 //! * *the queue is full, or the disk below its floor*: `committer` finds out before it inserts.
 //!   The oldest segment goes whole, even with damage in it; but not the last, and none of which a
 //!   batch is handed out, for that may be with the upstream already: then the next oldest goes.
-//!   Or else the append is refused. Segments whose time is up go the same way (`queue/limits.rs`).
+//!   Where several accounts post, the oldest goes of those segments that are mostly of accounts with
+//!   more than an equal share of the queue, so that one account cannot push out what others have in
+//!   it. Which account appended what is known of the running process only: after a restart, what is
+//!   found is nobody's. Or else the append is refused. Segments whose time is up go the same way (`queue/limits.rs`).
 //! * *the disk is full, or fails*: the segment is left. On a full disk the oldest segments give way
 //!   where they may, and the append is tried again; or else it is refused, and the next one begins
 //!   a new segment. Reading goes on.
 //! * *a segment does not open*: sled's `*.generating` files go before every opening; after
-//!   damage its `conf` goes, then its `snap.*`, which sled makes anew; then the segment is put
-//!   aside.
+//!   damage its `conf` goes, then its `snap.*`, which sled makes anew; then the segment is made anew from
+//!   what is whole in it; or else it is put aside.
+//! * *the disk cannot read some place*: it is read around (`queue/salvage.rs`), and what stood there is
+//!   damaged. Other errors of the disk may pass, and are waited for.
+//! * *a segment is deleted while the queue is open*: what of it was not handed out is damaged; the one that is
+//!   being written is left, as after an error.
 //! * *the power was cut in the middle of a sync*: what of it reached the disk is kept. The rest was never
 //!   acknowledged; its numbers count as refused. Entries carry a mark by which those of one sync are told
 //!   from those before, where damage is damage.
 //! * *`state.db` is damaged*: it starts anew; what is still there is handed out again.
-//! * *the committer panics*: all who wait and all later appends get [`StorageError::Stopped`].
+//! * *the committer panics*: all who wait and all later appends get [`StorageError::Stopped`], and
+//!   [`Queue::failed`] ends, so that the process can, and is started anew.
 
 use std::{
     sync::{
@@ -169,6 +177,11 @@ impl Queue {
     /// this returns `Ok`. When the caller goes away while waiting, they are stored or not; their
     /// numbers may then be missing.
     pub async fn append(&self, records: Redacted) -> Result<u64, AppendError> {
+        self.append_of(None, records).await
+    }
+
+    /// The same for records that the account `uid` posted, where that is known.
+    pub async fn append_of(&self, uid: Option<u32>, records: Redacted) -> Result<u64, AppendError> {
         let inner = &self.0;
         let bytes = prepare::plain_bytes(records.request());
         if bytes > APPEND_MAX_BYTES || inner.shared.never_holds(bytes as u64) {
@@ -186,7 +199,7 @@ impl Queue {
             inner.wanting.store(bound, Ordering::Relaxed);
             return Err(AppendError::Full);
         }
-        match self.store(records, bytes, permit).await {
+        match self.store(uid, records, bytes, permit).await {
             Err(AppendError::Storage(StorageError::Stopped)) if inner.shared.is_closing() => {
                 Err(AppendError::Closed)
             }
@@ -205,6 +218,7 @@ impl Queue {
     /// Numbers, encodes and compresses the records, hands them to the committer, and waits for its word.
     async fn store(
         &self,
+        uid: Option<u32>,
         records: Redacted,
         bytes: usize,
         permit: OwnedSemaphorePermit,
@@ -223,6 +237,7 @@ impl Queue {
                     prepare::sets(records, bytes, first_seq, SystemTime::now(), &compressors)
                         .inspect_err(|_| shared.refused(first_seq, numbers))?;
                 let append = Append {
+                    uid,
                     sets,
                     done,
                     _permit: permit,
@@ -281,6 +296,10 @@ impl Queue {
                     Ok(None) => {}
                     Err(error) => {
                         tracing::error!(%error, "the queue cannot be read now; trying again");
+                        if error.is_unreadable() {
+                            // A committer that has stopped is told of elsewhere.
+                            let _ = self.0.commands.send(Command::End);
+                        }
                         tokio::select! {
                             () = time::sleep(READ_RETRY) => {}
                             () = shared.closing() => {}

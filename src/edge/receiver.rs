@@ -30,6 +30,7 @@ use super::config::{Config, Listen};
 use super::foreign;
 use super::guard::Guard;
 use super::inside::Inside;
+use super::memory::Memory;
 use super::metrics;
 use super::origins::{self, Origin};
 use super::owner::{Connection, Owner};
@@ -42,10 +43,6 @@ use super::tail::Line;
 /// Longer requests are processed away from the runtime's threads. A shorter one takes a millisecond or two;
 /// to wake another thread for it, whose memory is cold, adds a good part of that.
 const INLINE_MAX_BYTES: usize = 128 << 10;
-
-/// Requests that are decoded and not yet on disk, by the length of their bodies: decoded they are a few times
-/// longer. The next one waits, still as it came.
-const IN_FLIGHT_MAX_BYTES: usize = 32 << 20;
 
 /// What is let in.
 pub(super) struct Door {
@@ -69,6 +66,7 @@ impl Door {
                 bytes: config.listen.max_body,
                 time: config.listen.body_timeout,
                 inflate_ratio: config.listen.max_inflate_ratio,
+                takes_room_ahead: false,
             },
             signals: config.upstream.signals.clone(),
             keeps_foreign: config.listen.keeps_foreign,
@@ -103,8 +101,7 @@ struct Receiver {
     inside: Arc<Inside>,
     /// One for each core, for long requests. More requests at a time would be ready no sooner, and take memory meanwhile.
     workers: Arc<Semaphore>,
-    /// [`IN_FLIGHT_MAX_BYTES`] in all.
-    in_flight: Semaphore,
+    memory: Memory,
 }
 
 /// What is left of a request once it is decoded and redacted.
@@ -138,7 +135,7 @@ pub(super) fn router(
         workers: Arc::new(Semaphore::new(
             std::thread::available_parallelism().map_or(1, NonZero::get),
         )),
-        in_flight: Semaphore::new(IN_FLIGHT_MAX_BYTES),
+        memory: Memory::new(),
     };
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -213,7 +210,7 @@ impl Receiver {
         exchange: Exchange,
         door: Arc<Door>,
         connection: &Connection,
-        body: Body,
+        mut body: Body,
     ) -> (Option<Signal>, Response) {
         let owner = connection.owner().await;
         let uid = owner.map(|owner| owner.uid);
@@ -221,24 +218,37 @@ impl Receiver {
             discard_body(body).await;
             return (None, exchange.refuse(self.refuse_account(uid, wait)));
         }
-        let body = match exchange.receive(body, door.body).await {
-            Ok(body) => body,
-            Err(refusal) => return (None, refusal.into_response()),
+        let mut room = self.memory.enter();
+        let received = exchange.receive(&mut body, door.body, &mut room).await;
+        let body = match received {
+            Ok(received) => received,
+            Err(refusal) => {
+                // Whoever is to come again has to hear it.
+                if refusal.retry_after().is_some() {
+                    discard_body(body).await;
+                }
+                return (None, refusal.into_response());
+            }
         };
         let bytes = exchange.inflated_at_most(&body, door.body);
-        let permits = bytes.min(IN_FLIGHT_MAX_BYTES) as u32;
-        let in_flight = self.in_flight.acquire_many(permits).await;
-        let _in_flight = in_flight.expect("the semaphore is never closed");
+        let _in_flight = self.memory.in_flight(bytes).await;
         let processed = if bytes <= INLINE_MAX_BYTES {
-            let process = || self.process(exchange, &door, &body, owner);
-            catch_unwind(AssertUnwindSafe(process)).ok()
+            let process = || {
+                let body = exchange.inflate(&body, door.body)?;
+                self.process(exchange, &door, &body, owner)
+            };
+            let processed = catch_unwind(AssertUnwindSafe(process)).ok();
+            drop((body, room));
+            processed
         } else {
             let owner = owner.cloned();
             let permit = Arc::clone(&self.workers).acquire_owned().await;
             let permit = permit.expect("the semaphore is never closed");
             let receiver = Arc::clone(&self);
             let processing = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
+                let _held = (permit, room);
+                let body = exchange.inflate(&body, door.body)?;
+                let _decoded = receiver.memory.decoded(exchange, &body)?;
                 receiver.process(exchange, &door, &body, owner.as_ref())
             });
             processing.await.ok()
@@ -261,7 +271,7 @@ impl Receiver {
             Err(refusal) => return (None, exchange.refuse(refusal)),
         };
         if let Some(records) = records
-            && let Err(refusal) = self.append(records, shown).await
+            && let Err(refusal) = self.append(uid, records, shown).await
         {
             return (Some(signal), exchange.refuse(refusal));
         }
@@ -269,6 +279,7 @@ impl Receiver {
         (Some(signal), exchange.accept(signal, &partial))
     }
 
+    /// Decodes and redacts what a body holds that is inflated.
     fn process(
         &self,
         exchange: Exchange,
@@ -280,7 +291,7 @@ impl Receiver {
             mut request,
             rejected,
             bytes,
-        } = exchange.decode(body, door.body)?;
+        } = exchange.decode_inflated(body)?;
         let uid = owner.map(|owner| owner.uid);
         let count = request.record_count();
         door.quota
@@ -344,9 +355,14 @@ impl Receiver {
         Refusal::too_many(wait, message)
     }
 
-    async fn append(&self, records: Redacted, shown: Shown) -> Result<(), Refusal> {
+    async fn append(
+        &self,
+        uid: Option<u32>,
+        records: Redacted,
+        shown: Shown,
+    ) -> Result<(), Refusal> {
         let (signal, count) = (records.signal(), records.record_count() as u64);
-        let appended = self.inside.queue.append(records).await;
+        let appended = self.inside.queue.append_of(uid, records).await;
         let intake = &self.inside.intake;
         intake.appended(signal, count, appended.as_ref().err());
         if appended.is_ok() {

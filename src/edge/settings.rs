@@ -35,7 +35,7 @@ impl Settings {
             since: Timestamp::now(),
             rejected: None,
             waits_for_restart: Vec::new(),
-            endpoint: without_credentials(&config.upstream.endpoint),
+            endpoint: config.upstream.shown_endpoint(),
             has_token: !config.upstream.token.is_empty(),
         })))
     }
@@ -46,7 +46,7 @@ impl Settings {
         settings.since = Timestamp::now();
         settings.rejected = None;
         settings.waits_for_restart = waits_for_restart;
-        settings.endpoint = without_credentials(&config.upstream.endpoint);
+        settings.endpoint = config.upstream.shown_endpoint();
         settings.has_token = !config.upstream.token.is_empty();
     }
 
@@ -69,14 +69,4 @@ impl Settings {
     fn lock(&self) -> MutexGuard<'_, InForce> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn without_credentials(endpoint: &str) -> String {
-    let Ok(mut url) = reqwest::Url::parse(endpoint) else {
-        return String::new();
-    };
-    // Only addresses that cannot have any refuse this.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.into()
 }

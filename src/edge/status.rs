@@ -58,7 +58,7 @@ pub struct Status {
     /// Records of other programs than Claude, by signal, where `listen.foreign` says to drop them.
     #[serde(default)]
     pub dropped_foreign: BTreeMap<String, u64>,
-    /// Requests that were refused, by reason.
+    /// Requests that were refused, and connections that were closed unheard, by reason.
     pub refused: BTreeMap<String, u64>,
     /// Requests of accounts above their quota, by account; they are among those refused.
     pub over_quota: BTreeMap<String, u64>,
@@ -176,6 +176,9 @@ pub struct Parked {
     pub items: u64,
     /// Records in them.
     pub records: u64,
+    /// Records that had to go from the list to make room, since the queue was made.
+    #[serde(default)]
+    pub dropped: u64,
 }
 
 /// Requests of one kind.
@@ -339,9 +342,13 @@ impl Status {
         };
         (parked.items > 0).then(|| {
             let records = words::plural(parked.records as usize, "record is", "records are");
+            let dropped = match parked.dropped {
+                0 => String::new(),
+                dropped => format!("; {dropped} before them had to go, for the list was full"),
+            };
             format!(
                 "{records} parked because the upstream refuses them; \
-                 `fieldpost edge parked list` says why"
+                 `fieldpost edge parked list` says why{dropped}"
             )
         })
     }

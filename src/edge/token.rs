@@ -30,8 +30,9 @@ const COMMAND_INTERVAL: Duration = Duration::from_secs(600);
 /// Time after which a refused or missing token is asked for again although no file has changed.
 const HOLD: Duration = Duration::from_secs(300);
 
-/// The same after a program that printed none: what it asks may be back soon.
-const COMMAND_RETRY: Duration = Duration::from_secs(30);
+/// The same after a program that printed none, for what it asks may be back soon, and while a file's folder is
+/// not there to be watched.
+const RETRY: Duration = Duration::from_secs(30);
 
 /// Longest token that a program may print, in bytes.
 const COMMAND_MAX_BYTES: u64 = 64 << 10;
@@ -45,6 +46,8 @@ pub(super) struct Token {
     token: Option<Secret>,
     read_at: Option<Instant>,
     watch: Option<FileWatch>,
+    /// So many files are watched.
+    watched: usize,
     /// Told what is known of it.
     link: Link,
 }
@@ -52,33 +55,48 @@ pub(super) struct Token {
 impl Token {
     /// Begins to watch the files among `sources`. The token is read when it is first asked for, and
     /// `link` is told what is known of it.
-    ///
-    /// # Errors
-    /// When a file's directory cannot be watched.
-    pub(super) fn new(sources: &[TokenSource], link: Link) -> anyhow::Result<Token> {
-        let files: Vec<&Path> = sources
-            .iter()
-            .filter_map(|source| match source {
-                TokenSource::File(path) => Some(path.as_path()),
-                TokenSource::Command(_) => None,
-            })
-            .collect();
-        let watch = match files.is_empty() {
-            true => None,
-            false => Some(FileWatch::new(files).context("cannot watch the folder of the token")?),
-        };
-        Ok(Token {
+    pub(super) fn new(sources: &[TokenSource], link: Link) -> Token {
+        let mut token = Token {
             sources: sources.to_vec(),
             token: None,
             read_at: None,
-            watch,
+            watch: None,
+            watched: 0,
             link,
+        };
+        token.watch();
+        token
+    }
+
+    /// Watches those of the files whose folders are there.
+    fn watch(&mut self) {
+        let is_there = |file: &&Path| match file.parent() {
+            Some(folder) if folder != Path::new("") => folder.is_dir(),
+            _ => true,
+        };
+        let files: Vec<&Path> = self.files().filter(is_there).collect();
+        let count = files.len();
+        if count <= self.watched {
+            return;
+        }
+        match FileWatch::new(files) {
+            Ok(watch) => (self.watch, self.watched) = (Some(watch), count),
+            Err(error) => tracing::warn!(%error, "the token's file is not watched for changes"),
+        }
+    }
+
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().filter_map(|source| match source {
+            TokenSource::File(path) => Some(path.as_path()),
+            TokenSource::Command(_) => None,
         })
     }
 
     /// Asks the sources again, in their order, until one has a token. One that cannot be read leaves
     /// none: the old one may be revoked. True when there is another token than before.
     pub(super) async fn read(&mut self) -> bool {
+        // Before the files are read: what changes from here on is seen.
+        self.watch();
         let mut found = None;
         let mut problems = Vec::new();
         for source in &self.sources {
@@ -91,7 +109,7 @@ impl Token {
                     problems.push(format!("{} says `{NO_TOKEN_YET}`", source.words()));
                 }
                 Ok(read) => {
-                    found = Some(without_scheme(&read));
+                    found = Some(Secret::new(secret::bare_token(read.expose())));
                     break;
                 }
                 Err(error) => {
@@ -141,7 +159,7 @@ impl Token {
     /// How long to wait before [`Token::read`] is worth while, unless a file changes.
     pub(super) fn hold(&self) -> Duration {
         match self.token {
-            None if self.has_command() => COMMAND_RETRY,
+            None if self.has_command() || self.watched < self.files().count() => RETRY,
             _ => HOLD,
         }
     }
@@ -199,13 +217,6 @@ async fn run(command: &[String]) -> anyhow::Result<Secret> {
     Ok(Secret::new(token))
 }
 
-/// The token itself: people paste the whole header that the portal shows, `Bearer <token>`.
-fn without_scheme(read: &Secret) -> Secret {
-    let text = read.expose();
-    let token = text.strip_prefix("Bearer ").unwrap_or(text).trim();
-    Secret::new(token)
-}
-
 /// When a token expires that says so.
 fn expiry(token: &Secret) -> Option<SystemTime> {
     #[derive(Deserialize)]
@@ -213,7 +224,12 @@ fn expiry(token: &Secret) -> Option<SystemTime> {
         exp: u64,
     }
     let Expiry { exp } = claims(token.expose())?;
-    UNIX_EPOCH.checked_add(Duration::from_secs(exp))
+    time_of(exp)
+}
+
+/// The time that a token writes as seconds since 1970; `None` for one that is beyond all clocks.
+pub(super) fn time_of(seconds: u64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
 /// What a token says of itself that is a JWT (RFC 7519). It is not checked: the upstream does.

@@ -34,6 +34,7 @@ const MAX_ANSWER: usize = 64 << 10;
 /// The upstream, and how it is reached.
 pub(super) struct Upstream {
     client: reqwest::Client,
+    way: Way,
     endpoint: String,
     compression: Coding,
     pub(super) token: Token,
@@ -41,6 +42,13 @@ pub(super) struct Upstream {
     pub(super) batch: BatchLimits,
     /// Longest wait between two tries.
     pub(super) longest_wait: Duration,
+}
+
+/// What a client is made of.
+struct Way {
+    config: config::Upstream,
+    authorities: Vec<reqwest::Certificate>,
+    identity: Option<reqwest::Identity>,
 }
 
 /// One request, but for its body.
@@ -76,23 +84,26 @@ impl Upstream {
     /// Reads the certificates that `config` names. `link` is told of the token.
     ///
     /// # Errors
-    /// When one cannot be used, or the token's folder cannot be watched.
+    /// When one cannot be used.
     pub(super) fn new(config: &config::Upstream, link: &Link) -> anyhow::Result<Upstream> {
-        let mut builder = way(config)?;
-        if let Some(file) = &config.ca_file {
-            builder = builder.tls_certs_merge(authorities(file)?);
-        }
-        if let Some(certificate) = &config.client_certificate {
-            builder = builder.identity(identity(certificate)?);
-        }
+        let way = Way::of(config)?;
         Ok(Upstream {
-            client: builder.build().context("cannot set up the way upstream")?,
+            client: way.client()?,
+            way,
             endpoint: config.endpoint.clone(),
             compression: config.compression,
-            token: Token::new(&config.token, link.clone())?,
+            token: Token::new(&config.token, link.clone()),
             batch: config.batch,
             longest_wait: config.max_retry_wait,
         })
+    }
+
+    /// Leaves the connections that are open; the next request makes one.
+    pub(super) fn connect_anew(&mut self) {
+        match self.way.client() {
+            Ok(client) => self.client = client,
+            Err(error) => tracing::warn!("the connections of before are used on: {error:#}"),
+        }
     }
 
     /// A request that has its token, and waits for its body. `None` when there should be a token and
@@ -127,6 +138,31 @@ impl Upstream {
     }
 }
 
+impl Way {
+    /// The way that `config` says, with the certificates that it names.
+    fn of(config: &config::Upstream) -> anyhow::Result<Way> {
+        let authorities = config.ca_file.as_deref().map(authorities).transpose()?;
+        let identity = config.client_certificate.as_ref().map(identity);
+        Ok(Way {
+            config: config.clone(),
+            authorities: authorities.unwrap_or_default(),
+            identity: identity.transpose()?,
+        })
+    }
+
+    /// A client without a connection.
+    fn client(&self) -> anyhow::Result<reqwest::Client> {
+        let mut builder = way(&self.config)?;
+        if !self.authorities.is_empty() {
+            builder = builder.tls_certs_merge(self.authorities.clone());
+        }
+        if let Some(identity) = &self.identity {
+            builder = builder.identity(identity.clone());
+        }
+        builder.build().context("cannot set up the way upstream")
+    }
+}
+
 impl Upstream {
     /// Sends an export of no records.
     ///
@@ -147,16 +183,6 @@ impl Upstream {
             reason: answer.reason,
             date,
         })
-    }
-
-    /// Whether anybody who can be trusted answers at the upstream's address. No token is shown for it.
-    ///
-    /// # Errors
-    /// Why not.
-    pub(super) async fn knock(&self) -> Result<(), String> {
-        let front = front(&self.endpoint).ok_or("upstream.endpoint is no address")?;
-        let answer = self.client.head(front).send().await;
-        answer.map(drop).map_err(|error| words(&error))
     }
 }
 
@@ -186,24 +212,33 @@ impl Post {
     }
 }
 
+/// Whether anybody who can be trusted answers at the upstream's address. Nothing of what the edge has is shown for it.
+///
+/// # Errors
+/// Why not.
+pub(super) async fn knock(config: &config::Upstream) -> Result<(), String> {
+    let client = Way::of(config).and_then(|way| way.client());
+    let client = client.map_err(|error| format!("{error:#}"))?;
+    let front = front(config).ok_or("upstream.endpoint is no address")?;
+    let answer = client.head(front).send().await;
+    answer.map(drop).map_err(|error| words(&error))
+}
+
 /// Who has signed the certificate that is shown at the upstream's address, as its name is written
 /// (RFC 4514); `None` without TLS, or when nobody answers. Nobody vouches for who that is: it gets
 /// neither token nor records, nor the endpoint's path.
 pub(super) async fn signer(config: &config::Upstream) -> Option<String> {
-    let address = front(&config.endpoint)?;
     let builder = way(config).ok()?.tls_info(true);
     let client = builder.tls_danger_accept_invalid_certs(true).build().ok()?;
-    let answer = client.head(address).send().await.ok()?;
+    let answer = client.head(front(config)?).send().await.ok()?;
     let info: &reqwest::tls::TlsInfo = answer.extensions().get()?;
     let certificate = Certificate::from_der(info.peer_certificate()?).ok()?;
     Some(clean(&certificate.tbs_certificate.issuer.to_string()))
 }
 
-/// An endpoint without anything that is not for everybody to know.
-fn front(endpoint: &str) -> Option<reqwest::Url> {
-    let mut address = reqwest::Url::parse(endpoint).ok()?;
-    // Only addresses that cannot have any refuse this.
-    let _ = (address.set_username(""), address.set_password(None));
+/// The upstream's address without anything that is not for everybody to know.
+fn front(config: &config::Upstream) -> Option<reqwest::Url> {
+    let mut address = reqwest::Url::parse(&config.shown_endpoint()).ok()?;
     address.set_path("/");
     address.set_query(None);
     Some(address)

@@ -115,11 +115,17 @@ pub fn set_attribute(attributes: &mut Vec<KeyValue>, key: &str, value: Value) {
 fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
     attributes
         .iter()
-        .find(|attribute| attribute.key == key)?
+        .find(|attribute| is_key(&attribute.key, key))?
         .value
         .as_ref()?
         .value
         .as_ref()
+}
+
+/// Whether two keys are one. Most are told apart without a call: by their length or by their end, since many
+/// begin alike.
+fn is_key(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.as_bytes().last() == b.as_bytes().last() && a == b
 }
 
 fn string(value: &AnyValue) -> Option<&str> {

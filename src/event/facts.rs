@@ -274,7 +274,7 @@ const MAX_GROUPING: usize = 1_000;
 
 /// Cuts a text that is too long, and puts a hash of all of it in the place of the rest, so that two long
 /// texts stay two; takes out NUL, which PostgreSQL's texts cannot hold.
-fn bound(text: &mut String) {
+pub fn bound(text: &mut String) {
     if text.contains('\0') {
         *text = text.replace('\0', "\u{fffd}");
     }
@@ -328,6 +328,9 @@ fn model(attributes: &Attributes<'_>) -> Option<String> {
     (!name.is_empty() && !name.starts_with('<')).then_some(name)
 }
 
+/// Directories that are believed of one record: all that is made of it is made for each of them.
+const MAX_DIRECTORIES: usize = 200;
+
 /// The directories a person gave to the client, each once: an array, one string, or one string
 /// with several paths joined by `|`.
 fn directories(attributes: &Attributes<'_>) -> Vec<String> {
@@ -342,11 +345,17 @@ fn directories(attributes: &Attributes<'_>) -> Vec<String> {
     };
     paths.sort();
     paths.dedup();
+    paths.truncate(MAX_DIRECTORIES);
     paths
 }
 
-/// Largest count, duration or cost that is believed: sums of these stay within 64 bits.
-const MAX_COUNT: i64 = 1_000_000_000_000;
+/// Largest count, duration or cost that is believed of one record: ten thousand million tokens, ten thousand
+/// dollars. More than nine hundred million such records fit into a sum of 64 bits.
+const MAX_COUNT: i64 = 10_000_000_000;
+
+/// Largest number of a record that is believed. An edge that numbers as much as it takes at most, a hundred
+/// thousand records each second, gets there after three hundred years.
+const MAX_NUMBER: i64 = 1_000_000_000_000_000;
 
 fn count(attributes: &Attributes<'_>, key: &str) -> Option<i64> {
     attributes
@@ -370,7 +379,9 @@ fn machine(name: &str, attributes: &Attributes<'_>) -> Option<MachineFacts> {
     };
     Some(MachineFacts {
         id: attributes.text(EDGE_ID)?,
-        seq: attributes.integer(EDGE_SEQ),
+        seq: attributes
+            .integer(EDGE_SEQ)
+            .filter(|seq| (1..=MAX_NUMBER).contains(seq)),
         host_name: attributes.text("host.name"),
         os,
         edge_version: attributes.text(EDGE_VERSION),
@@ -396,7 +407,6 @@ fn lost_ranges(attributes: &Attributes<'_>) -> Vec<(String, i64, i64)> {
             let (pairs, _) = list.values.as_chunks::<2>();
             for [first, last] in pairs {
                 if let (Some(first), Some(last)) = (number(first), number(last))
-                    && 0 < first
                     && first <= last
                 {
                     lost.push((reason.to_owned(), first, last));
@@ -415,7 +425,8 @@ fn lost_counts(attributes: &Attributes<'_>) -> Vec<(String, i64)> {
             let Value::IntValue(count) = value else {
                 return None;
             };
-            (is_reason(reason) && *count > 0).then(|| (reason.to_owned(), *count))
+            (is_reason(reason) && (1..=MAX_NUMBER).contains(count))
+                .then(|| (reason.to_owned(), *count))
         });
     counts.take(MAX_LOST).collect()
 }
@@ -425,10 +436,10 @@ fn is_reason(word: &str) -> bool {
     (1..=32).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
-/// A record number; below the end of its type, so that one can be added.
+/// A record's number.
 fn number(value: &AnyValue) -> Option<i64> {
     match value.value {
-        Some(Value::IntValue(number)) if number < i64::MAX => Some(number),
+        Some(Value::IntValue(number)) if (1..=MAX_NUMBER).contains(&number) => Some(number),
         _ => None,
     }
 }

@@ -7,6 +7,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 
+use super::admission::Reservation;
+
 /// Time for the whole of a body from a peer that has shown who it is, over a slow line.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -31,6 +33,9 @@ pub struct BodyLimits {
     pub time: Duration,
     /// How many times its own size it may inflate to, once that is more than a mebibyte.
     pub inflate_ratio: usize,
+    /// Room is taken for a declared length before it has come. Otherwise a peer that only claims to
+    /// send much, and takes its time, takes no room from others.
+    pub takes_room_ahead: bool,
 }
 
 impl BodyLimits {
@@ -40,6 +45,7 @@ impl BodyLimits {
             bytes,
             time: LONGEST,
             inflate_ratio: usize::MAX,
+            takes_room_ahead: true,
         }
     }
 
@@ -89,36 +95,42 @@ pub async fn discard_body(mut body: Body) {
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, read).await;
 }
 
-/// Reads `body` whole. `hold` is asked for room before memory is taken, for all that is taken so far.
+/// Reads `body` whole. `room` holds all that is taken of it so far, before memory is taken.
 ///
 /// # Errors
 /// [`BodyError`]; a declared length beyond the limit, or for which there is no room, is refused before
 /// anything is read.
 pub async fn read_body(
-    body: Body,
+    body: &mut Body,
     limits: BodyLimits,
-    hold: impl FnMut(usize) -> bool,
+    room: &mut Reservation,
 ) -> Result<Bytes, BodyError> {
-    tokio::time::timeout(limits.time, read_pieces(body, limits.bytes, hold))
+    tokio::time::timeout(limits.time, read_pieces(body, limits, room))
         .await
         .unwrap_or(Err(BodyError::TooSlow))
 }
 
 async fn read_pieces(
-    mut body: Body,
-    limit: usize,
-    mut hold: impl FnMut(usize) -> bool,
+    body: &mut Body,
+    limits: BodyLimits,
+    room: &mut Reservation,
 ) -> Result<Bytes, BodyError> {
+    let limit = limits.bytes;
     let declared = body.size_hint().lower();
     if declared > limit as u64 {
         return Err(BodyError::TooLarge { limit });
     }
     // Made in one piece where it is small; what a peer only claims takes no memory.
     let claimed = usize::try_from(declared).unwrap_or(limit);
-    if !hold(claimed) {
+    let at_once = claimed.min(MAX_CLAIMED);
+    let ahead = match limits.takes_room_ahead {
+        true => claimed,
+        false => 0,
+    };
+    if !room.could_hold(claimed) || !room.hold(ahead) {
         return Err(BodyError::NoRoom);
     }
-    let mut collected = BytesMut::with_capacity(claimed.min(MAX_CLAIMED));
+    let mut collected = BytesMut::with_capacity(at_once);
     loop {
         let frame = tokio::time::timeout(PIECE_TIMEOUT, body.frame())
             .await
@@ -130,7 +142,7 @@ async fn read_pieces(
             if collected.len() + data.len() > limit {
                 return Err(BodyError::TooLarge { limit });
             }
-            if !hold(collected.len() + data.len()) {
+            if !room.hold(collected.len() + data.len()) {
                 return Err(BodyError::NoRoom);
             }
             collected.extend_from_slice(&data);

@@ -20,6 +20,7 @@ use crate::otlp::compression::Coding;
 use crate::otlp::decode::{Decoded, decode};
 use crate::otlp::reply::{self, PartialSuccess};
 use crate::otlp::route::Target;
+use crate::otlp::weight::weigh;
 use crate::otlp::{Encoding, Signal};
 
 /// Bytes before each message: whether it is compressed, and its length.
@@ -75,9 +76,9 @@ impl Call {
     ///
     /// # Errors
     /// 413, 408, 400, or 503 when there is no room.
-    pub async fn receive_within(
+    pub async fn receive(
         self,
-        body: Body,
+        body: &mut Body,
         limits: BodyLimits,
         room: &mut Reservation,
     ) -> Result<Bytes, Refusal> {
@@ -85,7 +86,7 @@ impl Call {
             bytes: limits.bytes.saturating_add(PREFIX),
             ..limits
         };
-        read_body(body, framed, |bytes| room.hold(bytes))
+        read_body(body, framed, room)
             .await
             .map_err(|error| Refusal::of_body(&error))
     }
@@ -114,6 +115,11 @@ impl Call {
         coding
             .inflate(message, limits.inflated(message.len()))
             .map_err(|error| Refusal::of_inflating(&error))
+    }
+
+    /// How much memory an inflated message will take.
+    pub fn weigh(self, message: &[u8]) -> usize {
+        weigh(Target::Signal(self.signal), Encoding::Protobuf, message)
     }
 
     /// Decodes a message that is inflated.

@@ -13,13 +13,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
-#[cfg(feature = "central")]
 use super::admission::Reservation;
 use super::body::{BodyError, BodyLimits, read_body};
 use crate::otlp::compression::{Coding, InflateError};
 use crate::otlp::decode::{Decoded, decode};
 use crate::otlp::reply::{self, PartialSuccess};
 use crate::otlp::route::Target;
+use crate::otlp::weight::weigh;
 use crate::otlp::{Encoding, Signal};
 
 /// Seconds after which a client may try again when the store behind cannot take a record.
@@ -68,28 +68,17 @@ impl Exchange {
         })
     }
 
-    /// Reads the body, as it comes.
-    ///
-    /// # Errors
-    /// 413, 408 or 400.
-    #[cfg(feature = "edge")]
-    pub async fn receive(self, body: Body, limits: BodyLimits) -> Result<Bytes, Refusal> {
-        let received = read_body(body, limits, |_| true).await;
-        received.map_err(|error| Refusal::of_body(&error).in_encoding(self.encoding))
-    }
-
     /// Reads the body, as it comes, as far as there is room for it.
     ///
     /// # Errors
     /// 413, 408, 400, or 503 when there is no room.
-    #[cfg(feature = "central")]
-    pub async fn receive_within(
+    pub async fn receive(
         self,
-        body: Body,
+        body: &mut Body,
         limits: BodyLimits,
         room: &mut Reservation,
     ) -> Result<Bytes, Refusal> {
-        let received = read_body(body, limits, |bytes| room.hold(bytes)).await;
+        let received = read_body(body, limits, room).await;
         received.map_err(|error| Refusal::of_body(&error).in_encoding(self.encoding))
     }
 
@@ -102,14 +91,9 @@ impl Exchange {
         }
     }
 
-    /// Inflates and decodes a body that was read within `limits`. Takes its time: not for the runtime's
-    /// own threads.
-    ///
-    /// # Errors
-    /// 413 or 400.
-    #[cfg(feature = "edge")]
-    pub fn decode(self, body: &[u8], limits: BodyLimits) -> Result<Decoded, Refusal> {
-        self.decode_inflated(&self.inflate(body, limits)?)
+    /// Bytes that a body, once inflated, takes when it is decoded.
+    pub fn weigh(self, body: &[u8]) -> usize {
+        weigh(self.target, self.encoding, body)
     }
 
     /// Inflates a body that was read within `limits`. Takes its time, as [`Exchange::decode_inflated`]

@@ -35,7 +35,8 @@ use crate::shutdown::Shutdown;
 
 use super::idle::{Requests, UnderWay};
 
-/// Smallest buffer that hyper reads heads into.
+/// Smallest buffer that hyper reads into. It is kept for as long as the connection is; without a bound it grows
+/// to 400 KiB where bodies come fast.
 const MIN_BUFFER: usize = 8 << 10;
 
 /// What a server grants its peers.
@@ -359,7 +360,8 @@ fn http1(limits: &Limits) -> http1::Builder {
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_read)
-        .max_header_size(limits.header_bytes);
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(MIN_BUFFER));
     builder
 }
 

@@ -1,7 +1,7 @@
 //! A request's body to a [`Request`].
 
 use super::route::Target;
-use super::{Encoding, Request, Signal, lenient};
+use super::{Encoding, Request, lenient};
 
 /// A request as far as it could be read.
 #[derive(Debug)]
@@ -26,20 +26,12 @@ pub struct DecodeError(pub(super) String);
 pub fn decode(target: Target, encoding: Encoding, body: &[u8]) -> Result<Decoded, DecodeError> {
     match encoding {
         Encoding::Json => lenient::decode_json(target, body),
-        Encoding::Protobuf => {
-            let signal = match target {
-                Target::Signal(signal) => signal,
-                // Protobuf does not name its message; a client that posts to `/` means logs, for
-                // only a per-signal endpoint is used without a suffix and logs are the mission.
-                Target::Sniff => Signal::Logs,
-            };
-            Request::decode_protobuf(signal, body)
-                .map(|request| Decoded {
-                    request,
-                    rejected: 0,
-                    bytes: body.len(),
-                })
-                .map_err(|error| DecodeError(error.to_string()))
-        }
+        Encoding::Protobuf => Request::decode_protobuf(target.protobuf_signal(), body)
+            .map(|request| Decoded {
+                request,
+                rejected: 0,
+                bytes: body.len(),
+            })
+            .map_err(|error| DecodeError(error.to_string())),
     }
 }

@@ -29,9 +29,22 @@ const MAX_VALUE_DEPTH: usize = 16;
 /// Brackets beyond which a body takes the long way, where [`MAX_VALUE_DEPTH`] holds.
 const MAX_STRICT_DEPTH: usize = 60;
 
+/// A body on the long way is in memory as a tree, and twice as text: what would take more than this is refused.
+const MAX_LONG_WAY_BYTES: usize = 64 << 20;
+
+/// What a list or an object takes in that tree, whatever is in it.
+const NODE_BYTES: usize = 640;
+
+/// What each thing in one takes.
+const ITEM_BYTES: usize = 40;
+
 /// Reads an OTLP/JSON body.
 pub(super) fn decode_json(target: Target, body: &[u8]) -> Result<Decoded, DecodeError> {
-    let Repaired { text, depth } = repair(body);
+    let Repaired {
+        text,
+        depth,
+        tree_bytes,
+    } = repair(body);
     // serde would read an array as an object's fields in their order.
     if !text.trim_start().starts_with('{') {
         return Err(DecodeError("expected a JSON object".to_owned()));
@@ -48,6 +61,11 @@ pub(super) fn decode_json(target: Target, body: &[u8]) -> Result<Decoded, Decode
             request,
             rejected: 0,
         });
+    }
+    if tree_bytes.saturating_add(2 * text.len()) > MAX_LONG_WAY_BYTES {
+        let message =
+            "too much of it is not as the specification says; send fewer records at a time";
+        return Err(DecodeError(message.to_owned()));
     }
     let mut root: Value =
         serde_json::from_str(&text).map_err(|error| DecodeError(error.to_string()))?;
@@ -104,6 +122,8 @@ struct Repaired<'a> {
     text: Cow<'a, str>,
     /// Deepest nesting of brackets.
     depth: usize,
+    /// What a tree of it takes in memory, but for its texts.
+    tree_bytes: usize,
 }
 
 /// Replaces invalid UTF-8 and lone surrogates, which JavaScript's string functions leave behind when
@@ -117,6 +137,7 @@ fn repair(body: &[u8]) -> Repaired<'_> {
     };
     let bytes = text.as_bytes();
     let (mut depth, mut deepest, mut in_string) = (0_usize, 0, false);
+    let mut tree_bytes = 0;
     let mut lone = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
@@ -144,7 +165,9 @@ fn repair(body: &[u8]) -> Repaired<'_> {
             b'[' | b'{' if !in_string => {
                 depth += 1;
                 deepest = deepest.max(depth);
+                tree_bytes += NODE_BYTES;
             }
+            b',' if !in_string => tree_bytes += ITEM_BYTES,
             b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
             _ => {}
         }
@@ -154,6 +177,7 @@ fn repair(body: &[u8]) -> Repaired<'_> {
         return Repaired {
             text,
             depth: deepest,
+            tree_bytes,
         };
     }
     let mut repaired = text.into_owned();
@@ -164,6 +188,7 @@ fn repair(body: &[u8]) -> Repaired<'_> {
     Repaired {
         text: Cow::Owned(repaired),
         depth: deepest,
+        tree_bytes,
     }
 }
 

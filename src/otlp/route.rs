@@ -31,6 +31,15 @@ impl Target {
             })
             .map(Target::Signal)
     }
+
+    /// The signal of a body in protobuf, which does not name its message: whoever posts to `/` means logs, for
+    /// only a per-signal endpoint is used without a suffix, and logs are the mission.
+    pub fn protobuf_signal(self) -> Signal {
+        match self {
+            Target::Signal(signal) => signal,
+            Target::Sniff => Signal::Logs,
+        }
+    }
 }
 
 impl Signal {

@@ -231,6 +231,11 @@ pub(super) const DAY: i64 = 86_400;
 /// A token that expires after so many seconds.
 pub(super) fn jwt(expires_in: i64) -> String {
     let exp = jiff::Timestamp::now().as_second() + expires_in;
+    jwt_until(exp.try_into().expect("a time since 1970"))
+}
+
+/// One that expires at this time, in seconds since 1970.
+pub(super) fn jwt_until(exp: u64) -> String {
     let claims = json!({"exp": exp, "tid": "acme", "eid": "laptops"}).to_string();
     format!(
         "{}.{}.c2ln",

@@ -195,6 +195,21 @@ async fn a_client_that_posts_without_pause_loses_no_request_to_five_restarts() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_other_machines_reach_is_not_taken() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let text = edge_config(directory.path(), "http://127.0.0.1:9/v1/logs", None, 0);
+    let config = edge::config::Config::parse(&text, &|_| None).expect("a good configuration");
+    let open = TcpListener::bind("0.0.0.0:0").expect("a free port");
+    let address = open.local_addr().expect("a bound address").to_string();
+    let local = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let error = edge::listen(&config, vec![local, open]).await.unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains(&address), "{error}");
+    assert!(error.contains("fieldpost-edge.socket"), "{error}");
+    assert!(error.contains("speaks no TLS"), "{error}");
+}
+
 /// As Claude's exporter posts: on one connection that is kept, and never a second time.
 async fn post_without_pause(
     url: String,

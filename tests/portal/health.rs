@@ -61,6 +61,18 @@ async fn an_agent_says_what_does_not_come_and_by_which_way(kind: Kind) {
     assert_eq!(health["versions"][0]["version"], "2.1.220");
     assert_eq!(api.request("agents/none/health").await.status(), 404);
 
+    let machine = viewer
+        .get(&format!("{ENVIRONMENT}/inventory/machines/edge-1"))
+        .await;
+    assert!(machine.body.contains("Cowork/ada"), "{}", machine.body);
+    let agents = api.list("machines/edge-1/agents").await;
+    assert_eq!(agents.len(), 1);
+    assert_eq!(
+        (&agents[0]["agent_id"], &agents[0]["session_count"]),
+        (&json!(ada), &json!(1))
+    );
+    assert_eq!(api.request("machines/none/agents").await.status(), 404);
+
     let overview = tab(&ada, "overview").await;
     for said in [
         "<span class=\"figure\">10</span><span class=\"note\">Events</span>",

@@ -3,9 +3,11 @@
 
 use std::path::Path;
 
+use fieldpost::central::store::Role;
 use serde_json::{Map, Value, json};
 
 use crate::support::browser::Browser;
+use crate::support::fieldpost::{TestCentral, client};
 use crate::support::hands;
 use crate::support::records::{claude_session, request};
 
@@ -49,6 +51,11 @@ pub(super) async fn every_kind_of_page(browser: &Browser) -> Map<String, Value> 
         ("directories", "/inventory/directories"),
         ("owners", "/inventory/owners"),
         ("versions", "/inventory/versions"),
+        ("drift", "/inventory/drift"),
+        (
+            "drift-of-an-event",
+            "/inventory/drift?client=claude-code&event=tool_result",
+        ),
         ("events", "/observability"),
         (
             "events-wrapped",
@@ -103,13 +110,56 @@ pub(super) async fn every_kind_of_page(browser: &Browser) -> Map<String, Value> 
     pages
 }
 
+/// A session that came by an edge, which says how it is.
+async fn post_through_an_edge(central: &TestCentral) {
+    let bearer = central.install().await.authorization_header;
+    let mut records = claude_session("ada@example.com", "by-an-edge", 10);
+    for record in &mut records {
+        if record.body == "claude_code.api_request" {
+            record.body = "fieldpost.heartbeat".to_owned();
+            for (key, value) in [
+                ("event.name", json!("fieldpost.heartbeat")),
+                ("queue.records", json!(3)),
+                ("queue.last_seq", json!(40)),
+                ("queue.lost.size", json!(2)),
+                ("queue.lost.size.ranges", json!([12, 13])),
+                ("redacted.github-token", json!(4)),
+            ] {
+                record.attributes.insert(key.to_owned(), value);
+            }
+        }
+    }
+    for (seq, record) in (1..).zip(&mut records) {
+        let attributes = &mut record.attributes;
+        attributes.insert("fieldpost.edge.id".to_owned(), json!("edge-1"));
+        attributes.insert("host.name".to_owned(), json!("ada-laptop"));
+        attributes.insert("fieldpost.edge.seq".to_owned(), json!(seq));
+    }
+    let posted = client()
+        .post(format!("{}/v1/logs", central.url))
+        .header("authorization", bearer)
+        .header("content-type", "application/json")
+        .body(request(&records).to_string())
+        .send()
+        .await
+        .expect("the service answers");
+    assert_eq!(posted.status(), 200);
+}
+
 /// In both widths and both themes, with everything folded and unfolded: axe-core finds no violation, nothing
 /// sticks out to the side, no error is on the console, and nothing from elsewhere is asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_in_both_widths_and_themes() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (central, browser) = filled(directory.path()).await;
-    let pages = every_kind_of_page(&browser).await;
+    post_through_an_edge(&central).await;
+    let mut pages = every_kind_of_page(&browser).await;
+    for (name, path) in [
+        ("machine", "/inventory/machines/edge-1"),
+        ("machine-retire", "/inventory/machines/edge-1/retire"),
+    ] {
+        pages.insert(name.to_owned(), format!("{ENVIRONMENT}{path}").into());
+    }
     for (name, path) in &pages {
         let page = browser.get(path.as_str().expect("a path")).await;
         assert!(
@@ -119,9 +169,19 @@ async fn every_page_is_accessible_in_both_widths_and_themes() {
         );
     }
     let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/portal");
-    let asked = json!({ "pages": pages, "axe": true, "pictures": pictures });
-    let wrong = hands::run("look.mjs", &browser, asked).await;
-    assert!(wrong.is_empty(), "{wrong}");
+    let of_admin = json!({ "session-as-admin": session_of(&browser).await });
+    let of_nobody = json!({ "sign-in": "/sign-in" });
+    let admin = central.sign_in(Role::Admin).await;
+    let nobody = Browser::with_session(&central.url, "nobody=1");
+    for (person, pages) in [
+        (&browser, json!(pages)),
+        (&admin, of_admin),
+        (&nobody, of_nobody),
+    ] {
+        let asked = json!({ "pages": pages, "axe": true, "pictures": pictures });
+        let wrong = hands::run("look.mjs", person, asked).await;
+        assert!(wrong.is_empty(), "{wrong}");
+    }
     central.stop().await;
 }
 

@@ -12,39 +12,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
-use super::process;
+use super::preload::Preload;
 use super::random::Random;
 
 /// What a disk writes as a whole.
 const PAGE: u64 = 4096;
 
-/// The library, built for these tests.
-pub(crate) struct Preload {
-    folder: TempDir,
-}
-
-impl Preload {
-    pub(crate) async fn build() -> Preload {
-        let folder = TempDir::new().expect("a temporary directory");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/powercut/journal.c");
-        let mut compiler = process::command("cc");
-        compiler.args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"]);
-        compiler.arg(folder.path().join("journal.so")).arg(source);
-        let limit = std::time::Duration::from_secs(120);
-        process::run(compiler, "", limit).await.expect_success();
-        Preload { folder }
-    }
-
-    /// The environment in which a process writes down what it does below `root`.
-    pub(crate) fn environment(&self, journal: &Path, root: &Path) -> [(&'static str, PathBuf); 3] {
-        [
-            ("LD_PRELOAD", self.folder.path().join("journal.so")),
-            ("FIELDPOST_JOURNAL", journal.to_owned()),
-            ("FIELDPOST_JOURNAL_ROOT", root.to_owned()),
-        ]
-    }
+/// The environment in which a process writes down what it does below `root`.
+pub(crate) fn environment(
+    preload: &Preload,
+    journal: &Path,
+    root: &Path,
+) -> [(&'static str, PathBuf); 3] {
+    [
+        preload.variable(),
+        ("FIELDPOST_JOURNAL", journal.to_owned()),
+        ("FIELDPOST_JOURNAL_ROOT", root.to_owned()),
+    ]
 }
 
 /// The watched directory at one moment: what is durable, and what may be.

@@ -37,6 +37,14 @@ pub(super) struct Reader {
     pub(super) actor: Actor,
 }
 
+/// Whoever may change something of their own in an environment.
+pub(super) struct Member {
+    pub(super) central: Arc<Central>,
+    pub(super) environment: Environment,
+    pub(super) actor: Actor,
+    pub(super) role: Role,
+}
+
 /// Whoever may change an environment's accounts.
 pub(super) struct Admin {
     pub(super) central: Arc<Central>,
@@ -174,6 +182,28 @@ impl FromRequestParts<Arc<Central>> for Reader {
     }
 }
 
+impl FromRequestParts<Arc<Central>> for Member {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        central: &Arc<Central>,
+    ) -> Result<Member, Problem> {
+        let (scope, role, actor) = scope(parts, central).await?;
+        let environments = central.store.environments().await?;
+        let mut environments = environments.into_iter();
+        let environment = environments
+            .find(|environment| environment.scope == scope)
+            .ok_or_else(|| Problem::not_found("the environment of this API key is gone"))?;
+        Ok(Member {
+            central: Arc::clone(central),
+            environment,
+            actor,
+            role,
+        })
+    }
+}
+
 impl FromRequestParts<Arc<Central>> for Admin {
     type Rejection = Problem;
 
@@ -181,19 +211,19 @@ impl FromRequestParts<Arc<Central>> for Admin {
         parts: &mut Parts,
         central: &Arc<Central>,
     ) -> Result<Admin, Problem> {
-        let (scope, role, actor) = scope(parts, central).await?;
+        let Member {
+            central,
+            environment,
+            actor,
+            role,
+        } = Member::from_request_parts(parts, central).await?;
         if role < Role::Admin {
             return Err(Problem::forbidden(
                 "a viewer's key only reads; use one with the role admin",
             ));
         }
-        let environments = central.store.environments().await?;
-        let mut environments = environments.into_iter();
-        let environment = environments
-            .find(|environment| environment.scope == scope)
-            .ok_or_else(|| Problem::not_found("the environment of this API key is gone"))?;
         Ok(Admin {
-            central: Arc::clone(central),
+            central,
             environment,
             actor,
             role,
@@ -233,12 +263,26 @@ async fn audit_change(central: &Central, path: &str, entry: AuditEntry) -> Resul
     let mut words = path.trim_start_matches("/api/v1").split('/').skip(1);
     match (words.next(), words.next()) {
         (Some("tenants"), Some(tenant)) => central.audit_above(entry, Some(tenant)).await,
-        (Some("signing-keys"), _) => central.audit_above(entry, None).await,
-        _ => central.audit(entry).await,
+        // A tenant that is not there yet: whoever makes it tells in it, too.
+        (Some("tenants"), None) => central.audit(entry).await,
+        _ => central.audit_above(entry, None).await,
     }
 }
 
 impl OperationInput for Reader {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        secured(operation, true);
+    }
+
+    fn inferred_early_responses(
+        context: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<u16>, Response)> {
+        refusals(context, operation)
+    }
+}
+
+impl OperationInput for Member {
     fn operation_input(_: &mut GenContext, operation: &mut Operation) {
         secured(operation, true);
     }

@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use crate::central::Central;
 use crate::central::store::{
-    Concern, Fleet, Machine, MachineFacet, MachineFilter, MachineState, MachineTerm, Page,
+    Concern, Fleet, Machine, MachineAgent, MachineFacet, MachineFilter, MachineState, MachineTerm,
+    Page,
 };
 use crate::event::Timestamp;
 
@@ -19,7 +20,7 @@ use super::Answer;
 use super::caller::{Admin, Reader};
 use super::openapi::about;
 use super::problem::Problem;
-use super::request::{At, Id, Paging, Params};
+use super::request::{At, Id, List, Paging, Params, whole};
 
 pub(super) fn routes() -> ApiRouter<Arc<Central>> {
     ApiRouter::new()
@@ -46,6 +47,16 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
         .api_route(
             "/machines/{id}",
             get_with(machine, about("machine", "One machine.")),
+        )
+        .api_route(
+            "/machines/{id}/agents",
+            get_with(
+                agents,
+                about(
+                    "machineAgents",
+                    "The agents whose sessions came by one machine, the latest first.",
+                ),
+            ),
         )
         .api_route(
             "/machines/{id}/retire",
@@ -170,6 +181,16 @@ async fn machine(Reader { central, scope, .. }: Reader, At(Id { id }): At<Id>) -
     machine
         .map(Json)
         .ok_or_else(|| Problem::missing("machine", &id))
+}
+
+async fn agents(
+    Reader { central, scope, .. }: Reader,
+    At(Id { id }): At<Id>,
+) -> Answer<List<MachineAgent>> {
+    let store = &central.store;
+    let machine = store.machine(scope, &id, Timestamp::now()).await?;
+    machine.ok_or_else(|| Problem::missing("machine", &id))?;
+    Ok(whole(store.agents_of_machine(scope, &id).await?))
 }
 
 async fn retire(admin: Admin, At(Id { id }): At<Id>) -> Result<NoContent, Problem> {

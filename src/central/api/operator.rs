@@ -205,12 +205,15 @@ fn default_environment() -> String {
 }
 
 async fn create(
-    Operator { central, .. }: Operator,
+    Operator { central, actor }: Operator,
     Fields(new): Fields<Option<NewTenant>>,
 ) -> Result<Created<Environment>, Problem> {
     let new = new.ok_or_else(|| Problem::unusable("send {\"name\": \"…\"}"))?;
     let made = central
         .create_environment(&new.name, &new.environment)
+        .await?;
+    central
+        .audit(central.entry(&actor, Some(&made), "environment.made", ""))
         .await?;
     Ok(Created(made))
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use aide::axum::ApiRouter;
 use aide::axum::routing::get_with;
+use axum::Json;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::store::{MetricTotal, Stats, StatsFilter};
+use crate::central::store::{MetricTotal, Page, Stats, StatsFilter};
 use crate::event::Timestamp;
 
 use super::Answer;
@@ -38,8 +39,15 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
 async fn stats(
     Reader { central, scope, .. }: Reader,
     Params(filter): Params<StatsFilter>,
-) -> Answer<List<Stats>> {
-    Ok(whole(central.store.stats(scope, filter).await?))
+    Params(Place { cursor }): Params<Place>,
+) -> Answer<Page<Stats>> {
+    Ok(Json(central.store.stats(scope, &filter, cursor).await?))
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Place {
+    /// Where the page before ended: its `next_cursor`.
+    cursor: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -14,7 +14,7 @@ use crate::central::store::SavedView;
 use crate::central::views::{NewView, ViewError};
 
 use super::Answer;
-use super::caller::{Admin, Reader};
+use super::caller::{Member, Reader};
 use super::openapi::{about, conflicting};
 use super::problem::Problem;
 use super::request::{At, Created, Fields, Id, List, whole};
@@ -41,7 +41,8 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
                 delete,
                 about(
                     "deleteView",
-                    "Forgets a view: one's own, or for owners any that is shared.",
+                    "Forgets a view: one's own, or for owners any that is shared. Keys of the environment \
+                     have what such keys shared.",
                 ),
             ),
         )
@@ -73,12 +74,12 @@ async fn views(
 }
 
 async fn save(
-    Admin {
+    Member {
         central,
         environment,
         actor,
         role,
-    }: Admin,
+    }: Member,
     Fields(fields): Fields<ViewFields>,
 ) -> Result<Created<SavedView>, Problem> {
     let new = NewView {
@@ -91,12 +92,12 @@ async fn save(
 }
 
 async fn delete(
-    Admin {
+    Member {
         central,
         environment,
         actor,
         role,
-    }: Admin,
+    }: Member,
     At(Id { id }): At<Id>,
 ) -> Result<NoContent, Problem> {
     let deleted = central.delete_view(&environment, &id, role, &actor).await?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use prost::Message;
 
-use crate::central::materialize::NewEvent;
+use crate::central::materialize::{NewEvent, Shape};
 use crate::central::rejection::{Rejected, Rejection};
 use crate::central::store::{BlockBuilder, Compressor, Dictionary, NewBlock, NewSignal};
 use crate::event::{AgentIdentity, Facts, Identifier, Timestamp};
@@ -29,6 +29,30 @@ pub(super) struct Preparing {
     pub(super) max_record: usize,
     /// What records are compressed with.
     pub(super) dictionary: Dictionary,
+}
+
+/// Bytes that an event takes on its way into the store, besides its texts.
+const EVENT: usize = 2_048;
+
+/// Bytes that the events of a request take in memory, about: each has its resource's texts, too.
+pub(super) fn weight_of_events(request: &otlp::Request) -> usize {
+    let otlp::Request::Logs(logs) = request else {
+        // They are kept as they came.
+        return 0;
+    };
+    let of_resource = logs.resource_logs.iter().map(|resource_logs| {
+        let resource = resource_logs
+            .resource
+            .as_ref()
+            .map_or(0, Message::encoded_len);
+        let scopes = resource_logs.scope_logs.iter();
+        let of_scope = scopes.map(|scope_logs| {
+            let scope = scope_logs.scope.as_ref().map_or(0, Message::encoded_len);
+            scope_logs.log_records.len() * (EVENT + resource + scope)
+        });
+        of_scope.fold(0, usize::saturating_add)
+    });
+    of_resource.fold(0, usize::saturating_add)
 }
 
 /// One request's records.
@@ -55,19 +79,32 @@ impl Preparing {
         }
     }
 
-    /// Reads what was inflated.
+    /// How much memory the messages of what was inflated will take.
+    pub(super) fn weigh(&self, inflated: &[u8]) -> usize {
+        match self.dialect {
+            Dialect::Http(exchange) => exchange.weigh(inflated),
+            Dialect::Grpc(call) => call.weigh(inflated),
+        }
+    }
+
+    /// Decodes what was inflated.
     ///
     /// # Errors
     /// 400.
-    pub(super) fn read(&self, inflated: &[u8]) -> Result<Prepared, Refusal> {
+    pub(super) fn decode(&self, inflated: &[u8]) -> Result<Decoded, Refusal> {
+        match self.dialect {
+            Dialect::Http(exchange) => exchange.decode_inflated(inflated),
+            Dialect::Grpc(call) => call.decode_inflated(inflated),
+        }
+    }
+
+    /// Makes what was decoded ready to be stored.
+    pub(super) fn read(&self, decoded: Decoded) -> Prepared {
         let Decoded {
             request,
             rejected,
             bytes,
-        } = match self.dialect {
-            Dialect::Http(exchange) => exchange.decode_inflated(inflated),
-            Dialect::Grpc(call) => call.decode_inflated(inflated),
-        }?;
+        } = decoded;
         let mut prepared = Prepared {
             signal: request.signal(),
             received: self.received,
@@ -90,7 +127,7 @@ impl Preparing {
                 self.add_signals(Signal::Traces, messages, compressor, &mut prepared);
             }
         }
-        Ok(prepared)
+        prepared
     }
 
     fn add_events(
@@ -104,7 +141,11 @@ impl Preparing {
         for resource_logs in logs.resource_logs {
             let resource = resource_logs.resource.as_ref();
             let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
+            let resource_shape = Shape::of(attributes);
             for scope_logs in resource_logs.scope_logs {
+                if scope_logs.log_records.is_empty() {
+                    continue;
+                }
                 let scope = scope_logs.scope.as_ref();
                 builder.begin(resource, scope);
                 for record in scope_logs.log_records {
@@ -122,6 +163,7 @@ impl Preparing {
                     let event = NewEvent {
                         time,
                         agent: agent.map(|agent| self.agent_id(agent)),
+                        shape: resource_shape.with(Shape::of(&record.attributes)),
                         facts,
                     };
                     builder.push(&event, record);

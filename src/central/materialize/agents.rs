@@ -8,6 +8,7 @@ use crate::central::store::EntityKind;
 use crate::event::{AgentIdentity, Timestamp};
 
 use super::entities::{EntityDelta, Named, add_entity, merge_named};
+use super::merge::add_to;
 use super::{Latest, NewEvent, Seen, entry, merge_maps};
 
 /// What events add to one agent.
@@ -48,7 +49,7 @@ pub(super) fn add(
     let seen = Seen::at(event.time);
     delta.seen.merge(seen);
     delta.events += 1;
-    delta.cost_micros += event.facts.cost_micros.unwrap_or(0);
+    add_to(&mut delta.cost_micros, event.facts.cost_micros.unwrap_or(0));
     let version = event.facts.client_version.as_ref();
     delta.version.add(event.time, version);
     delta.service.add(event.time, event.facts.service.as_ref());
@@ -87,8 +88,8 @@ impl AgentDelta {
 
     pub(super) fn merge(&mut self, other: AgentDelta) {
         self.seen.merge(other.seen);
-        self.events += other.events;
-        self.cost_micros += other.cost_micros;
+        add_to(&mut self.events, other.events);
+        add_to(&mut self.cost_micros, other.cost_micros);
         self.version.merge(other.version);
         self.service.merge(other.service);
         for (key, values) in other.identities {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::central::store::EntityKind;
 use crate::event::{Activity, Facts, ToolKind};
 
+use super::merge::add_to;
 use super::{NewEvent, Seen, merge_maps};
 
 /// Entities by kind and name.
@@ -85,8 +86,8 @@ impl EntityDelta {
 
     pub(super) fn merge(&mut self, other: EntityDelta) {
         self.seen.merge(other.seen);
-        self.events += other.events;
-        self.uses += other.uses;
-        self.denied += other.denied;
+        add_to(&mut self.events, other.events);
+        add_to(&mut self.uses, other.uses);
+        add_to(&mut self.denied, other.denied);
     }
 }

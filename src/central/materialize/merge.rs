@@ -66,6 +66,11 @@ impl Latest {
     }
 }
 
+/// Adds to a sum, which stays at its greatest when it is full, as it does in the store.
+pub(super) fn add_to(sum: &mut i64, more: i64) {
+    *sum = sum.saturating_add(more);
+}
+
 /// Sums over events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -110,16 +115,16 @@ impl Counts {
     }
 
     pub(super) fn merge(&mut self, other: &Counts) {
-        self.events += other.events;
-        self.tools += other.tools;
-        self.denied += other.denied;
-        self.errors += other.errors;
-        self.requests += other.requests;
+        add_to(&mut self.events, other.events);
+        add_to(&mut self.tools, other.tools);
+        add_to(&mut self.denied, other.denied);
+        add_to(&mut self.errors, other.errors);
+        add_to(&mut self.requests, other.requests);
         for (sum, tokens) in self.tokens.iter_mut().zip(other.tokens) {
-            *sum += tokens;
+            add_to(sum, tokens);
         }
-        self.cost_micros += other.cost_micros;
-        self.redactions += other.redactions;
+        add_to(&mut self.cost_micros, other.cost_micros);
+        add_to(&mut self.redactions, other.redactions);
     }
 }
 

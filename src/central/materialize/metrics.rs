@@ -14,15 +14,16 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{AgentIdentity, Attributes, Timestamp};
+use crate::event::{AgentIdentity, Attributes, Timestamp, bound};
 
-use super::Span;
+use super::{Seen, Span, entry};
 
 /// What the names of Claude's own metrics begin with.
 const PREFIXES: [&str; 3] = ["claude_code.", "claude_cowork.", "cowork."];
 
-/// Largest value of a point that is believed: sums stay within 64 bits.
-const MAX_VALUE: f64 = 1e12;
+/// Largest value of a point that is believed. A sum holds nine hundred such points of one person, metric and
+/// hour, and stays at its greatest when more come.
+const MAX_VALUE: f64 = 1e10;
 
 /// What a sum is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,8 +60,12 @@ impl MetricSum {
     }
 }
 
-/// Adds the points of a newly stored message.
-pub(super) fn add(sums: &mut BTreeMap<MetricKey, MetricSum>, message: &ResourceMetrics) {
+/// Adds the points of a newly stored message, and the sessions that they are of.
+pub(super) fn add(
+    sums: &mut BTreeMap<MetricKey, MetricSum>,
+    sessions: &mut BTreeMap<String, Seen>,
+    message: &ResourceMetrics,
+) {
     let resource = message
         .resource
         .as_ref()
@@ -78,7 +83,7 @@ pub(super) fn add(sums: &mut BTreeMap<MetricKey, MetricSum>, message: &ResourceM
             };
             let is_total = sum.aggregation_temporality() == AggregationTemporality::Cumulative;
             for point in &sum.data_points {
-                add_point(sums, name, is_total, point, resource);
+                add_point(sums, sessions, name, is_total, point, resource);
             }
         }
     }
@@ -86,6 +91,7 @@ pub(super) fn add(sums: &mut BTreeMap<MetricKey, MetricSum>, message: &ResourceM
 
 fn add_point(
     sums: &mut BTreeMap<MetricKey, MetricSum>,
+    sessions: &mut BTreeMap<String, Seen>,
     name: &str,
     is_total: bool,
     point: &NumberDataPoint,
@@ -134,6 +140,13 @@ fn add_point(
         },
     };
     sums.entry(key).or_default().merge(sum);
+    // A difference says that something happened then; a running total is sent again while nothing happens.
+    let happened = if is_total { Timestamp(started) } else { time };
+    if let Some(mut session) = attributes.text("session.id").filter(|_| micros > 0) {
+        bound(&mut session);
+        let seen = Seen::at(happened);
+        entry(sessions, &session, || seen).merge(seen);
+    }
 }
 
 /// Which running total a point belongs to: all attributes count, whatever their order.

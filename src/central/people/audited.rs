@@ -105,18 +105,18 @@ impl Central {
         entry: AuditEntry,
         environments: &[Environment],
     ) -> Result<(), StoreError> {
-        if environments.is_empty() {
-            return self.audit(entry).await;
-        }
-        let in_each: Vec<AuditEntry> = environments
-            .iter()
-            .map(|environment| AuditEntry {
-                scope: Some(environment.scope),
-                place: AuditEntry::place_of(environment),
-                ..entry.clone()
-            })
-            .collect();
-        self.store.add_audit(&in_each).await
+        self.store.add_audit(&in_each(entry, environments)).await
+    }
+
+    /// What is done to somebody's account, as entries of all environments in which the account opens doors.
+    pub(super) async fn about_account(
+        &self,
+        entry: AuditEntry,
+        person: &Person,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let known = self.store.memberships(&person.id).await?.into_iter();
+        let environments: Vec<Environment> = known.map(|it| it.environment).collect();
+        Ok(in_each(entry, &environments))
     }
 
     /// Writes what a stranger tried, where somebody can read it: in the environments, when they are all of
@@ -131,4 +131,17 @@ impl Central {
         }
         self.audit_in(entry, &environments).await
     }
+}
+
+/// An entry for each of these environments; where there is none, for none.
+fn in_each(entry: AuditEntry, environments: &[Environment]) -> Vec<AuditEntry> {
+    if environments.is_empty() {
+        return vec![entry];
+    }
+    let in_each = environments.iter().map(|environment| AuditEntry {
+        scope: Some(environment.scope),
+        place: AuditEntry::place_of(environment),
+        ..entry.clone()
+    });
+    in_each.collect()
 }

@@ -67,9 +67,11 @@ impl Central {
     async fn link_for(&self, person: &Person, actor: &Actor) -> Result<SignInLink, StoreError> {
         let secret = Secret::new(random_digits());
         let entry = self.entry(actor, None, "link.made", &*person.name);
-        let expires_at = Timestamp(entry.time.0.saturating_add(nanoseconds(LIFETIME)));
+        let now = entry.time;
+        let expires_at = Timestamp(now.0.saturating_add(nanoseconds(LIFETIME)));
+        let entries = self.about_account(entry, person).await?;
         self.store
-            .add_sign_in_link(&hash(&secret), &person.id, expires_at, &entry)
+            .add_sign_in_link(&hash(&secret), &person.id, now, expires_at, &entries)
             .await?;
         Ok(SignInLink {
             url: Secret::new(format!(

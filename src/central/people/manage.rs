@@ -161,8 +161,9 @@ impl Central {
         }
         let (hash, made) = self.hashed(password).await?;
         let entry = self.entry(actor, None, "password.changed", &*person.name);
+        let entries = self.about_account(entry, person).await?;
         self.store
-            .set_password(&person.id, hash, kept, &entry)
+            .set_password(&person.id, hash, kept, &entries)
             .await?;
         Ok(made)
     }

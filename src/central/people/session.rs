@@ -246,7 +246,8 @@ impl Central {
         actor: &Actor,
     ) -> Result<u64, StoreError> {
         let entry = self.entry(actor, None, "sign_out.everywhere", &*person.name);
-        self.store.end_sign_ins(&person.id, &entry).await
+        let entries = self.about_account(entry, person).await?;
+        self.store.end_sign_ins(&person.id, &entries).await
     }
 }
 

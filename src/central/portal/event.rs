@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::central::Central;
 use crate::central::conversation::decision_of;
-use crate::central::store::{Event, Qualifier, StoreError, Term};
+use crate::central::store::{Event, Qualifier, Sight, StoreError, Term};
 use crate::event::content::Content;
 
 use super::event_row::{EventRow, Stamp, machine_name};
@@ -144,14 +144,15 @@ pub(super) async fn show(
 }
 
 impl Panel {
-    /// The record that a list's address opens; `None` when there is none of this id.
+    /// The record that a list's address opens, as far as `sight` shows it; `None` when there is none of this id.
     pub(super) async fn read(
         here: &Here,
         central: &Central,
+        sight: &Sight,
         filters: &Filters,
         path: &str,
     ) -> Result<Option<Panel>, StoreError> {
-        let event = central.store.event(&here.sight(), &filters.event).await?;
+        let event = central.store.event(sight, &filters.event).await?;
         let Some(event) = event else { return Ok(None) };
         let known = TABS.iter().find(|(slug, _)| *slug == filters.tab);
         let (tab, _) = known.copied().unwrap_or(TABS[0]);
@@ -159,14 +160,16 @@ impl Panel {
         let context = match session {
             None => Vec::new(),
             Some(session) => {
-                let events = central.store.session_events(&here.sight(), session).await?;
-                let place = events
-                    .iter()
-                    .position(|other| other.id == event.id)
-                    .unwrap_or(0);
-                let first = place.saturating_sub(CONTEXT);
-                let around = events.iter().skip(first).take(place - first + CONTEXT + 1);
+                let read = central.store.session_events(&here.sight(), session).await?;
+                let events = read.events;
+                // Of a session that is read in part, what is not read has no context here.
+                let place = events.iter().position(|other| other.id == event.id);
+                let around = place.map_or(&[][..], |place| {
+                    let end = events.len().min(place + CONTEXT + 1);
+                    &events[place.saturating_sub(CONTEXT)..end]
+                });
                 around
+                    .iter()
                     .map(|other| EventRow::new(&here.base, other).opened_in(filters, path))
                     .collect()
             }

@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use axum::Form;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use crate::central::Central;
 use crate::central::store::Agent;
+use crate::central::streams::Stream;
 use crate::event::Timestamp;
 
 use super::address::with_query;
@@ -25,8 +27,9 @@ use super::failure::Failure;
 use super::filters::Filters;
 use super::inventory;
 use super::machines;
-use super::observability::asked;
+use super::observability::{asked, read_query};
 use super::preferences::Preferences;
+use super::settings;
 use super::shell::Here;
 
 use list::{Format, List};
@@ -94,6 +97,22 @@ pub(super) async fn of_inventory(
     written(&here, central, sight, list, query, format).await
 }
 
+/// Someone takes the audit with them, or of it what the person may see.
+pub(super) async fn audit(
+    here: Here,
+    State(central): State<Arc<Central>>,
+    filters: Result<Query<settings::audit::Filters>, QueryRejection>,
+    Form(pairs): Form<Pairs>,
+) -> Result<Response, Failure> {
+    let (format, _) = format_of(pairs)?;
+    let filters = read_query(filters)?;
+    let only = settings::audit::only(&here).map(str::to_owned);
+    let query = filters.address(&here.base.settings("audit"), "");
+    let list = List::Audit(filters.for_store(), only);
+    let sight = here.sight();
+    written(&here, central, sight, list, query, format).await
+}
+
 async fn events(
     here: &Here,
     central: Arc<Central>,
@@ -151,10 +170,15 @@ async fn written(
     format: Format,
 ) -> Result<Response, Failure> {
     list.check(&central, &sight).await?;
+    let open = central
+        .streams
+        .open(Stream::Export, &here.session.person.id);
+    let open = open.ok_or(Failure::TooMany)?;
     let noun = list.noun();
     let action = match &list {
         List::Events(_) => "export.events",
         List::Sessions(_) => "export.sessions",
+        List::Audit(..) => "export.audit",
         _ => "export.inventory",
     };
     let entry = central.entry(&here.actor(), Some(&here.environment), action, &*query);
@@ -163,7 +187,7 @@ async fn written(
         Format::Csv => ("text/csv; charset=utf-8", "csv"),
         Format::Ndjson => ("application/x-ndjson", "ndjson"),
     };
-    let body = writer::write(here, central, sight, list, query, format);
+    let body = writer::write(here, central, sight, list, query, format, open);
     Ok(attached(kind, noun, ending, body))
 }
 

@@ -30,6 +30,8 @@ pub(super) enum Failure {
     NeedsTls,
     /// Somebody tries too often.
     TooOften,
+    /// More answers that go on for long than a person has at once.
+    TooMany,
     /// A link that let somebody in already, or is too old.
     UsedLink,
     /// A change that no page of ours asked for.
@@ -118,7 +120,7 @@ impl Failure {
             | Failure::NeedsTls => StatusCode::FORBIDDEN,
             Failure::UsedLink => StatusCode::GONE,
             Failure::Refused(_) => StatusCode::CONFLICT,
-            Failure::TooOften => StatusCode::TOO_MANY_REQUESTS,
+            Failure::TooOften | Failure::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Failure::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -134,6 +136,7 @@ impl Failure {
             Failure::Refused(_) => "That cannot be done",
             Failure::NeedsTls => "Signing in needs HTTPS",
             Failure::TooOften => "Too many tries",
+            Failure::TooMany => "Too many at once",
             Failure::UsedLink => "This link is used up",
             Failure::ForeignForm => "Not from one of our pages",
             Failure::Unavailable => "The store does not answer",
@@ -165,6 +168,10 @@ impl Failure {
             Failure::TooOften => {
                 "Signing in was tried too often, for this account or from this address.".to_owned()
             }
+            Failure::TooMany => {
+                "As many exports or live lists of yours are under way as there may be at once."
+                    .to_owned()
+            }
             Failure::ForeignForm => "A change has to be asked for on a page of this portal, and \
                  this request does not say that it was."
                 .to_owned(),
@@ -191,6 +198,7 @@ impl Failure {
             Failure::UsedLink => {
                 "Start `fieldpost dev` again, or run: fieldpost central user link NAME"
             }
+            Failure::TooMany => "Wait until one has ended, or close one.",
             Failure::TooOften => "Wait a quarter of an hour. Whoever is signed in stays so.",
             Failure::ForeignForm => "Open the portal and use the button there.",
             Failure::Unavailable => "Try again in a moment; the reason is in the service's log.",

@@ -49,7 +49,8 @@ struct InstallPage {
     /// What to set up, in the words that `fieldpost edge env` prints.
     edge_config: String,
     edge_shell: String,
-    edge_settings: String,
+    /// How a fleet tells Claude where the edge is.
+    ways: Vec<Way>,
     direct_shell: String,
     host: String,
     installation: Option<Installation>,
@@ -126,6 +127,70 @@ pub(super) async fn install(
     draw(&InstallPage::read(&here, &central, Some(installation)).await?)
 }
 
+/// A way in which fleets tell Claude, in the words that `fieldpost edge env` prints.
+struct Way {
+    name: &'static str,
+    title: &'static str,
+    where_it_goes: &'static str,
+    file: &'static str,
+    reaches: &'static str,
+    text: String,
+}
+
+/// A way, before it is known what it says.
+struct Place {
+    format: Format,
+    title: &'static str,
+    where_it_goes: &'static str,
+    file: &'static str,
+    reaches: &'static str,
+}
+
+/// The ways, the usual first. Ansible and Salt have roles of their own in the packages.
+const WAYS: [Place; 4] = [
+    Place {
+        format: Format::ManagedSettings,
+        title: "Managed settings, on every system",
+        where_it_goes: "A file for Linux (macOS: below /Library/Application Support/ClaudeCode):",
+        file: "/etc/claude-code/managed-settings.d/10-fieldpost.json",
+        reaches: "It reaches Claude Code in terminals, VS Code and JetBrains, and the Agent SDK.",
+    },
+    Place {
+        format: Format::MacosProfile,
+        title: "macOS profile, for Jamf and Kandji",
+        where_it_goes: "A configuration profile to upload, for the domain",
+        file: "com.anthropic.claudecode",
+        reaches: "It reaches Claude Code in terminals, VS Code and JetBrains, and the Agent SDK.",
+    },
+    Place {
+        format: Format::IntuneScript,
+        title: "Windows, for Intune and Group Policy",
+        where_it_goes: "A script to run as the system, which writes",
+        file: "HKLM\\SOFTWARE\\Policies\\ClaudeCode",
+        reaches: "It reaches Claude Code on Windows, and in WSL where that inherits the settings of Windows.",
+    },
+    Place {
+        format: Format::ProfileD,
+        title: "Linux login shells, where nothing else is at hand",
+        where_it_goes: "A file for login shells:",
+        file: "/etc/profile.d/fieldpost.sh",
+        reaches: "It reaches only what is started from a login shell, and people can change it.",
+    },
+];
+
+impl Place {
+    fn of(&self, edge: &Rollout) -> Way {
+        Way {
+            name: self.format.name(),
+            title: self.title,
+            where_it_goes: self.where_it_goes,
+            file: self.file,
+            reaches: self.reaches,
+            text: edge.render(self.format),
+        }
+    }
+}
+
 impl InstallPage {
     async fn read(
         here: &Here,
@@ -145,14 +210,18 @@ impl InstallPage {
             action: here.base.install(),
             edge_config: edge_configuration(&endpoint),
             edge_shell: edge.render(Format::Shell),
-            edge_settings: edge.render(Format::ManagedSettings),
+            ways: WAYS.iter().map(|way| way.of(&edge)).collect(),
             direct_shell: direct.render(Format::Shell),
             endpoint,
             host: host_of(&central.public_url),
             endpoint_base,
             installation,
             live_count: tokens.iter().filter(|row| row.revoke.is_some()).count(),
-            waits: tokens.iter().all(|token| token.first_used.is_none()),
+            // The newest, which somebody has just put in place: what others bring says nothing of it.
+            waits: tokens
+                .iter()
+                .find(|token| token.revoke.is_some())
+                .is_none_or(|token| token.first_used.is_none()),
             was_refused: tokens.iter().any(|token| !token.refusals.is_empty()),
             agents_seen: agents
                 .items

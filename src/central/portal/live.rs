@@ -16,7 +16,8 @@ use bytes::Bytes;
 use http_body_util::channel::{Channel, Sender};
 
 use crate::central::Central;
-use crate::central::store::{Agent, EventFilter, Sight};
+use crate::central::store::{Agent, EventFilter, Qualifier, Sight};
+use crate::central::streams::{OpenStream, Stream};
 use crate::event::Timestamp;
 
 use super::agents::find;
@@ -38,7 +39,8 @@ pub(super) async fn environment(
     headers: HeaderMap,
     pairs: Pairs,
 ) -> Result<Response, Failure> {
-    watch(&here, central, &headers, read_query(pairs)?, None)
+    let list = (here.base.observability(), None);
+    watch(&here, central, &headers, read_query(pairs)?, list)
 }
 
 /// Someone watches an agent.
@@ -49,7 +51,8 @@ pub(super) async fn agent(
     pairs: Pairs,
 ) -> Result<Response, Failure> {
     let agent = find(&here, &central).await?;
-    watch(&here, central, &headers, read_query(pairs)?, Some(&agent))
+    let list = (here.base.agent(&agent.id, "audit-logs"), Some(&agent));
+    watch(&here, central, &headers, read_query(pairs)?, list)
 }
 
 fn watch(
@@ -57,7 +60,7 @@ fn watch(
     central: Arc<Central>,
     headers: &HeaderMap,
     pairs: Vec<(String, String)>,
-    agent: Option<&Agent>,
+    (list, agent): (String, Option<&Agent>),
 ) -> Result<Response, Failure> {
     let of_page = pairs
         .iter()
@@ -72,15 +75,19 @@ fn watch(
         .as_deref()
         .and_then(place)
         .ok_or(Failure::BadRequest("This stream goes on from nowhere."))?;
-    let filter = asked(&Filters::read(pairs)?, agent, Timestamp::now());
+    let filters = Filters::read(pairs)?;
+    let filters = match agent {
+        Some(_) => filters.without(Qualifier::Agent),
+        None => filters,
+    };
+    let filter = asked(&filters, agent, Timestamp::now());
+    // As the list that it stands above, which may be opened.
+    let sight = here.sight_of_list(&filters.first_page().address(&list));
+    let open = central.streams.open(Stream::Live, &here.session.person.id);
+    let open = open.ok_or(Failure::TooMany)?;
     let (sender, body) = Channel::<Bytes, Infallible>::new(1);
     tokio::spawn(count(
-        central,
-        here.sight(),
-        filter,
-        position,
-        counted,
-        sender,
+        central, sight, filter, position, counted, sender, open,
     ));
     let headers = [(header::CONTENT_TYPE, "text/event-stream")];
     Ok((headers, Body::new(body)).into_response())
@@ -102,6 +109,7 @@ async fn count(
     mut position: i64,
     mut counted: usize,
     mut sender: Sender<Bytes, Infallible>,
+    _open: OpenStream,
 ) {
     for _ in 0..LOOKS {
         let message = match central.store.arrivals(&sight, &filter, position).await {

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Html;
 
 use crate::central::Central;
-use crate::central::store::{Machine, MachineState, Qualifier, SeqRange, Term};
+use crate::central::store::{Machine, MachineAgent, MachineState, Qualifier, SeqRange, Term};
 use crate::event::Timestamp;
 
 use super::address::with_query;
@@ -33,6 +33,7 @@ pub(super) async fn show(
     let id = here.param("machine");
     let machine = central.store.machine(here.scope(), id, now).await?;
     let machine = machine.ok_or(Failure::NotFound("machine"))?;
+    let agents = central.store.agents_of_machine(here.scope(), id).await?;
     let term = Term::new(Qualifier::Machine, id).to_string();
     let events = here.base.observability();
     let range_row = |range: &SeqRange, reason: &str, tone: &'static str| Row {
@@ -103,16 +104,61 @@ pub(super) async fn show(
         .into_iter()
         .chain(retire::action(&here, &machine))
         .collect(),
-        tables: vec![Table {
-            heading: Some("Numbers that are not here"),
-            caption: "Ranges of record numbers that are missing, with the reason",
-            columns: Head::all(&["Numbers", "#Records", "Why"]),
-            rows,
-            empty: "Every number that this edge gave out up to the last one seen is stored.",
-        }],
+        tables: vec![
+            Table {
+                heading: Some("Numbers that are not here"),
+                caption: "Ranges of record numbers that are missing, with the reason",
+                columns: Head::all(&["Numbers", "#Records", "Why"]),
+                rows,
+                empty: "Every number that this edge gave out up to the last one seen is stored.",
+            },
+            Table {
+                heading: Some("Whose sessions came by it"),
+                caption: "Agents whose sessions came by this machine, the latest first",
+                columns: Head::all(&["Agent", "#Sessions", "First seen", "Last seen"]),
+                rows: agents.iter().map(|agent| agent_row(&here, agent)).collect(),
+                empty: "No record that came by it names a session.",
+            },
+            Table {
+                heading: Some("Secrets that its edge took out"),
+                caption: "Rules of redaction and how often each found something, the most first",
+                columns: Head::all(&["Rule", "#Since the edge started"]),
+                rows: redaction_rows(&machine),
+                empty: "None since the edge started.",
+            },
+        ],
         more: None,
         tools: None,
     })
+}
+
+fn agent_row(here: &Here, agent: &MachineAgent) -> Row {
+    let name = match (&agent.agent_id, &agent.agent_name) {
+        (Some(id), Some(name)) => Cell::Link(Link::new(here.base.agent(id, "audit-logs"), name)),
+        _ => Cell::Words("nobody is named".to_owned()),
+    };
+    Row {
+        group: None,
+        cells: vec![
+            name,
+            Cell::Words(words::count(agent.session_count)),
+            Cell::Stamp(Stamp::brief(agent.first_seen)),
+            Cell::Stamp(Stamp::brief(agent.last_seen)),
+        ],
+    }
+}
+
+fn redaction_rows(machine: &Machine) -> Vec<Row> {
+    let mut rules: Vec<(&String, &i64)> = machine.redactions.iter().collect();
+    rules.sort_by_key(|(_, found)| std::cmp::Reverse(**found));
+    let row = |(rule, found): (&String, &i64)| Row {
+        group: None,
+        cells: vec![
+            Cell::Code(Text::name(rule)),
+            Cell::Words(words::count(*found)),
+        ],
+    };
+    rules.into_iter().map(row).collect()
 }
 
 /// Whether a machine reports as it should, and since when it has not.

@@ -252,7 +252,12 @@ impl Listing {
         let open = self.filters.event.clone();
         self.events = EventRow::of_list(&here.base, &events, &self.filters, &self.action);
         if !open.is_empty() {
-            self.panel = Panel::read(here, central, &self.filters, &self.action).await?;
+            // A list that was opened opens what it shows, and not whatever its address can name.
+            let sight = match events.iter().any(|event| event.id == open) {
+                true => sight,
+                false => here.sight(),
+            };
+            self.panel = Panel::read(here, central, &sight, &self.filters, &self.action).await?;
         }
         Ok(())
     }

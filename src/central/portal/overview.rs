@@ -126,9 +126,10 @@ async fn sums_of(
         span,
         subject: Subject::All,
         from: Some(Timestamp(now.0 - days * DAY)),
-        to: None,
+        ..StatsFilter::default()
     };
-    central.store.stats(here.scope(), filter).await
+    let sums = central.store.stats(here.scope(), &filter, None).await?;
+    Ok(sums.items)
 }
 
 fn ranges(here: &Here, chosen: &str) -> Vec<Choice> {

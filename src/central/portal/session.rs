@@ -110,7 +110,7 @@ pub(super) async fn show(
     let id = here.param("session");
     let session = central.store.session(here.scope(), id).await?;
     let session = session.ok_or(Failure::NotFound("session"))?;
-    let events = central.store.session_events(&here.sight(), id).await?;
+    let read = central.store.session_events(&here.sight(), id).await?;
     let mut machines = Vec::new();
     for id in &session.machines {
         let machine = central.store.machine(here.scope(), id, Timestamp::now());
@@ -119,7 +119,7 @@ pub(super) async fn show(
     draw(&page(
         &here,
         &session,
-        Conversation::build(events),
+        Conversation::build(read.events),
         &machines,
         &query,
     ))

@@ -38,7 +38,7 @@ pub(super) async fn show(
             .to_owned(),
         facts: Vec::new(),
         remarks: Vec::new(),
-        actions: Vec::new(),
+        actions: vec![(here.base.inventory("drift"), "What each version sends")],
         tables: vec![
             Table {
                 heading: Some("Clients"),

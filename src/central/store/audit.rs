@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::central::materialize::{Deltas, NewEvent};
+use crate::central::materialize::{Deltas, NewEvent, Shape};
 use crate::otlp::Signal;
 
 use super::block::{BlockError, StoredBlock};
@@ -87,6 +87,7 @@ impl Store {
 pub type Progress = fn(u64);
 
 /// Adds up events as they are read.
+#[derive(Clone)]
 pub(super) struct Counter {
     dictionaries: Dictionaries,
     progress: Progress,
@@ -150,18 +151,25 @@ impl Counter {
 
 /// Deltas as they are kept in a row.
 pub(super) fn encode_deltas(deltas: &Deltas) -> Vec<u8> {
+    let later = (&deltas.reports, &deltas.shapes, &deltas.metric_sessions);
     let mut bytes = postcard::to_stdvec(deltas).expect("deltas are plain values");
-    bytes.extend(postcard::to_stdvec(&deltas.reports).expect("reports are plain values"));
+    bytes.extend(postcard::to_stdvec(&later).expect("these are plain values"));
     bytes
 }
 
-/// Deltas from a row. What versions before [`Deltas::reports`] wrote ends where they begin.
+/// Deltas from a row. What older versions wrote ends before [`Deltas::reports`], or before [`Deltas::shapes`].
 pub(super) fn decode_deltas(bytes: &[u8]) -> Result<Deltas, StoreError> {
     let unreadable =
         |error: postcard::Error| StoreError::Unavailable(BlockError(error.to_string()).to_string());
     let (mut deltas, rest) = postcard::take_from_bytes::<Deltas>(bytes).map_err(unreadable)?;
+    if rest.is_empty() {
+        return Ok(deltas);
+    }
+    let (reports, rest) = postcard::take_from_bytes(rest).map_err(unreadable)?;
+    deltas.reports = reports;
     if !rest.is_empty() {
-        deltas.reports = postcard::from_bytes(rest).map_err(unreadable)?;
+        let later = postcard::from_bytes(rest).map_err(unreadable)?;
+        (deltas.shapes, deltas.metric_sessions) = later;
     }
     Ok(deltas)
 }
@@ -260,9 +268,11 @@ fn expected_rows(table: &str, sums: &Recount) -> Vec<Vec<Value>> {
 impl StoredEvent {
     /// The event as it was when it came, for what is counted.
     pub(super) fn into_new(self) -> NewEvent {
+        let record = Shape::of(&self.whole.record.attributes);
         NewEvent {
             time: self.time,
             agent: self.agent,
+            shape: record.with(Shape::of(&self.whole.resource.attributes)),
             facts: self.facts,
         }
     }

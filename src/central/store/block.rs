@@ -7,8 +7,9 @@
 //! higher one. The log is the blocks; the rows of `events` are an index to them.
 
 mod builder;
+mod content;
 
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValueList};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
@@ -21,6 +22,7 @@ use super::query::Row;
 use super::{Scope, StoreError};
 
 pub use builder::BlockBuilder;
+pub(super) use content::RecordContent;
 
 /// Events of a block at most.
 pub(super) const MAX_EVENTS: usize = 64;
@@ -74,7 +76,7 @@ pub(super) struct BlockEvent<'a> {
     pub(super) origin: &'a [u8],
     /// OTLP's `LogRecord` without its content.
     pub(super) record: &'a [u8],
-    /// The content: an OTLP `KeyValueList`, or nothing.
+    /// The content: a [`RecordContent`], or nothing.
     pub(super) content: &'a [u8],
 }
 
@@ -297,8 +299,8 @@ impl BlockEvent<'_> {
     pub(super) fn whole(&self) -> Result<WholeRecord, BlockError> {
         let origin = ResourceLogs::decode(self.origin).map_err(unreadable)?;
         let mut record = LogRecord::decode(self.record).map_err(unreadable)?;
-        let content = KeyValueList::decode(self.content).map_err(unreadable)?;
-        record.attributes.extend(content.values);
+        let content = RecordContent::decode(self.content).map_err(unreadable)?;
+        content.put_into(&mut record);
         let scope_logs = origin.scope_logs.into_iter().next().unwrap_or_default();
         Ok(WholeRecord {
             resource: origin.resource.unwrap_or_default(),
@@ -312,12 +314,11 @@ impl BlockEvent<'_> {
         [self.origin, self.record].concat()
     }
 
-    /// The same event without its content.
-    pub(super) fn without_content(self) -> Self {
-        BlockEvent {
-            content: &[],
-            ..self
-        }
+    /// The record without its content; also that which older versions left in it.
+    pub(super) fn without_content(&self) -> Result<Vec<u8>, BlockError> {
+        let mut record = LogRecord::decode(self.record).map_err(unreadable)?;
+        RecordContent::take_out_of(&mut record);
+        Ok(record.encode_to_vec())
     }
 }
 

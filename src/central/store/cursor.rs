@@ -36,6 +36,14 @@ impl PageRequest {
         }
     }
 
+    /// The page after `cursor` with so many rows, whatever pages have usually.
+    pub(super) fn of_rows(cursor: Option<String>, rows: u32) -> PageRequest {
+        PageRequest {
+            limit: rows,
+            ..PageRequest::new(cursor, None)
+        }
+    }
+
     /// Rows on the page.
     pub(super) fn limit(&self) -> usize {
         self.limit as usize

@@ -112,7 +112,12 @@ impl Table {
             Key | Fixed => return None,
             Least => format!("{least}({table}.{name}, excluded.{name})"),
             Greatest => format!("{greatest}({table}.{name}, excluded.{name})"),
-            Sum => format!("{table}.{name} + excluded.{name}"),
+            // A sum that is full stays at its greatest: one that fails would stop all others. What is added is
+            // never negative.
+            Sum => format!(
+                "{least}({table}.{name}, {} - excluded.{name}) + excluded.{name}",
+                i64::MAX
+            ),
             Added => format!("excluded.{name}"),
             GreatestOf(names) => best(">", names),
             LeastOf(names) => best("<", names),

@@ -1,10 +1,12 @@
 //! What records are compressed with: zstd and a dictionary trained from the store's own records, kept in
 //! the store. A frame names the dictionary it was made with, so that old ones stay readable.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
+use zstd::zstd_safe::{self, DCtx};
 
 use super::StoreError;
 use super::block::BlockError;
@@ -20,6 +22,11 @@ const DICTIONARY_BYTES: usize = 64 << 10;
 
 /// What one record may inflate to at most, in bytes: more than any request may have.
 const MAX_INFLATED: usize = 1 << 30;
+
+thread_local! {
+    /// Takes a hundred kilobytes, which are not asked for anew with each frame.
+    static DECOMPRESSOR: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+}
 
 /// The dictionaries of a store. Clones share them.
 #[derive(Clone)]
@@ -87,24 +94,28 @@ impl Dictionaries {
 
     /// What a frame holds.
     pub(super) fn inflate(&self, frame: &[u8]) -> Result<Vec<u8>, BlockError> {
-        let unreadable = |error: std::io::Error| BlockError(error.to_string());
-        let size = zstd::zstd_safe::get_frame_content_size(frame)
-            .ok()
-            .flatten();
+        let size = zstd_safe::get_frame_content_size(frame).ok().flatten();
         let size = size.and_then(|size| usize::try_from(size).ok());
         let size = size.unwrap_or(MAX_INFLATED).min(MAX_INFLATED);
-        let Some(id) = frame_dictionary(frame) else {
-            return zstd::bulk::decompress(frame, size).map_err(unreadable);
+        let dictionary = match frame_dictionary(frame) {
+            None => None,
+            Some(id) => {
+                let known = self.0.read().expect("no holder of this lock panics");
+                let unknown = || BlockError(format!("dictionary {id} is not in the store"));
+                Some(known.by_id.get(&id).cloned().ok_or_else(unknown)?)
+            }
         };
-        let dictionary = {
-            let known = self.0.read().expect("no holder of this lock panics");
-            known.by_id.get(&id).cloned()
-        };
-        let dictionary =
-            dictionary.ok_or_else(|| BlockError(format!("dictionary {id} is not in the store")))?;
-        zstd::bulk::Decompressor::with_prepared_dictionary(&dictionary)
-            .and_then(|mut decompressor| decompressor.decompress(frame, size))
-            .map_err(unreadable)
+        let mut inflated = Vec::with_capacity(size);
+        let result = DECOMPRESSOR.with_borrow_mut(|decompressor| match &dictionary {
+            None => decompressor.decompress(&mut inflated, frame),
+            Some(dictionary) => {
+                decompressor.decompress_using_ddict(&mut inflated, frame, dictionary.as_ddict())
+            }
+        });
+        match result {
+            Ok(_) => Ok(inflated),
+            Err(code) => Err(BlockError(zstd_safe::get_error_name(code).to_owned())),
+        }
     }
 }
 
@@ -140,11 +151,11 @@ impl Compressor<'_> {
 pub(super) fn train(samples: &[Vec<u8>]) -> Result<(u32, Vec<u8>), BlockError> {
     let unreadable = |error: std::io::Error| BlockError(error.to_string());
     let dictionary = zstd::dict::from_samples(samples, DICTIONARY_BYTES).map_err(unreadable)?;
-    let id = zstd::zstd_safe::get_dict_id(&dictionary)
+    let id = zstd_safe::get_dict_id(&dictionary)
         .ok_or_else(|| BlockError("the dictionary has no id".to_owned()))?;
     Ok((id.get(), dictionary))
 }
 
 fn frame_dictionary(frame: &[u8]) -> Option<u32> {
-    zstd::zstd_safe::get_dict_id_from_frame(frame).map(std::num::NonZeroU32::get)
+    zstd_safe::get_dict_id_from_frame(frame).map(std::num::NonZeroU32::get)
 }

@@ -1,5 +1,8 @@
 //! Who uses a tool, a model, a directory; and what was seen for the first time lately.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::event::Timestamp;
 
 use super::inventory::{entity, entity_sql};
@@ -10,7 +13,7 @@ use super::{Entity, EntityKind, Scope, Store, StoreError};
 const MAX_USERS: i64 = 500;
 
 /// An agent that used an entity.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EntityUser {
     /// The agent's id.
     pub agent_id: String,

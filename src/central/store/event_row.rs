@@ -6,6 +6,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use serde_json::Value;
 
 use crate::central::materialize::NewEvent;
+use crate::event::content::Content;
 use crate::event::{Activity, Facts, Timestamp, ToolKind, ToolName};
 use crate::otlp::json::{plain, plain_attributes};
 
@@ -111,6 +112,9 @@ impl StoredEvent {
         let mut attributes = plain_attributes(&self.whole.record.attributes);
         if sight.is_erased(self.time) {
             tell_erased(&facts.name, &mut attributes);
+            if body.is_null() && self.whole.record.body.is_some() {
+                body = Content::erased();
+            }
         }
         if !sight.shows(facts.session.as_deref()) {
             hide(&facts.name, &mut body, &mut attributes);

@@ -8,7 +8,7 @@ use super::event_row::{Key, StoredEvent};
 use super::keys::text_key;
 use super::query::{Query, Row};
 use super::search::Search;
-use super::sessions::MAX_SESSION_EVENTS;
+use super::sessions::{MAX_SESSION_EVENTS, SessionEvents};
 use super::text::Sought;
 use super::{Event, EventFilter, Page, PageRequest, Scope, Sight, Store, StoreError};
 
@@ -260,25 +260,30 @@ impl Store {
         }
     }
 
-    /// All events of a session, at most [`MAX_SESSION_EVENTS`], by time and client sequence.
+    /// The events of a session by time and client sequence: the first [`MAX_SESSION_EVENTS`] of them.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn session_events(&self, sight: &Sight, id: &str) -> Result<Vec<Event>, StoreError> {
+    pub async fn session_events(
+        &self,
+        sight: &Sight,
+        id: &str,
+    ) -> Result<SessionEvents, StoreError> {
         let mut query = self.event_query(sight.scope);
         query.push(" AND e.session = ").bind(text_key(id));
         query.push(" ORDER BY e.time, e.uid LIMIT ");
-        query.bind(MAX_SESSION_EVENTS as i64);
-        let stored = self
-            .stored_events(sight.scope, self.rows(query).await?)
-            .await?;
+        query.bind(MAX_SESSION_EVENTS as i64 + 1);
+        let mut rows = self.rows(query).await?;
+        let is_cut = rows.len() > MAX_SESSION_EVENTS;
+        rows.truncate(MAX_SESSION_EVENTS);
+        let stored = self.stored_events(sight.scope, rows).await?;
         let mut events: Vec<Event> = stored
             .into_iter()
             .filter(|event| event.facts.session.as_deref() == Some(id))
             .map(|event| event.event(sight))
             .collect();
         events.sort_by_key(|event| (event.time, event.sequence.unwrap_or(-1)));
-        Ok(events)
+        Ok(SessionEvents { events, is_cut })
     }
 
     /// The event with this identity; the earliest, should two have it.

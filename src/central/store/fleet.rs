@@ -148,9 +148,8 @@ impl Store {
         filter: &MachineFilter,
         now: Timestamp,
     ) -> Result<Fleet, StoreError> {
-        let soon = soon(now);
         let states = MachineState::ALL.map(|it| format!("f.state = '{}'", it.word()));
-        let about = Concern::ALL.map(|it| it.is_so(&soon));
+        let about = Concern::ALL.map(|it| it.is_so().to_owned());
         let any = about.join(" OR ");
         let counts = ["true".to_owned()]
             .iter()
@@ -234,10 +233,13 @@ impl Store {
         rules: &MachineRules,
     ) {
         let least = self.dialect().least();
-        let state = state_sql(self.dialect(), now, rules);
+        // Bound, as everything that differs from one time to the next: prepared statements are kept by their text.
+        let state = state_sql(query, self.dialect(), now, rules);
+        let soon = query.name(soon(now));
         query.push(&format!(
             "(SELECT p.id, p.name, p.os, p.version, p.last_seen, p.heartbeat_at, p.waiting, p.appended,
                  p.stored, p.missing, p.dropped, p.lost, p.parked, p.clock_is_off, p.token_expires_at,
+                 CASE WHEN p.token_expires_at < {soon} THEN 1 ELSE 0 END AS expires_soon,
                  {state} AS state
              FROM (SELECT m.tenant, m.environment, m.id,
                      CASE WHEN m.host_name = '' THEN m.id ELSE m.host_name END AS name,
@@ -266,7 +268,6 @@ impl Store {
             query.push(" ESCAPE '!' OR lower(f.id) LIKE ").bind(pattern);
             query.push(" ESCAPE '!')");
         }
-        let soon = soon(now);
         for term in &filter.terms {
             query.push(match term.is_excluded {
                 true => " AND NOT (",
@@ -276,7 +277,7 @@ impl Store {
                 MachineFacet::State => query.push("f.state = ").bind(&*term.value),
                 MachineFacet::System => query.push("f.os = ").bind(&*term.value),
                 MachineFacet::Version => query.push("f.version = ").bind(&*term.value),
-                MachineFacet::Concern => query.push(&concerned(&term.value, &soon)),
+                MachineFacet::Concern => query.push(&concerned(&term.value)),
             };
             query.push(")");
         }
@@ -284,10 +285,11 @@ impl Store {
 }
 
 /// A machine's state at `now`, as [`super::machine_state`] has it, of a row `p`.
-fn state_sql(dialect: Dialect, now: Timestamp, rules: &MachineRules) -> String {
-    let reporting = now.0.saturating_sub(rules.late_after_seconds * SECOND);
-    let silent = silent_before(now, rules).0;
-    let (there, usual) = (days_there(dialect, rules.usual_of_days), rules.usual_days);
+fn state_sql(query: &mut Query, dialect: Dialect, now: Timestamp, rules: &MachineRules) -> String {
+    let reporting = query.name(now.0.saturating_sub(rules.late_after_seconds * SECOND));
+    let silent = query.name(silent_before(now, rules));
+    let there = days_there(query, dialect, rules.usual_of_days);
+    let usual = query.name(rules.usual_days);
     format!(
         "CASE WHEN p.retired_at > p.present_at THEN 'retired'
              WHEN p.present_at >= {reporting} THEN 'reporting'
@@ -298,7 +300,7 @@ fn state_sql(dialect: Dialect, now: Timestamp, rules: &MachineRules) -> String {
 
 /// On how many it was there of so many working days up to its latest heartbeat. The row says it of as many
 /// as are looked at unless the rules were changed; else its days are counted.
-fn days_there(dialect: Dialect, of: i64) -> String {
+fn days_there(query: &mut Query, dialect: Dialect, of: i64) -> String {
     if of == USUAL_OF_DAYS {
         return "p.days_there".to_owned();
     }
@@ -306,6 +308,7 @@ fn days_there(dialect: Dialect, of: i64) -> String {
     let least = dialect.least();
     let working_day = |day: &str| format!("(({day} + 3) / 7 * 5 + {least}(({day} + 3) % 7, 4))");
     let present = format!("(p.present_at / {DAY})");
+    let of = query.name(of);
     format!(
         "(SELECT count(*) FROM machine_days d WHERE d.tenant = p.tenant
              AND d.environment = p.environment AND d.machine = p.id AND d.day <= {present}
@@ -351,6 +354,33 @@ impl Row {
         match number {
             Ok(number) => Ok(Key::Number(number)),
             Err(_) => self.take(column).map(Key::Text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_about_machines_reads_the_same_at_any_time() {
+        let scope = Scope {
+            tenant: 1,
+            environment: 2,
+        };
+        for days in [USUAL_OF_DAYS, USUAL_OF_DAYS + 1] {
+            let rules = MachineRules {
+                usual_of_days: days,
+                ..MachineRules::default()
+            };
+            let at = |now| {
+                let mut query = Query::scoped("", scope);
+                let state = state_sql(&mut query, Dialect::Postgres, Timestamp(now), &rules);
+                (state, query.values)
+            };
+            let (first, then) = (at(1_000 * DAY), at(2_000 * DAY + 7));
+            assert_eq!(first.0, then.0);
+            assert_ne!(first.1, then.1);
         }
     }
 }

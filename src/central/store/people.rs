@@ -3,6 +3,7 @@
 //! An environment that has an owner keeps one: no statement here takes its last one away. Whoever's role
 //! changes is signed out by the same transaction that changes it, and that writes the audit.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::event::Timestamp;
@@ -12,7 +13,7 @@ use super::query::{Query, Row};
 use super::{AuditEntry, Environment, Role, Scope, Store, StoreError};
 
 /// Somebody who can sign in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Person {
     /// Stays when the name changes.
     pub id: String,
@@ -25,7 +26,7 @@ pub struct Person {
 }
 
 /// What a person is in one environment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Member {
     /// Who.
     #[serde(flatten)]
@@ -323,7 +324,7 @@ impl Store {
         person: &str,
         password: Option<String>,
         kept: Option<&str>,
-        entry: &AuditEntry,
+        entries: &[AuditEntry],
     ) -> Result<(), StoreError> {
         let set = Query::new(
             "UPDATE people SET password = $1 WHERE id = $2",
@@ -337,11 +338,14 @@ impl Store {
             "DELETE FROM sign_in_links WHERE person = $1",
             [person.into()],
         );
-        self.write(vec![entry.insert(), set, end, links]).await?;
+        let audit = entries.iter().map(AuditEntry::insert);
+        self.write([set, end, links].into_iter().chain(audit).collect())
+            .await?;
         Ok(())
     }
 
-    /// Forgets people who are in no environment any more, with their sessions, links and keys.
+    /// Forgets people who are in no environment any more, with their sessions and links; and of everybody what
+    /// they had in environments that they are not in any more: whoever is let in again begins anew.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -355,13 +359,21 @@ impl Store {
                 [],
             )
         };
-        let mut private_views = of_strangers("saved_views", "person");
+        let of_former_members = |table: &str| {
+            let sql = format!(
+                "DELETE FROM {table} WHERE person IS NOT NULL AND NOT EXISTS
+                     (SELECT 1 FROM memberships m WHERE m.tenant = {table}.tenant
+                         AND m.environment = {table}.environment AND m.person = {table}.person)"
+            );
+            Query::new(sql, [])
+        };
+        let mut private_views = of_former_members("saved_views");
         private_views.push(" AND is_shared = 0");
         self.write(vec![
             of_strangers("sign_ins", "person"),
             of_strangers("sign_in_links", "person"),
-            of_strangers("api_keys", "person"),
-            of_strangers("reveals", "person"),
+            of_former_members("api_keys"),
+            of_former_members("reveals"),
             of_strangers("person_identities", "person"),
             private_views,
             of_strangers("people", "id"),

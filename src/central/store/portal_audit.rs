@@ -69,7 +69,7 @@ pub struct Audited {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AuditFilter {
-    /// A person's name.
+    /// A person's name, or what stands for it: `command line`, `API key NAME`.
     pub person: Option<String>,
     /// An action, or the part of one before its dot.
     pub action: Option<String>,
@@ -101,10 +101,15 @@ impl AuditEntry {
 
     /// The statement that writes it when a condition holds, whose parameters come first.
     pub(super) fn insert_if(&self, condition: Query) -> Query {
-        let Query { sql, values } = condition;
+        let Query {
+            sql,
+            values,
+            has_list,
+        } = condition;
         let mut insert = Query {
             sql: format!("INSERT INTO portal_audit ({COLUMNS}) SELECT "),
             values,
+            has_list,
         };
         let text = |text: &str| Value::Text(text.chars().take(MAX_TEXT).collect());
         let numbers: [Value; 3] = [
@@ -173,7 +178,9 @@ impl Store {
             query.push(" AND a.person = ").bind(person);
         }
         if let Some(name) = given(&filter.person) {
-            query.push(" AND a.name = ").bind(name.to_lowercase());
+            // Names of people are in lower case; what stands for others, such as "API key X", is as it is.
+            query.push(" AND a.name IN (").bind(name.as_str());
+            query.push(", ").bind(name.to_lowercase()).push(")");
         }
         if let Some(action) = given(&filter.action) {
             query.push(" AND (a.action = ").bind(action.as_str());

@@ -15,6 +15,7 @@ mod text;
 mod audit;
 mod retention;
 mod fold;
+mod runs;
 mod partitions;
 
 use std::sync::Arc;
@@ -41,6 +42,10 @@ const SEQ_BASE: &str =
 pub(super) fn open_seq() -> String {
     format!("{SEQ_BASE} + (pg_snapshot_xmin(pg_current_snapshot())::text::bigint << 24)")
 }
+
+/// Statements that a connection keeps prepared, here and in the server, before all are made anew: filters
+/// can be put together in more ways than there is memory.
+const MAX_PREPARED: usize = 300;
 
 /// A store in a database. Clones share it.
 #[derive(Clone)]
@@ -80,8 +85,14 @@ impl Postgres {
     /// The rows that a query gives.
     pub(super) async fn rows(&self, query: Query) -> Result<Vec<Row>, StoreError> {
         let client = self.client().await?;
-        let statement = client.prepare_cached(&query.sql).await?;
-        let rows = client.query(&statement, &parameters(&query.values)).await?;
+        let values = parameters(&query.values);
+        let rows = match query.has_list {
+            true => client.query(&query.sql, &values).await?,
+            false => {
+                let statement = client.prepare_cached(&query.sql).await?;
+                client.query(&statement, &values).await?
+            }
+        };
         rows.iter().map(row).collect()
     }
 
@@ -91,9 +102,14 @@ impl Postgres {
         let transaction = client.transaction().await?;
         let mut changed = Vec::with_capacity(statements.len());
         for statement in statements {
-            let prepared = transaction.prepare_cached(&statement.sql).await?;
             let values = parameters(&statement.values);
-            changed.push(transaction.execute(&prepared, &values).await?);
+            changed.push(match statement.has_list {
+                true => transaction.execute(&statement.sql, &values).await?,
+                false => {
+                    let prepared = transaction.prepare_cached(&statement.sql).await?;
+                    transaction.execute(&prepared, &values).await?
+                }
+            });
         }
         transaction.commit().await?;
         Ok(changed)
@@ -125,7 +141,11 @@ impl Postgres {
     }
 
     async fn client(&self) -> Result<Object, StoreError> {
-        Ok(self.pool.get().await?)
+        let client = self.pool.get().await?;
+        if client.statement_cache.size() > MAX_PREPARED {
+            client.statement_cache.clear();
+        }
+        Ok(client)
     }
 }
 

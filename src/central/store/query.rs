@@ -85,6 +85,9 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 pub(super) struct Query {
     pub(super) sql: String,
     pub(super) values: Vec<Value>,
+    /// Whether the text has a list, whose length differs from one time to the next: it is not worth keeping
+    /// what a database makes of it.
+    pub(super) has_list: bool,
 }
 
 impl Query {
@@ -93,6 +96,7 @@ impl Query {
         Query {
             sql: sql.into(),
             values: values.into(),
+            has_list: false,
         }
     }
 
@@ -109,9 +113,27 @@ impl Query {
 
     /// A parameter with its value.
     pub(super) fn bind(&mut self, value: impl Into<Value>) -> &mut Query {
+        let name = self.name(value);
+        self.push(&name)
+    }
+
+    /// A parameter with its value, to be named where it is needed, once or more often.
+    pub(super) fn name(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
-        self.sql.push_str(&format!("${}", self.values.len()));
-        self
+        format!("${}", self.values.len())
+    }
+
+    /// Texts as one parameter, for `IN` and `NOT IN`: any number of them, where each parameter of its own
+    /// would be one of 32 766 at most.
+    pub(super) fn bind_texts(&mut self, dialect: Dialect, texts: &[String]) -> &mut Query {
+        let json = serde_json::to_string(texts).expect("texts are JSON");
+        let list = self.name(json);
+        self.push(&match dialect {
+            Dialect::Sqlite => format!("(SELECT value FROM json_each({list}))"),
+            Dialect::Postgres => {
+                format!("(SELECT jsonb_array_elements_text(CAST({list} AS text)::jsonb))")
+            }
+        })
     }
 
     /// A parenthesized list of parameters, for `IN`. An empty list holds nothing.
@@ -119,16 +141,7 @@ impl Query {
         &mut self,
         values: impl IntoIterator<Item = V>,
     ) -> &mut Query {
-        self.bind_list_or(values, "NULL")
-    }
-
-    /// The same, for `NOT IN`: an empty list holds `nothing`, a value that no row has. `NULL` would let no
-    /// row through.
-    pub(super) fn bind_list_or<V: Into<Value>>(
-        &mut self,
-        values: impl IntoIterator<Item = V>,
-        nothing: &str,
-    ) -> &mut Query {
+        self.has_list = true;
         self.push("(");
         let mut is_empty = true;
         for value in values {
@@ -139,7 +152,7 @@ impl Query {
             self.bind(value);
         }
         if is_empty {
-            self.push(nothing);
+            self.push("NULL");
         }
         self.push(")")
     }

@@ -207,11 +207,20 @@ pub(super) fn without_content(
 ) -> Result<(u64, BlockChange), StoreError> {
     let inflated = old.inflate(dictionaries)?;
     let mut events = inflated.events()?;
+    let without: Vec<Option<Vec<u8>>> = events
+        .iter()
+        .map(|event| {
+            (event.time < cut)
+                .then(|| event.without_content())
+                .transpose()
+        })
+        .collect::<Result<_, _>>()?;
     let mut erased = 0;
-    for event in &mut events {
-        if event.time < cut && !event.content.is_empty() {
-            erased += 1;
-            *event = event.without_content();
+    for (event, record) in events.iter_mut().zip(&without) {
+        if let Some(record) = record {
+            let had_content = !event.content.is_empty() || event.record != record.as_slice();
+            erased += u64::from(had_content);
+            (event.record, event.content) = (record, &[]);
         }
     }
     let change = put_in_place(dictionaries, dialect, &old, &events)?;
@@ -252,5 +261,58 @@ impl NewBlock {
             records: self.records.clone(),
             contents: self.contents.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+    use opentelemetry_proto::tonic::logs::v1::LogRecord;
+    use prost::Message;
+
+    use super::*;
+    use crate::event::attribute;
+
+    #[test]
+    fn content_that_an_older_version_left_in_the_record_goes_with_the_rest() {
+        let text = |text: &str| Value::StringValue(text.to_owned());
+        let record = LogRecord {
+            body: Some(AnyValue {
+                value: Some(text("SECRET body")),
+            }),
+            attributes: vec![
+                attribute("event.name", text("tool_result")),
+                attribute("something.new", text("SECRET text")),
+            ],
+            ..LogRecord::default()
+        };
+        let record = record.encode_to_vec();
+        let event = |seq, time| BlockEvent {
+            seq,
+            time,
+            received: time,
+            agent: None,
+            tool: None,
+            origin: &[],
+            record: &record,
+            content: &[],
+        };
+        let dictionaries = Dictionaries::of(Dialect::Sqlite);
+        let scope = Scope {
+            tenant: 1,
+            environment: 2,
+        };
+        let newest = dictionaries.newest();
+        let block = pack(&mut newest.compressor(), 8, &[event(7, 100), event(8, 200)]);
+        let old = block.expect("there are events").stored(scope, 8);
+        let (erased, change) =
+            without_content(&dictionaries, Dialect::Sqlite, old, 150).expect("it can be read");
+        assert_eq!(erased, 1);
+        let new = change.new.expect("events stay");
+        let inflated = new.stored(scope, 8).inflate(&dictionaries);
+        let inflated = inflated.expect("it can be read");
+        let events = inflated.events().expect("it can be read");
+        let says = |event: &BlockEvent<'_>| event.record.windows(6).any(|it| it == b"SECRET");
+        assert!(!says(&events[0]) && says(&events[1]));
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::central::materialize::Deltas;
@@ -15,9 +16,10 @@ use crate::otlp::Signal;
 
 use super::audit::{decode_deltas, encode_deltas};
 use super::ingest::signal_deltas;
+use super::machine_state::{DAY, SECOND};
 use super::query::{Query, Row, Value};
 use super::repack::{take_out, without_content};
-use super::{Database, EntityKind, Scope, Store, StoreError};
+use super::{AuditEntry, Database, EntityKind, Scope, Store, StoreError};
 
 /// Events in one bite.
 const BITE: i64 = 1_000;
@@ -26,7 +28,7 @@ const BITE: i64 = 1_000;
 const BLOCKS: i64 = 16;
 
 /// How long an environment keeps its records; `None` is for ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Retention {
     /// Everything, in seconds.
     pub keep_seconds: Option<i64>,
@@ -87,7 +89,7 @@ impl Store {
     /// Deletes what every environment keeps no longer at `now`. `is_over` is asked between bites.
     ///
     /// # Errors
-    /// [`StoreError`]; what was deleted until then stays deleted.
+    /// The first [`StoreError`] of an environment; the others' are done all the same.
     pub async fn expire(
         &self,
         now: Timestamp,
@@ -95,32 +97,50 @@ impl Store {
     ) -> Result<Expired, StoreError> {
         let mut expired = Expired::default();
         self.load_dictionaries().await?;
+        let mut failure = None;
         for environment in self.environments().await? {
-            let retention = self.retention_of(environment.scope).await?;
-            if let Some(seconds) = retention.keep_seconds {
-                let cut = oldest_kept(now, seconds);
-                while !is_over() {
-                    let bite = self.expire_events(environment.scope, cut).await?;
-                    expired.events += bite;
-                    if bite == 0 {
-                        self.forget(environment.scope, cut).await?;
-                        expired.signals += self.expire_signals(environment.scope, cut).await?;
-                        break;
-                    }
-                }
+            let scope = environment.scope;
+            if let Err(error) = self.expire_in(scope, now, is_over, &mut expired).await {
+                let place = AuditEntry::place_of(&environment);
+                tracing::error!(place, %error, "what is too old was not deleted");
+                failure.get_or_insert(error);
             }
-            if let Some(seconds) = retention.content_seconds {
-                let cut = oldest_kept(now, seconds);
-                while !is_over() {
-                    let bite = self.expire_content(environment.scope, cut).await?;
-                    expired.contents += bite;
-                    if bite == 0 {
-                        break;
-                    }
+        }
+        failure.map_or(Ok(expired), Err)
+    }
+
+    /// The same in one environment.
+    async fn expire_in(
+        &self,
+        scope: Scope,
+        now: Timestamp,
+        is_over: &(dyn Fn() -> bool + Sync),
+        expired: &mut Expired,
+    ) -> Result<(), StoreError> {
+        let retention = self.retention_of(scope).await?;
+        if let Some(seconds) = retention.keep_seconds {
+            let cut = oldest_kept(now, seconds);
+            while !is_over() {
+                let bite = self.expire_events(scope, cut).await?;
+                expired.events += bite;
+                if bite == 0 {
+                    self.forget(scope, cut).await?;
+                    expired.signals += self.expire_signals(scope, cut).await?;
+                    break;
                 }
             }
         }
-        Ok(expired)
+        if let Some(seconds) = retention.content_seconds {
+            let cut = oldest_kept(now, seconds);
+            while !is_over() {
+                let bite = self.expire_content(scope, cut).await?;
+                expired.contents += bite;
+                if bite == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Deletes some events before `cut`, with their content and their words; gives how many.
@@ -241,6 +261,12 @@ pub fn oldest_kept(now: Timestamp, seconds: i64) -> Timestamp {
     )
 }
 
+/// A time in whole units of so many nanoseconds, rounded up: what lies before it does so in both. Seconds and
+/// days of any date have room where nanoseconds of the year 2262 have none.
+fn rounded_up(time: Timestamp, unit: i64) -> i64 {
+    time.0.div_euclid(unit) + i64::from(time.0.rem_euclid(unit) > 0)
+}
+
 /// The retired row of an environment with what deleted events add.
 pub(super) fn retired_with(row: Option<Vec<u8>>, deltas: Deltas) -> Result<Vec<u8>, StoreError> {
     let mut retired = row.map_or_else(|| Ok(Deltas::default()), |row| decode_deltas(&row))?;
@@ -255,12 +281,12 @@ pub(super) fn retired_without(
     cut: Timestamp,
 ) -> Result<Vec<u8>, StoreError> {
     let mut retired = decode_deltas(row)?;
-    retired.rollups.retain(|(span, start, _), _| {
-        start
-            .saturating_add(span.seconds())
-            .saturating_mul(1_000_000_000)
-            >= cut.0
-    });
+    let (seconds, days) = (rounded_up(cut, SECOND), rounded_up(cut, DAY));
+    let rollups = &mut retired.rollups;
+    rollups.retain(|(span, start, _), _| start.saturating_add(span.seconds()) >= seconds);
+    retired
+        .shapes
+        .retain(|day, _| day.saturating_add(1) >= days);
     for (table, keys) in forgotten {
         for mut key in keys {
             forget_key(&mut retired, table, &mut key)?;
@@ -281,6 +307,9 @@ fn forget_key(retired: &mut Deltas, table: &str, key: &mut Row) -> Result<(), St
         }
         "agents" => {
             retired.agents.remove(&first);
+        }
+        "metric_sessions" => {
+            retired.metric_sessions.remove(&first);
         }
         "identities" => {
             let (name, value): (String, String) = (key.take(1)?, key.take(2)?);
@@ -331,8 +360,9 @@ pub(super) fn forget_statements(
     };
     let session = |child| of_parent(child, "session", "sessions", "ended_at");
     let machine = |child| of_parent(child, "machine", "machines", "last_seen");
-    let rollups = "DELETE FROM rollups WHERE tenant = $1 AND environment = $2
-        AND (start + span) * 1000000000 < $3";
+    let rollups =
+        "DELETE FROM rollups WHERE tenant = $1 AND environment = $2 AND start + span < $3";
+    let shapes = "DELETE FROM event_shapes WHERE tenant = $1 AND environment = $2 AND day + 1 < $3";
     let statements = [
         session("session_entities"),
         session("session_turns"),
@@ -350,12 +380,16 @@ pub(super) fn forget_statements(
         own("agent_entities", "last_seen", "agent, kind, name"),
         own("agents", "last_seen", "id"),
         own("entities", "last_seen", "kind, name"),
-        (rollups.to_owned(), None),
+        own("metric_sessions", "last_seen", "session"),
     ];
-    let with_values = |(sql, table)| {
-        let mut query = Query::scoped::<String>(sql, scope);
-        query.values.push(cut.into());
-        (query, table)
+    let with_cut = |sql: String, cut: Value| {
+        let mut query = Query::scoped(sql, scope);
+        query.values.push(cut);
+        query
     };
-    statements.into_iter().map(with_values).collect()
+    let statements = statements.map(|(sql, table)| (with_cut(sql, cut.into()), table));
+    let rollups = with_cut(rollups.to_owned(), rounded_up(cut, SECOND).into());
+    let shapes = with_cut(shapes.to_owned(), rounded_up(cut, DAY).into());
+    let by_span = [(rollups, None), (shapes, None)];
+    statements.into_iter().chain(by_span).collect()
 }

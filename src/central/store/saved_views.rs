@@ -68,14 +68,14 @@ impl Store {
         let person = view.person_id.as_deref().unwrap_or_default();
         has_room.bind(person).push(") < ").bind(MAX_VIEWS);
         let audit = entry.insert_if(has_room.clone());
-        let Query { sql, values } = has_room;
+        let condition = has_room.sql.clone();
         let mut insert = Query {
             sql:
                 "INSERT INTO saved_views (tenant, environment, id, name, address, saved_by, person,
                       is_shared, saved_at)
                   SELECT CAST($1 AS bigint), CAST($2 AS bigint)"
                     .to_owned(),
-            values,
+            ..has_room
         };
         for text in [&view.id, &view.name, &view.address, &view.saved_by] {
             insert.push(", CAST(").bind(text.as_str()).push(" AS text)");
@@ -86,12 +86,11 @@ impl Store {
             .bind(i64::from(view.is_shared))
             .push(" AS bigint), CAST(");
         insert.bind(view.saved_at).push(" AS bigint) WHERE ");
-        insert.push(&sql);
+        insert.push(&condition);
         Ok(self.write(vec![audit, insert]).await?[1] > 0)
     }
 
-    /// Forgets a view of a person's own, or, when `any_shared`, one that is shared; with the audit of it.
-    /// False when there is none.
+    /// Forgets a view, with the audit of it. False when there is none.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is changed.
@@ -99,23 +98,16 @@ impl Store {
         &self,
         scope: Scope,
         id: &str,
-        person: Option<&str>,
-        any_shared: bool,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        let mut which = Query::scoped("tenant = $1 AND environment = $2 AND id = ", scope);
-        which.bind(id).push(" AND (person = ");
-        which.bind(person.unwrap_or_default());
-        which.push(match any_shared {
-            true => " OR is_shared = 1)",
-            false => ")",
-        });
-        let with = |before: &str, after: &str| Query {
-            sql: format!("{before}{}{after}", which.sql),
-            values: which.values.clone(),
+        let with = |before: &str, after: &str| {
+            let which = "saved_views WHERE tenant = $1 AND environment = $2 AND id = ";
+            let mut query = Query::scoped(format!("{before}{which}"), scope);
+            query.bind(id).push(after);
+            query
         };
-        let audit = entry.insert_if(with("EXISTS (SELECT 1 FROM saved_views WHERE ", ")"));
-        let delete = with("DELETE FROM saved_views WHERE ", "");
+        let audit = entry.insert_if(with("EXISTS (SELECT 1 FROM ", ")"));
+        let delete = with("DELETE FROM ", "");
         Ok(self.write(vec![audit, delete]).await?[1] > 0)
     }
 }

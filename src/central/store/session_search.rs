@@ -72,7 +72,7 @@ impl Store {
                  WHERE s.tenant = $1 AND s.environment = $2{} LIMIT ",
                 condition.sql
             ),
-            values: condition.values.clone(),
+            ..condition.clone()
         };
         counting.bind(MAX_COUNTED).push(") AS counted");
         let mut counted = self.derived_rows(counting).await?;
@@ -146,15 +146,15 @@ impl Store {
                     "s.id IN (SELECT session FROM session_machines
                          WHERE tenant = $1 AND environment = $2 AND machine IN ",
                 );
-                query.bind_list(ids).push(")");
+                query.bind_texts(self.dialect(), &ids).push(")");
             }
             Qualifier::Agent => {
                 let ids = self.ids_of(scope, Names::Agents, value).await?;
-                query.push("s.agent IN ").bind_list(ids);
+                query.push("s.agent IN ").bind_texts(self.dialect(), &ids);
             }
             Qualifier::User => {
                 let ids = self.ids_of(scope, Names::Users, value).await?;
-                query.push("s.agent IN ").bind_list(ids);
+                query.push("s.agent IN ").bind_texts(self.dialect(), &ids);
             }
             Qualifier::Type | Qualifier::Decision | Qualifier::Source | Qualifier::Has => {
                 unreachable!("`is_of_session` lets none of these in")
@@ -174,19 +174,28 @@ impl Store {
         let is_of_event = |term: &&Term| !term.qualifier.is_some_and(is_of_session);
         let mut is_partial = false;
         let wanted: Vec<Term> = terms.iter().filter(|it| !it.is_excluded).cloned().collect();
+        // Whoever may see the content of one session only may look for text in that one.
+        let is_session = |term: &&Term| term.qualifier == Some(Qualifier::Session);
+        let sessions: Vec<Term> = wanted.iter().filter(is_session).cloned().collect();
         if wanted.iter().any(|term| is_of_event(&term)) {
             // Asked of one event are those terms that one event can meet.
             let of_one_event = wanted.into_iter().filter(|term| {
                 is_of_event(&term)
                     || matches!(
                         term.qualifier,
-                        Some(Qualifier::Tool | Qualifier::Mcp | Qualifier::Agent | Qualifier::User)
+                        Some(
+                            Qualifier::Session
+                                | Qualifier::Tool
+                                | Qualifier::Mcp
+                                | Qualifier::Agent
+                                | Qualifier::User
+                        )
                     )
             });
             let (ids, partial) = self
                 .sessions_with(sight, filter, &of_one_event.collect::<Vec<_>>())
                 .await?;
-            query.push(" AND s.id IN ").bind_list(ids);
+            query.push(" AND s.id IN ").bind_texts(self.dialect(), &ids);
             is_partial |= partial;
         }
         for term in terms.iter().filter(|it| it.is_excluded).filter(is_of_event) {
@@ -194,8 +203,11 @@ impl Store {
                 is_excluded: false,
                 ..term.clone()
             };
-            let (ids, partial) = self.sessions_with(sight, filter, &[term]).await?;
-            query.push(" AND s.id NOT IN ").bind_list_or(ids, "''");
+            let terms = [&sessions[..], &[term]].concat();
+            let (ids, partial) = self.sessions_with(sight, filter, &terms).await?;
+            query
+                .push(" AND s.id NOT IN ")
+                .bind_texts(self.dialect(), &ids);
             is_partial |= partial;
         }
         Ok(is_partial)

@@ -5,10 +5,21 @@ use std::collections::HashMap;
 use super::event_row::dollars;
 use super::events::given;
 use super::query::{Query, Row};
-use super::{EntityKind, Page, PageRequest, Scope, Session, SessionFilter, Store, StoreError};
+use super::{
+    EntityKind, Event, Page, PageRequest, Scope, Session, SessionFilter, Store, StoreError,
+};
 
 /// Events of one session that are read at most.
 pub const MAX_SESSION_EVENTS: usize = 5_000;
+
+/// The events of one session.
+#[derive(Clone, Debug, Default)]
+pub struct SessionEvents {
+    /// The first [`MAX_SESSION_EVENTS`].
+    pub events: Vec<Event>,
+    /// Whether there are more.
+    pub is_cut: bool,
+}
 
 const SELECT: &str = "SELECT s.id, nullif(s.agent, ''), a.name, a.owner, s.started_at, s.ended_at,
     (SELECT count(*) FROM session_turns t WHERE t.tenant = s.tenant
@@ -65,7 +76,7 @@ impl Store {
     ) -> Result<Page<Session>, StoreError> {
         let mut query = Query {
             sql: format!("{SELECT}{}", condition.sql),
-            values: condition.values.clone(),
+            ..condition.clone()
         };
         if let Some((started, id)) = page.after::<(i64, String)>()? {
             query.push(" AND (s.started_at, s.id) < (").bind(started);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::event::content::{Content, WITHHELD};
-use crate::event::{Timestamp, is_metadata};
+use crate::event::{Timestamp, is_metadata, is_name_of};
 
 use super::Scope;
 use super::retention::{Retention, oldest_kept};
@@ -88,8 +88,7 @@ impl Sight {
 
 /// Takes content out of what is known of an event; what stands in its place says that it was there.
 pub(super) fn hide(name: &str, body: &mut Value, attributes: &mut BTreeMap<String, Value>) {
-    // The body of Claude's own events is their name.
-    let is_name = |text: &str| text.strip_suffix(name).is_some_and(is_prefix);
+    let is_name = |text: &str| is_name_of(text, name);
     if !matches!(body, Value::Null) && !body.as_str().is_some_and(is_name) {
         *body = Content::hidden();
     }
@@ -114,11 +113,10 @@ pub(super) fn tell_erased(name: &str, attributes: &mut BTreeMap<String, Value>) 
         let value = attributes.entry((*key).to_owned());
         value.or_insert_with(Content::erased);
     }
-}
-
-/// Whether this can stand before an event's name, as in `claude_code.user_prompt`.
-fn is_prefix(text: &str) -> bool {
-    matches!(text, "" | "claude_code." | "claude_cowork." | "cowork.")
+    // The place of what was stored apart.
+    for value in attributes.values_mut().filter(|value| value.is_null()) {
+        *value = Content::erased();
+    }
 }
 
 #[cfg(test)]

@@ -145,13 +145,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; then they stay signed in.
-    pub async fn end_sign_ins(&self, person: &str, entry: &AuditEntry) -> Result<u64, StoreError> {
+    pub async fn end_sign_ins(
+        &self,
+        person: &str,
+        entries: &[AuditEntry],
+    ) -> Result<u64, StoreError> {
         let end = Query::new("DELETE FROM sign_ins WHERE person = $1", [person.into()]);
         let links = Query::new(
             "DELETE FROM sign_in_links WHERE person = $1",
             [person.into()],
         );
-        Ok(self.write(vec![entry.insert(), end, links]).await?[1])
+        let audit = entries.iter().map(AuditEntry::insert);
+        let statements = [end, links].into_iter().chain(audit).collect();
+        Ok(self.write(statements).await?[0])
     }
 
     /// Forgets sign-ins that ended by themselves: made before `made`, or last used before `used`.
@@ -171,7 +177,7 @@ impl Store {
         Ok(())
     }
 
-    /// Notes a link for a person.
+    /// Notes a link for a person, made at `now`.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -179,18 +185,21 @@ impl Store {
         &self,
         secret: &str,
         person: &str,
+        now: Timestamp,
         expires_at: Timestamp,
-        entry: &AuditEntry,
+        entries: &[AuditEntry],
     ) -> Result<(), StoreError> {
         let old = Query::new(
             "DELETE FROM sign_in_links WHERE expires_at <= $1",
-            [entry.time.into()],
+            [now.into()],
         );
         let add = Query::new(
             "INSERT INTO sign_in_links (hash, person, expires_at) VALUES ($1, $2, $3)",
             [secret.into(), person.into(), expires_at.into()],
         );
-        self.write(vec![entry.insert(), old, add]).await?;
+        let audit = entries.iter().map(AuditEntry::insert);
+        self.write([old, add].into_iter().chain(audit).collect())
+            .await?;
         Ok(())
     }
 

@@ -8,19 +8,21 @@ use crate::event::Timestamp;
 
 use super::event_row::dollars;
 use super::query::Query;
-use super::{Scope, Store, StoreError};
+use super::{Page, PageRequest, Scope, Store, StoreError};
 
-/// Rows of one answer at most.
-const MAX_ROWS: i64 = 10_000;
+/// Rows of one page.
+const PAGE_ROWS: u32 = 10_000;
 
 /// Which sums are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct StatsFilter {
     /// By hour or by day.
     pub span: Span,
     /// Of everything together, by agent, or by entity of a kind.
     pub subject: Subject,
+    /// Only of the agent with this id, or of the entity of this name.
+    pub name: Option<String>,
     /// Spans that begin at or after this time; the last 30 days unless given.
     pub from: Option<Timestamp>,
     /// Spans that begin before this time.
@@ -32,6 +34,7 @@ impl Default for StatsFilter {
         StatsFilter {
             span: Span::Day,
             subject: Subject::All,
+            name: None,
             from: None,
             to: None,
         }
@@ -86,11 +89,16 @@ pub struct MetricTotal {
 }
 
 impl Store {
-    /// Sums by hour or day, the latest first, the busiest first within a span.
+    /// Sums by hour or day, the latest first, the busiest first within a span: the page after `cursor`.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn stats(&self, scope: Scope, filter: StatsFilter) -> Result<Vec<Stats>, StoreError> {
+    pub async fn stats(
+        &self,
+        scope: Scope,
+        filter: &StatsFilter,
+        cursor: Option<String>,
+    ) -> Result<Page<Stats>, StoreError> {
         const MONTH_SECONDS: i64 = 30 * 86_400;
         let seconds = |time: Timestamp| time.0.div_euclid(1_000_000_000);
         let from = filter
@@ -102,8 +110,7 @@ impl Store {
                  input_tokens, output_tokens, cache_read_tokens, cache_creation_tokens, cost_micros,
                  redactions
              FROM rollups WHERE tenant = $1 AND environment = $2 AND span = $3 AND subject = $4
-                 AND start >= $5 AND start < $6
-             ORDER BY start DESC, event_count DESC, name LIMIT $7",
+                 AND start >= $5 AND start < $6",
             scope,
         );
         query.values.extend([
@@ -111,10 +118,23 @@ impl Store {
             filter.subject.slug().into(),
             from.into(),
             to.into(),
-            MAX_ROWS.into(),
         ]);
+        if let Some(name) = &filter.name {
+            query.push(" AND name = ").bind(name.as_str());
+        }
+        let page = PageRequest::of_rows(cursor, PAGE_ROWS);
+        if let Some((start, events, name)) = page.after::<(i64, i64, String)>()? {
+            let (start, events) = (query.name(start), query.name(events));
+            query.push(&format!(
+                " AND (start < {start} OR (start = {start} AND (event_count < {events}
+                     OR (event_count = {events} AND name > "
+            ));
+            query.bind(name).push("))))");
+        }
+        query.push(" ORDER BY start DESC, event_count DESC, name LIMIT ");
+        query.bind(page.limit_to_read());
         let rows = self.derived_rows(query).await?.into_iter();
-        rows.map(|mut row| {
+        let stats = rows.map(|mut row| {
             let start: i64 = row.take(0)?;
             Ok(Stats {
                 start: Timestamp(start.saturating_mul(1_000_000_000)),
@@ -131,12 +151,16 @@ impl Store {
                 cost_usd: dollars(row.take(11)?),
                 redaction_count: row.take(12)?,
             })
-        })
-        .collect()
+        });
+        let stats = stats.collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(page.page(stats, |it| {
+            (seconds(it.start), it.event_count, it.name.clone())
+        }))
     }
 
     /// Sums of Claude's metrics over the hours that begin from `from` on and before `to`. Of running
-    /// totals, what they grew by.
+    /// totals, what they grew by. They are added up as what is shown, numbers with a point: those of a fleet
+    /// over months do not fit into whole millionths.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -149,10 +173,11 @@ impl Store {
         let seconds = |time: Timestamp| time.0.div_euclid(1_000_000_000);
         let mut query = Query::scoped(
             "SELECT metric, nullif(owner, ''), nullif(kind, ''), nullif(model, ''),
-                 CAST(sum(added + reached_to - reached_from) AS bigint)
+                 sum(added + reached_to - reached_from)
              FROM (
                  SELECT metric, owner, kind, model, series, started,
-                     sum(CASE WHEN hour >= $3 THEN added_micros ELSE 0 END) AS added,
+                     sum(CASE WHEN hour >= $3 THEN CAST(added_micros AS double precision)
+                         ELSE 0 END) AS added,
                      max(reached_micros) AS reached_to,
                      max(CASE WHEN hour < $3 THEN reached_micros ELSE 0 END) AS reached_from
                  FROM metric_hours WHERE tenant = $1 AND environment = $2 AND hour < $4
@@ -174,7 +199,7 @@ impl Store {
                 owner: row.take(1)?,
                 kind: row.take(2)?,
                 model: row.take(3)?,
-                value: dollars(row.take(4)?),
+                value: row.take::<f64>(4)? / 1e6,
             })
         })
         .collect()

@@ -6,7 +6,7 @@
 //! Values that are ids give a mark of the whole value, and no words: nobody looks for a part of one, and
 //! the parts would be most of the index.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -44,7 +44,7 @@ const NOT_INDEXED: [&str; 3] = [RECORD_UID, "event.timestamp", "event.sequence"]
 const MIN_ID: usize = 16;
 
 /// Adds the words and marks of an event to those of others.
-pub(super) fn add_words(event: &StoredEvent, words: &mut BTreeSet<String>) {
+pub(super) fn add_words(event: &StoredEvent, words: &mut HashSet<String>) {
     let facts = &event.facts;
     words.insert(activity_mark(activity_key(Some(facts.activity))));
     let most = words.len() + MAX_WORDS;
@@ -198,6 +198,31 @@ fn for_each_text(value: &AnyValue, found: &mut impl FnMut(&str)) {
 
 /// Calls `found` with each word of a text.
 fn for_each_word(text: &str, found: &mut impl FnMut(&str)) {
+    match text.is_ascii() {
+        true => for_each_ascii_word(text, found),
+        false => for_each_word_of_any_script(text, found),
+    }
+}
+
+/// The same of the usual text, which needs no look at what a letter is.
+fn for_each_ascii_word(text: &str, found: &mut impl FnMut(&str)) {
+    let mut lower = String::new();
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+    for word in words.filter(|word| !word.is_empty()) {
+        let word = &word[..word.len().min(MAX_WORD)];
+        match word.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => {
+                lower.clear();
+                lower.push_str(word);
+                lower.make_ascii_lowercase();
+                found(&lower);
+            }
+            false => found(word),
+        }
+    }
+}
+
+fn for_each_word_of_any_script(text: &str, found: &mut impl FnMut(&str)) {
     let mut word = String::new();
     let mut length = 0;
     let mut before: Option<char> = None;
@@ -270,6 +295,24 @@ mod tests {
         assert_eq!(words("検索する"), ["検索", "索す", "する", "る"]);
         assert_eq!(words("v2検索"), ["v2", "検索", "索"]);
         assert_eq!(words("\u{e000}forged \u{e004}"), ["forged"]);
+    }
+
+    #[test]
+    fn the_usual_text_has_the_same_words_as_any_other() {
+        let long = "Ab9".repeat(20);
+        for text in [
+            "",
+            "  Look at FP-12,\tada@example.com!\n",
+            "a_b C",
+            "x",
+            "-",
+            &long,
+        ] {
+            let mut any = Vec::new();
+            for_each_word_of_any_script(text, &mut |word| any.push(word.to_owned()));
+            assert_eq!(words(text), any, "{text}");
+        }
+        assert_eq!(words(&long)[0].len(), MAX_WORD);
     }
 
     #[test]

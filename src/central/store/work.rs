@@ -31,6 +31,9 @@ const SAMPLES: (usize, i64) = (1_000, 1_000);
 /// Records that a dictionary is made from at most.
 const MAX_SAMPLES: usize = 4_000;
 
+/// Blocks of older versions that are noted at once.
+const NOTED: i64 = 200;
+
 /// The task that does it.
 pub(super) struct Work {
     stop: watch::Sender<bool>,
@@ -109,7 +112,38 @@ impl Store {
         if let Database::Postgres(postgres) = &self.database {
             postgres.make_partitions().await?;
         }
+        self.note_old_content(stopped).await?;
         self.expire(Timestamp::now(), &|| *stopped.borrow()).await?;
+        Ok(())
+    }
+
+    /// Notes of every block of older versions that it may hold content: these left some of it among the records.
+    /// Retention takes it out when it is too old.
+    async fn note_old_content(&self, stopped: &watch::Receiver<bool>) -> Result<(), StoreError> {
+        while !*stopped.borrow() {
+            let Some(reached) = self.state("old_content").await? else {
+                return Ok(());
+            };
+            let after: i64 = reached.parse().unwrap_or(0);
+            let next = "SELECT max(seq) FROM (SELECT seq FROM event_blocks WHERE seq > $1
+                ORDER BY seq LIMIT $2) AS next";
+            let next = Query::new(next, [after.into(), NOTED.into()]);
+            let mut row = self.rows(next).await?.pop();
+            let last: Option<i64> = row.as_mut().map_or(Ok(None), |row| row.take(0))?;
+            let Some(last) = last else {
+                let done = "DELETE FROM store_state WHERE key = 'old_content'";
+                self.write(vec![Query::new(done, [])]).await?;
+                return Ok(());
+            };
+            let note = "UPDATE event_blocks SET content_from = first_time
+                WHERE seq > $1 AND seq <= $2 AND (content_from IS NULL OR content_from > first_time)";
+            let reached = "UPDATE store_state SET value = $1 WHERE key = 'old_content'";
+            self.write(vec![
+                Query::new(note, [after.into(), last.into()]),
+                Query::new(reached, [last.to_string().into()]),
+            ])
+            .await?;
+        }
         Ok(())
     }
 

@@ -115,13 +115,14 @@ pub(super) async fn run_key(command: KeyCommand) -> anyhow::Result<()> {
         }
         KeyCommand::Retire(Retire { id, yes, list }) => {
             let central = list.file.open().await?;
-            match central.retire_signing_key(&id, yes).await {
+            match central.check_signing_key(&id, yes).await {
                 Err(error @ KeyChangeError::InUse { .. }) => {
                     anyhow::bail!("{error}; add --yes if that is meant")
                 }
                 outcome => outcome?,
             }
             tell_above(&central, None, "signing_key.retired", (&id, "", "")).await?;
+            central.retire_signing_key(&id, yes).await?;
             println!("retired");
         }
     }

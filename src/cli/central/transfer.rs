@@ -9,8 +9,10 @@ use anyhow::Context;
 use clap::Args;
 use fieldpost::http::client;
 use fieldpost::otlp::compression::Coding;
-use fieldpost::otlp::{ExportLogsServiceRequest, Request};
-use fieldpost::secret;
+use fieldpost::otlp::reply::{PartialSuccess, read_partial_success};
+use fieldpost::otlp::{Encoding, ExportLogsServiceRequest, Signal};
+use fieldpost::{secret, words};
+use prost::Message;
 use reqwest::StatusCode;
 use serde::Serialize;
 
@@ -18,6 +20,9 @@ use super::{Place, print};
 
 /// Records in one request.
 const BATCH: usize = 500;
+
+/// Bytes of records in one request, before they are compressed: far below what endpoints take.
+const BATCH_BYTES: usize = 8 << 20;
 
 /// How often a request is sent that the endpoint cannot take right now, a second apart.
 const ATTEMPTS: usize = 120;
@@ -46,10 +51,19 @@ pub(in crate::cli) struct Import {
     json: bool,
 }
 
-/// What went through.
+/// What was exported.
 #[derive(Serialize)]
-struct Transferred {
+struct Exported {
     records: u64,
+}
+
+/// What became of the records that were sent.
+#[derive(Clone, Copy, Default, Serialize)]
+struct Imported {
+    /// Those that the endpoint took.
+    records: u64,
+    /// Those that it rejected: it will not have them.
+    rejected: u64,
 }
 
 /// Writes every record of an environment, oldest arrival first, one a line.
@@ -82,7 +96,9 @@ pub(super) async fn export(export: Export) -> anyhow::Result<()> {
     }
     output.flush()?;
     if export.output.is_some() {
-        print(export.place.list.json, &Transferred { records }, describe);
+        print(export.place.list.json, &Exported { records }, |exported| {
+            format!("{} records", exported.records)
+        });
     }
     Ok(())
 }
@@ -111,7 +127,8 @@ pub(super) async fn import(import: Import) -> anyhow::Result<()> {
         }),
     };
     let mut batch = ExportLogsServiceRequest::default();
-    let mut records = 0_u64;
+    let mut bytes = 0;
+    let mut imported = Imported::default();
     for (number, line) in input.lines().enumerate() {
         let line = line?;
         if line.trim().is_empty() {
@@ -119,21 +136,34 @@ pub(super) async fn import(import: Import) -> anyhow::Result<()> {
         }
         let request: ExportLogsServiceRequest = serde_json::from_str(&line)
             .with_context(|| format!("line {} is no OTLP/JSON request", number + 1))?;
-        batch.resource_logs.extend(request.resource_logs);
-        if batch.resource_logs.len() >= BATCH {
-            records += endpoint.send(std::mem::take(&mut batch)).await?;
+        let more = request.encoded_len();
+        if batch.resource_logs.len() >= BATCH || (bytes > 0 && bytes + more > BATCH_BYTES) {
+            endpoint
+                .send(std::mem::take(&mut batch), &mut imported)
+                .await?;
+            bytes = 0;
             if !import.json {
-                eprintln!("{records} records sent");
+                eprintln!("{} records sent", imported.records);
             }
         }
+        batch.resource_logs.extend(request.resource_logs);
+        bytes += more;
     }
-    records += endpoint.send(batch).await?;
-    print(import.json, &Transferred { records }, describe);
+    endpoint.send(batch, &mut imported).await?;
+    print(import.json, &imported, |imported| {
+        format!("{} records", imported.records)
+    });
+    anyhow::ensure!(
+        imported.rejected == 0,
+        "{} rejected {}; the lines above say why",
+        endpoint.url,
+        words::plural(
+            usize::try_from(imported.rejected).unwrap_or(usize::MAX),
+            "record",
+            "records"
+        )
+    );
     Ok(())
-}
-
-fn describe(transferred: &Transferred) -> String {
-    format!("{} records", transferred.records)
 }
 
 struct Endpoint {
@@ -142,18 +172,54 @@ struct Endpoint {
     authorization: Option<String>,
 }
 
+/// What an endpoint answered for good.
+enum Answer {
+    Taken(PartialSuccess),
+    TooLarge(String),
+}
+
 impl Endpoint {
-    /// Sends records until they are taken; gives how many they are.
-    async fn send(&self, logs: ExportLogsServiceRequest) -> anyhow::Result<u64> {
-        let scopes = logs
-            .resource_logs
-            .iter()
-            .flat_map(|resource| &resource.scope_logs);
-        let records = scopes.map(|scope| scope.log_records.len() as u64).sum();
-        if records == 0 {
-            return Ok(0);
+    /// Sends records until they are taken: in halves where they are too many for one request. A record that is
+    /// too large by itself is rejected, as those are that the endpoint names.
+    async fn send(
+        &self,
+        logs: ExportLogsServiceRequest,
+        imported: &mut Imported,
+    ) -> anyhow::Result<()> {
+        let mut pieces = vec![logs];
+        while let Some(mut logs) = pieces.pop() {
+            let records = count(&logs);
+            if records == 0 {
+                continue;
+            }
+            match self.post(&logs).await? {
+                Answer::Taken(partial) => {
+                    let rejected = u64::try_from(partial.rejected).unwrap_or(0).min(records);
+                    imported.records += records - rejected;
+                    imported.rejected += rejected;
+                    if rejected > 0 {
+                        eprintln!("{rejected} rejected: {}", partial.message);
+                    }
+                }
+                Answer::TooLarge(_) if logs.resource_logs.len() > 1 => {
+                    let rest = logs.resource_logs.split_off(logs.resource_logs.len() / 2);
+                    pieces.push(ExportLogsServiceRequest {
+                        resource_logs: rest,
+                    });
+                    pieces.push(logs);
+                }
+                Answer::TooLarge(message) => {
+                    imported.rejected += records;
+                    eprintln!("{records} rejected, too large for one request: {message}");
+                }
+            }
         }
-        let body = Coding::Zstd.compress(&Request::Logs(logs).encode())?;
+        Ok(())
+    }
+
+    /// Sends one request until there is an answer that another attempt would not better.
+    async fn post(&self, logs: &ExportLogsServiceRequest) -> anyhow::Result<Answer> {
+        let body = Coding::Zstd.compress(&logs.encode_to_vec())?;
         for _ in 0..ATTEMPTS {
             let mut request = self
                 .client
@@ -165,7 +231,20 @@ impl Endpoint {
                 request = request.header("authorization", authorization);
             }
             match request.send().await {
-                Ok(answer) if answer.status().is_success() => return Ok(records),
+                Ok(answer) if answer.status().is_success() => {
+                    let content_type = answer.headers().get("content-type");
+                    let encoding = content_type
+                        .and_then(|it| Encoding::of_content_type(it.to_str().ok()?))
+                        .unwrap_or(Encoding::Protobuf);
+                    let Ok(body) = answer.bytes().await else {
+                        continue;
+                    };
+                    let partial = read_partial_success(Signal::Logs, encoding, &body);
+                    return Ok(Answer::Taken(partial.unwrap_or_default()));
+                }
+                Ok(answer) if answer.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                    return Ok(Answer::TooLarge(answer.text().await.unwrap_or_default()));
+                }
                 Ok(answer) if !is_passing(answer.status()) => {
                     let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
                     anyhow::bail!("{} answered {status}: {text}", self.url);
@@ -179,6 +258,14 @@ impl Endpoint {
             self.url
         )
     }
+}
+
+fn count(logs: &ExportLogsServiceRequest) -> u64 {
+    let scopes = logs
+        .resource_logs
+        .iter()
+        .flat_map(|resource| &resource.scope_logs);
+    scopes.map(|scope| scope.log_records.len() as u64).sum()
 }
 
 /// Whether another attempt may do better.

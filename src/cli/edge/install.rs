@@ -266,9 +266,7 @@ fn token(arguments: &Arguments) -> anyhow::Result<Option<Secret>> {
         }
         None => return Ok(None),
     };
-    // What the portal shows begins with the scheme.
-    let text = read.expose().trim();
-    let token = text.strip_prefix("Bearer ").unwrap_or(text).trim();
+    let token = secret::bare_token(read.expose());
     anyhow::ensure!(!token.is_empty(), "the token is empty");
     anyhow::ensure!(
         !token.contains(char::is_whitespace),

@@ -145,7 +145,7 @@ async fn list(reading: &Reading) -> anyhow::Result<()> {
     }
     if list.dropped_records > 0 {
         let records = words::plural(list.dropped_records as usize, "record", "records");
-        println!("{records} had to go to make room, since the edge started");
+        println!("{records} had to go to make room, since the queue was made");
     }
     Ok(())
 }

@@ -96,6 +96,16 @@ impl Upstream {
             extras: true,
         }
     }
+
+    /// The endpoint for people to read, in the log and elsewhere: without a user's name and password.
+    pub fn shown_endpoint(&self) -> String {
+        let Ok(mut url) = reqwest::Url::parse(&self.endpoint) else {
+            return String::new();
+        };
+        // Only addresses that cannot have any refuse this.
+        let _ = (url.set_username(""), url.set_password(None));
+        url.into()
+    }
 }
 
 pub(super) fn read(reader: &mut Reader<'_>, variable: &dyn Fn(&str) -> Option<String>) -> Upstream {

@@ -67,7 +67,7 @@ pub struct Flush {
 pub struct ParkedItems {
     /// Oldest first.
     pub items: Vec<ParkedItem>,
-    /// Records that had to go to make room, since the process started.
+    /// Records that had to go to make room, since the queue was made.
     pub dropped_records: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -10,9 +10,9 @@ use crate::edge::config::TokenSource;
 #[cfg(unix)]
 use crate::edge::install::{ACCOUNT, has_credentials};
 use crate::edge::install::{Step, Text};
-use crate::edge::token::{NO_TOKEN_YET, claims};
+use crate::edge::token::{NO_TOKEN_YET, claims, time_of};
 use crate::event::Timestamp;
-use crate::secret::Secret;
+use crate::secret::{Secret, bare_token};
 
 use super::finding::Finding;
 use super::world::{Service, World, read_text};
@@ -87,8 +87,9 @@ fn file(world: &World, path: &Path) -> Finding {
     if token.is_empty() || token == NO_TOKEN_YET {
         return Finding::fail(format!("{shown} holds no token yet"), RENEW);
     }
-    if let Some(alone) = token.strip_prefix("Bearer ") {
-        let text = Text::private(&Secret::new(alone.trim()));
+    let alone = bare_token(token);
+    if alone != token {
+        let text = Text::private(&Secret::new(alone));
         return Finding::warn(
             format!("{shown} holds the whole header; the word Bearer is taken off"),
             "sudo fieldpost edge install --token-stdin writes the token alone",
@@ -166,7 +167,9 @@ fn judge(world: &World, claims: &Claims) -> Finding {
     let Some(exp) = claims.exp else {
         return Finding::ok(format!("{whose}; it does not expire"));
     };
-    let expires = UNIX_EPOCH + Duration::from_secs(exp);
+    let Some(expires) = time_of(exp) else {
+        return Finding::ok(format!("{whose}; it expires later than any clock goes"));
+    };
     let date = Timestamp::from(expires).display();
     let date = date.get(..10).unwrap_or(&date);
     match expires.duration_since(world.now) {

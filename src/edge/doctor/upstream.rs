@@ -7,7 +7,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::OnceCell;
 
 use crate::edge::config::Upstream as Configured;
-use crate::edge::upstream::{Upstream, is_loopback, signer};
+use crate::edge::upstream::{Upstream, is_loopback, knock, signer};
 use crate::event::CLOCK_TOLERANCE;
 
 use super::finding::Finding;
@@ -59,19 +59,6 @@ pub(super) async fn way(world: &World) -> Finding {
             TRUST,
         ),
     }
-}
-
-/// Goes the edge's own way, as one that has no token.
-async fn knock(config: &Configured) -> Result<(), String> {
-    let config = Configured {
-        token: Vec::new(),
-        ..config.clone()
-    };
-    let upstream = Upstream::new(&config, &Default::default());
-    upstream
-        .map_err(|error| format!("{error:#}"))?
-        .knock()
-        .await
 }
 
 /// The first of the files that the way needs which this account may not read.

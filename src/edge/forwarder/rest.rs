@@ -4,6 +4,8 @@
 //! night would go on in the morning, with the network back. Whoever has slept begins anew, with a
 //! short wait that is random as a whole, so that a fleet that wakes at nine does not come at nine.
 //! That the network itself changed is not looked at.
+//!
+//! Connections do not outlive a sleep either, though this end does not notice. Whoever sends asks here first.
 
 use std::time::Duration;
 
@@ -11,8 +13,8 @@ use tokio::time::Instant;
 
 use crate::edge::retry::Waits;
 
-/// How often a wait looks whether the machine was asleep.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often a wait, for a try or for an answer, looks whether the machine was asleep.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// A sleep that is shorter changes nothing.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(10);
@@ -23,6 +25,8 @@ pub(super) struct Rest {
     asleep: Box<dyn Fn() -> Duration + Send + Sync>,
     /// What that was when it was last looked at.
     seen: Duration,
+    /// It was asleep, and [`Rest::has_slept`] has not yet said so.
+    is_news: bool,
 }
 
 impl Rest {
@@ -34,11 +38,18 @@ impl Rest {
         })
     }
 
-    fn on(asleep: impl Fn() -> Duration + Send + Sync + 'static) -> Rest {
+    pub(super) fn on(asleep: impl Fn() -> Duration + Send + Sync + 'static) -> Rest {
         Rest {
             seen: asleep(),
             asleep: Box::new(asleep),
+            is_news: false,
         }
+    }
+
+    /// Whether the machine has been asleep since the last call, in a wait or elsewhere.
+    pub(super) fn has_slept(&mut self) -> bool {
+        self.slept();
+        std::mem::take(&mut self.is_news)
     }
 
     /// Waits for `wait`; if the machine was asleep meanwhile, until it has been awake for a short
@@ -67,7 +78,9 @@ impl Rest {
         let slept = asleep.saturating_sub(self.seen);
         // A clock that somebody sets may also go back.
         self.seen = asleep;
-        (slept >= SHORTEST_SLEEP).then_some(slept)
+        let is_sleep = slept >= SHORTEST_SLEEP;
+        self.is_news |= is_sleep;
+        is_sleep.then_some(slept)
     }
 }
 

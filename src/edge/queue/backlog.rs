@@ -2,6 +2,7 @@
 //! settled. Names no sled, no thread and no clock.
 
 mod segments;
+mod shares;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,9 +17,14 @@ use super::{BatchLimits, Depth, entry::from_millis, info::Totals};
 struct Part {
     first: u64,
     totals: Totals,
+    /// Bytes of that by account, as far as this process has written it.
+    held: Held,
     /// Before the cursor.
     settled: Weight,
 }
+
+/// Bytes by account.
+pub(super) type Held = BTreeMap<u32, u64>;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Weight {
@@ -94,6 +100,7 @@ impl Backlog {
             backlog.segments.push_back(Part {
                 first,
                 totals,
+                held: Held::new(),
                 settled,
             });
         }
@@ -127,18 +134,20 @@ impl Backlog {
         self.segments.push_back(Part {
             first,
             totals,
+            held: Held::new(),
             settled: Weight::default(),
         });
         self.advance();
     }
 
     /// Entries of the last segment became durable, of which the oldest was appended at `since`.
-    pub(super) fn committed(&mut self, totals: Totals, since: SystemTime) {
+    pub(super) fn committed(&mut self, totals: Totals, held: Held, since: SystemTime) {
         if self.is_all_read() {
             self.unread_since = Some(since);
         }
         if let Some(last) = self.segments.back_mut() {
             last.totals = totals;
+            last.held = held;
         }
     }
 

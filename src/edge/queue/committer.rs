@@ -13,7 +13,9 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    AppendError, StorageError, directory,
+    AppendError, StorageError,
+    backlog::Held,
+    directory,
     entry::{PART_MAX_BYTES, Parity, SET_BYTES, Set, from_millis, millis},
     info::Totals,
     keeper::Errand,
@@ -38,12 +40,16 @@ pub(super) enum Command {
     Append(Append),
     /// The last segment is settled; begin a new one so that it can be deleted, then tell.
     Rotate(oneshot::Sender<()>),
+    /// The disk does not read the segment that is being written: end it, so that it is opened anew and read around.
+    End,
     /// Tell that a turn was taken.
     Turn(oneshot::Sender<()>),
     Close,
 }
 
 pub(super) struct Append {
+    /// The account that posted it.
+    pub(super) uid: Option<u32>,
     pub(super) sets: Vec<Set>,
     pub(super) done: oneshot::Sender<Result<(), AppendError>>,
     /// Held until the append is settled: bounds what waits in memory.
@@ -70,6 +76,7 @@ impl Append {
 pub(super) struct Turn {
     appends: Vec<Append>,
     rotate: Vec<oneshot::Sender<()>>,
+    end: bool,
     /// Those who want to know that it was taken.
     told: Vec<oneshot::Sender<()>>,
     close: bool,
@@ -89,6 +96,7 @@ pub(super) fn serve(commands: Receiver<Command>, mut take_turn: impl FnMut(Turn)
                     turn.appends.push(append);
                 }
                 Command::Rotate(done) => turn.rotate.push(done),
+                Command::End => turn.end = true,
                 Command::Turn(done) => turn.told.push(done),
                 Command::Close => turn.close = true,
             }
@@ -125,6 +133,8 @@ struct Active {
     first: u64,
     /// Including what is not yet synced.
     totals: Totals,
+    /// Bytes of that by account, where it is known.
+    held: Held,
     /// When the oldest of that was appended.
     unsynced_since: Option<SystemTime>,
     /// When it was begun, in time that the queue was open.
@@ -172,6 +182,9 @@ impl Writer {
                 let _ = append.done.send(result.clone().map_err(AppendError::from));
             }
         }
+        if turn.end {
+            self.end_segment();
+        }
         if !turn.rotate.is_empty() && self.tail_is_worth_deleting() {
             let result = self.seal().and_then(|()| self.begin());
             if let Err(error) = result {
@@ -204,7 +217,11 @@ impl Writer {
 
     fn commit(&mut self, appends: &[Append]) -> Result<(), StorageError> {
         self.parity = self.parity.next();
-        for set in appends.iter().flat_map(|append| &append.sets) {
+        let sets = appends.iter().flat_map(|append| {
+            let uid = append.uid;
+            append.sets.iter().map(move |set| (uid, set))
+        });
+        for (uid, set) in sets {
             let segment_bytes = self.shared.limits.segment_bytes();
             let is_full = |active: &Active| active.is_full(segment_bytes);
             if self.active.as_ref().is_some_and(is_full) {
@@ -213,12 +230,12 @@ impl Writer {
             if self.active.is_none() {
                 self.begin()?;
             }
-            self.insert(set)?;
+            self.insert(uid, set)?;
         }
         self.publish()
     }
 
-    fn insert(&mut self, set: &Set) -> Result<(), StorageError> {
+    fn insert(&mut self, uid: Option<u32>, set: &Set) -> Result<(), StorageError> {
         let Some(active) = &mut self.active else {
             return Err(StorageError::Stopped);
         };
@@ -229,7 +246,11 @@ impl Writer {
             self.next_entry += 1;
             set.encode(part, entry, self.parity, self.last_seq, &mut self.value);
             active.segment.insert(entry, &self.value)?;
-            active.totals.bytes += stored_bytes(&self.value);
+            let bytes = stored_bytes(&self.value);
+            active.totals.bytes += bytes;
+            if let Some(uid) = uid {
+                *active.held.entry(uid).or_default() += bytes;
+            }
         }
         active.totals.records += u64::from(set.records);
         active.totals.end = self.next_entry;
@@ -253,7 +274,8 @@ impl Writer {
             return Ok(());
         };
         active.segment.sync()?;
-        self.shared.backlog().committed(active.totals, since);
+        let (totals, held) = (active.totals, active.held.clone());
+        self.shared.backlog().committed(totals, held, since);
         self.shared.stored(active.totals.last_seq);
         if self.noted.elapsed() >= NOTE_EVERY {
             self.noted = Instant::now();
@@ -282,6 +304,7 @@ impl Writer {
             segment,
             first,
             totals,
+            held: Held::new(),
             unsynced_since: None,
             begun: self.now(),
         });
@@ -310,6 +333,17 @@ impl Writer {
             });
         }
         Ok(())
+    }
+
+    /// Ends the segment that is being written. An empty one stays: the next one would have its name.
+    fn end_segment(&mut self) {
+        let holds_any = |active: &Active| active.totals.end > active.first;
+        if self.active.as_ref().is_some_and(holds_any)
+            && let Err(error) = self.seal()
+        {
+            tracing::warn!(%error, "a segment of the queue could not be ended");
+            self.abandon();
+        }
     }
 
     /// After an error sled refuses everything; what was acknowledged reads well once opened anew.
@@ -354,6 +388,7 @@ mod tests {
             let (done, waiter) = oneshot::channel();
             let permit = Arc::clone(&permits).try_acquire_owned().unwrap();
             let append = Append {
+                uid: None,
                 sets: Vec::new(),
                 done,
                 _permit: permit,

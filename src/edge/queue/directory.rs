@@ -134,9 +134,12 @@ impl Drop for Copied {
     }
 }
 
-/// Puts a damaged segment aside for an expert.
+/// Puts a damaged segment aside for an expert, if it is there at all.
 pub(super) fn quarantine(path: &Path) -> io::Result<()> {
-    fs::rename(path, path.with_extension(QUARANTINED))
+    match fs::rename(path, path.with_extension(QUARANTINED)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        settled => settled,
+    }
 }
 
 /// Replaces a segment by one that is made, whole: after a crash one of the two is there, and
@@ -164,8 +167,10 @@ pub(super) fn finish_replacing(root: &Path) -> io::Result<()> {
 fn empty_trash(root: &Path) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == TRASH) {
-            fs::remove_dir_all(path)?;
+        if path.extension().is_some_and(|extension| extension == TRASH)
+            && let Err(error) = fs::remove_dir_all(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "what the queue has thrown away stays until the next start");
         }
     }
     Ok(())

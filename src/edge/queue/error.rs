@@ -90,6 +90,31 @@ impl StorageError {
     pub(super) fn is_full_disk(&self) -> bool {
         matches!(self, Self::Io(error) if is_full_disk(error))
     }
+
+    /// The medium cannot give back what was written to it.
+    pub(super) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Io(error) if is_unreadable(error))
+    }
+}
+
+/// Whether the medium cannot give back what was written to it: a sector that is worn out, a checksum of the file
+/// system's that does not hold. The system has tried again by then.
+pub(super) fn is_unreadable(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let errno = Errno::from_io_error(error);
+        #[cfg(target_os = "linux")]
+        if errno == Some(Errno::UCLEAN) {
+            return true;
+        }
+        [Some(Errno::IO), Some(Errno::BADMSG)].contains(&errno)
+    }
+    #[cfg(not(unix))]
+    {
+        // ERROR_CRC, ERROR_IO_DEVICE
+        [Some(23), Some(1117)].contains(&error.raw_os_error())
+    }
 }
 
 fn is_full_disk(error: &io::Error) -> bool {

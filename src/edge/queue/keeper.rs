@@ -68,6 +68,10 @@ impl State {
     /// It is `None` for a new queue, too.
     pub(super) fn open(path: PathBuf) -> Result<(State, Option<Saved>), StorageError> {
         let read = Cell::open(&path).and_then(|cell| Ok((cell.get(KEY)?, cell)));
+        let read = read.map_err(|error| match error.is_unreadable() {
+            true => StorageError::Damaged(error.to_string()),
+            false => error,
+        });
         let (saved, cell) = match read {
             Ok((None, cell)) => (None, cell),
             Ok((Some(value), cell)) => {

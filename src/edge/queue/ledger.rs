@@ -7,6 +7,7 @@
 //! ledger 1
 //! count <reason> <records>              lost for this reason since the queue was made
 //! range <reason> <first> <last>         numbers of which the upstream has not been told
+//! parked_dropped <records>              that went from a full parked list, where there are any
 //! <CRC32 of the above>
 //! ```
 //!
@@ -27,7 +28,7 @@ use std::{
     },
 };
 
-use super::directory;
+use super::{directory, error::is_unreadable};
 use book::Book;
 
 /// Records on their way that are known to tell of losses, at most.
@@ -93,15 +94,18 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn open(path: PathBuf) -> io::Result<Ledger> {
+        let is_damage =
+            |error: &io::Error| is_unreadable(error) || error.kind() == io::ErrorKind::InvalidData;
         let book = match fs::read_to_string(&path) {
-            Ok(text) => Book::parse(&text).unwrap_or_else(|| {
-                tracing::error!(path = %path.display(), "the ledger of lost records is damaged and starts anew; their numbers will count as missing");
-                Book::default()
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Book::default(),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Book::default(),
+            Ok(text) => Book::parse(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Book::default()),
+            Err(error) if is_damage(&error) => None,
             Err(error) => return Err(error),
         };
+        let book = book.unwrap_or_else(|| {
+            tracing::error!(path = %path.display(), "the ledger of lost records is damaged and starts anew; their numbers will count as missing");
+            Book::default()
+        });
         Ok(Ledger {
             path,
             book: Mutex::new(book),
@@ -137,6 +141,19 @@ impl Ledger {
             *book.counts.entry(reason).or_default() += 1;
             self.save(&book);
         }
+    }
+
+    /// Writes down, before they go, that so many records go from the parked list to make room. To the upstream
+    /// they were lost before. After a crash in between they are counted twice.
+    pub(super) fn drop_parked(&self, records: u64) {
+        let mut book = self.book();
+        book.parked_dropped += records;
+        self.save(&book);
+    }
+
+    /// Records that went from the parked list to make room.
+    pub(super) fn parked_dropped(&self) -> u64 {
+        self.book().parked_dropped
     }
 
     /// What to tell, with at most `max_ranges` of the oldest ranges.

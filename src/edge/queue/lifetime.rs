@@ -70,7 +70,7 @@ impl Queue {
             reader: Arc::clone(&reader),
             state,
         };
-        let keeper = spawn("queue-keeper", &lock, move || keeper.run(queued));
+        let keeper = spawn("queue-keeper", &lock, &shared, move || keeper.run(queued));
         let (commands, queued) = mpsc::channel();
         let mut writer = Writer::new(
             Arc::clone(&shared),
@@ -79,7 +79,7 @@ impl Queue {
             next_entry,
             last_seq,
         );
-        let committer = spawn("queue-committer", &lock, move || {
+        let committer = spawn("queue-committer", &lock, &shared, move || {
             committer::serve(queued, |turn| writer.take_turn(turn));
         });
         let failed = |error| OpenError::io(directory, error);
@@ -138,6 +138,19 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// Ends when a thread of the queue has ended although nobody closed it: by an internal error, which was
+    /// logged. Nothing more is stored from then on, until the process is started anew.
+    pub async fn failed(&self) {
+        let mut ended = self.0.shared.ended.subscribe();
+        // The sender is held here.
+        let _ = ended.wait_for(|ended| *ended).await;
+        if self.0.shared.is_closing() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 impl Found {
     /// Reads what is in the directory, repairs it, and writes down what is missing.
     fn look(directory: &Path, limits: Limits) -> Result<Found, OpenError> {
@@ -169,15 +182,47 @@ impl Found {
     }
 }
 
-/// Starts a thread that keeps the directory locked until it has ended.
+/// Starts a thread that keeps the directory locked until it has ended, and then says so, however it ended.
 fn spawn(
     name: &str,
     lock: &Arc<File>,
+    shared: &Arc<Shared>,
     run: impl FnOnce() + Send + 'static,
 ) -> io::Result<thread::JoinHandle<()>> {
     let lock = Arc::clone(lock);
+    let ending = Ending(Arc::clone(shared));
     thread::Builder::new().name(name.into()).spawn(move || {
+        let _ending = ending;
         run();
         drop(lock);
     })
+}
+
+/// Tells, when it is dropped, that a thread of the queue has ended.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ended.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_ends_although_nobody_asked_it_to_is_told_of() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let queue = Queue::open(directory.path(), Limits::default()).expect("it opens");
+        assert!(!*queue.0.shared.ended.borrow());
+        queue.0.errands.send(Errand::Close).expect("it listens");
+        queue.failed().await;
+        queue.close().await;
+
+        let queue = Queue::open(directory.path(), Limits::default()).expect("it opens");
+        queue.close().await;
+        let failed = tokio::time::timeout(std::time::Duration::from_millis(10), queue.failed());
+        assert!(failed.await.is_err(), "it was closed");
+    }
 }

@@ -58,14 +58,14 @@ pub struct ParkedSummary {
 pub struct ParkedList {
     /// Oldest first.
     pub items: Vec<ParkedSummary>,
-    /// Records that had to go to make room, since the process started.
+    /// Records that had to go to make room, since the queue was made.
     pub dropped_records: u64,
 }
 
 impl Queue {
     /// Puts records aside for a person to look at. They are durable when this returns `Ok`. The
-    /// list is bounded to 64 MiB; the oldest records go first. Parked or not, they are lost to the
-    /// upstream, and the ledger says so from here on.
+    /// list is bounded to 64 MiB; the oldest records go first, and the ledger counts them. Parked or not,
+    /// they are lost to the upstream, and the ledger says so from here on.
     pub async fn park(&self, parked: Parked) -> Result<(), StorageError> {
         let compressors = Arc::clone(&self.0.compressors);
         let shared = Arc::clone(&self.0.shared);
@@ -74,7 +74,9 @@ impl Queue {
             let unnumbered = parked.request.record_count().saturating_sub(numbers.len());
             let ranges: Vec<_> = numbers.into_iter().map(|n| n..=n).collect();
             // Not removed yet, the records come again after a crash in between.
-            store.park(&parked, SystemTime::now(), &compressors)?;
+            store.park(&parked, SystemTime::now(), &compressors, |records| {
+                shared.ledger.drop_parked(records);
+            })?;
             let unnumbered = unnumbered as u64;
             shared.ledger.add(Reason::Parked, &ranges, unnumbered);
             Ok(())
@@ -84,7 +86,16 @@ impl Queue {
 
     /// What is parked.
     pub async fn parked(&self) -> Result<ParkedList, StorageError> {
-        self.with_parked(ParkedStore::list).await
+        let items = self.with_parked(ParkedStore::list).await?;
+        Ok(ParkedList {
+            items,
+            dropped_records: self.parked_dropped(),
+        })
+    }
+
+    /// Records that had to go from the parked list to make room, since the queue was made.
+    pub fn parked_dropped(&self) -> u64 {
+        self.0.shared.ledger.parked_dropped()
     }
 
     /// One parked request, whole. `None` when it is not in the list.

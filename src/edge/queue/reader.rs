@@ -81,7 +81,9 @@ impl Reader {
                 Ok(segment) => segment,
                 Err(StorageError::Damaged(damage)) => {
                     self.lose_damaged(None, first, &range);
-                    directory::quarantine(&path)?;
+                    if let Err(error) = directory::quarantine(&path) {
+                        tracing::warn!(segment = %path.display(), %error, "a damaged segment cannot be put aside");
+                    }
                     tracing::error!(segment = %path.display(), %damage, entries = range.end - range.start,
                         "a segment of the queue cannot be read and was put aside; its records are lost");
                     self.shared.backlog().skip(&range);
@@ -89,7 +91,13 @@ impl Reader {
                 }
                 Err(error) => return Err(error),
             };
-            match find(&segment, range, limits)? {
+            let found = find(&segment, range, limits).inspect_err(|error| {
+                // Opened anew, it is read around.
+                if error.is_unreadable() {
+                    self.let_go(first);
+                }
+            });
+            match found? {
                 Found::Sets(sets) => return Ok(Some(self.hand_out(sets))),
                 Found::Damage(range) if self.shared.backlog().is_torn(&range) => {
                     tracing::info!(segment = %path.display(), entries = ?range, "left out what a power cut tore before it was acknowledged");
@@ -134,8 +142,11 @@ impl Reader {
     /// time as others may stand in another order than their numbers; so this may name numbers of
     /// records that are not lost.
     fn lose_damaged(&self, segment: Option<&Source>, first: u64, entries: &Range<u64>) {
-        let numbers = self.shared.backlog().numbers_of(first);
-        let (mut after, mut up_to) = numbers;
+        let (mut after, mut up_to) = {
+            let backlog = self.shared.backlog();
+            let (before, up_to) = backlog.numbers_of(first);
+            (before.max(backlog.handed_out_up_to(entries.start)), up_to)
+        };
         if let Some(segment) = segment {
             if let Some(before) = entries
                 .start

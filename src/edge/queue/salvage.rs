@@ -6,6 +6,10 @@
 //!   twice, and keep it there.
 //! - sled cuts a database at the first damage it meets, and zeroes what comes after; so a file that may be damaged
 //!   is searched before sled opens it.
+//!
+//! Places that the disk cannot read are read around: zeros stand there, in which no entry is found.
+
+mod around;
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +19,8 @@ use std::{
     path::Path,
 };
 
-use super::entry;
+use super::{entry, error::is_unreadable};
+use around::Around;
 
 /// A longer file is not read whole into memory. Segments are much shorter, but for one that was damaged, or
 /// holds a request near the limit.
@@ -33,14 +38,15 @@ pub(super) struct Sealed {
 impl Sealed {
     /// Finds these entries in a segment's file; `None` when one is missing or damaged.
     pub(super) fn open(file: &Path, entries: Range<u64>) -> io::Result<Option<Sealed>> {
-        let mut file = match File::open(file) {
+        let file = match File::open(file) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_unreadable(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
         let count = usize::try_from(entries.end.saturating_sub(entries.start));
         let mut places = vec![0..0; count.map_err(io::Error::other)?];
-        search(&mut file, |entry, offset, value| {
+        search(&mut around(&file)?, |entry, offset, value| {
             if let Some(at) = entry.checked_sub(entries.start)
                 && let Some(place) = places.get_mut(at as usize)
             {
@@ -62,7 +68,19 @@ impl Sealed {
             return Ok(None);
         };
         let mut value = vec![0; (place.end - place.start) as usize];
-        read_at(&self.file, &mut value, place.start)?;
+        let mut filled = 0;
+        while filled < value.len() {
+            match read_at(
+                &self.file,
+                &mut value[filled..],
+                place.start + filled as u64,
+            ) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(Some(value))
     }
 }
@@ -78,7 +96,11 @@ impl Salvaged {
     /// Searches a file. One that is missing holds nothing.
     pub(super) fn read(path: &Path) -> io::Result<Salvaged> {
         let file = match fs::metadata(path) {
-            Ok(metadata) if metadata.len() <= MAX_BYTES => fs::read(path)?,
+            Ok(metadata) if metadata.len() <= MAX_BYTES => {
+                let mut bytes = Vec::with_capacity(metadata.len() as usize);
+                around(&File::open(path)?)?.read_to_end(&mut bytes)?;
+                bytes
+            }
             Ok(metadata) => {
                 tracing::warn!(path = %path.display(), bytes = metadata.len(), "a segment of the queue is too long to be searched for undamaged entries");
                 return Ok(Salvaged::default());
@@ -155,13 +177,20 @@ fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
+/// A file, read around what cannot be read of it.
+fn around(file: &File) -> io::Result<impl Read> {
+    let length = file.metadata()?.len();
+    let read = |buffer: &mut [u8], offset| read_at(file, buffer, offset);
+    Ok(Around::new(read, length))
+}
+
 #[cfg(unix)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
 }
 
 #[cfg(not(unix))]
-fn read_at(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+fn read_at(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;
-    file.read_exact(buffer)
+    file.read(buffer)
 }

@@ -89,8 +89,8 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Opens a segment, repairing what can be repaired: what sled does not find any more is put back,
-    /// as far as it is undamaged. [`StorageError::Damaged`] means that nothing helped; after
+    /// Opens a segment, repairing what can be repaired: what sled does not find any more, or the disk does not
+    /// read, is put back, as far as it is undamaged. [`StorageError::Damaged`] means that nothing helped; after
     /// [`StorageError::Io`] the segment is as good as before.
     pub(super) fn open(path: &Path) -> Result<Segment, StorageError> {
         let salvaged = Salvaged::read(&path.join("db"))?;
@@ -98,14 +98,17 @@ impl Segment {
             segment.put_back(&salvaged)?;
             Ok(segment)
         });
-        match opened {
-            Err(StorageError::Damaged(damage)) if !salvaged.is_empty() => {
-                tracing::warn!(path = %path.display(), %damage, "a segment of the queue is made anew from what is undamaged in it");
-                Self::make_anew(path, &salvaged)?;
-                Self::open_as_it_is(path)
-            }
-            settled => settled,
+        let damage = match opened {
+            Err(StorageError::Damaged(damage)) => damage,
+            Err(error) if error.is_unreadable() => error.to_string(),
+            settled => return settled,
+        };
+        if salvaged.is_empty() {
+            return Err(StorageError::Damaged(damage));
         }
+        tracing::warn!(path = %path.display(), %damage, "a segment of the queue is made anew from what is undamaged in it");
+        Self::make_anew(path, &salvaged)?;
+        Self::open_as_it_is(path)
     }
 
     fn open_as_it_is(path: &Path) -> Result<Segment, StorageError> {
@@ -169,7 +172,12 @@ impl Segment {
     /// Makes all that was inserted durable.
     pub(super) fn sync(&self) -> Result<(), StorageError> {
         guarded(|| self.db.flush())?;
-        Ok(self.data.sync_data()?)
+        self.data.sync_data()?;
+        // Somebody may have deleted it; whoever has it open does not notice.
+        match is_deleted(&self.data)? {
+            true => Err(io::Error::from(io::ErrorKind::NotFound).into()),
+            false => Ok(()),
+        }
     }
 
     /// The value stored under a number below the segment's end.
@@ -351,6 +359,17 @@ fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, StorageError>
 
 fn open_data(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).open(path.join("db"))
+}
+
+#[cfg(unix)]
+fn is_deleted(file: &File) -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) == 0)
+}
+
+/// Elsewhere a file that is open cannot be.
+#[cfg(not(unix))]
+fn is_deleted(_: &File) -> io::Result<bool> {
+    Ok(false)
 }
 
 fn remove_files(path: &Path, doomed: impl Fn(&str) -> bool) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{
     backlog::Backlog,
@@ -31,6 +31,8 @@ pub(super) struct Shared {
     /// Something can be read, or the queue is closing.
     pub(super) readable: Notify,
     closing: AtomicBool,
+    /// A thread of the queue has ended.
+    pub(super) ended: watch::Sender<bool>,
     next_seq: AtomicU64,
     stored_seq: AtomicU64,
 }
@@ -52,6 +54,7 @@ impl Shared {
             live: Mutex::default(),
             readable: Notify::new(),
             closing: AtomicBool::new(false),
+            ended: watch::Sender::new(false),
             next_seq: AtomicU64::new(last_seq + 1),
             stored_seq: AtomicU64::new(last_seq),
         }

@@ -177,7 +177,10 @@ async fn read(store: &Store, scope: Scope, question: &Question, path: &str) {
             .entities(scope, Some(EntityKind::Tool), None, page)
             .await
             .map(drop),
-        Question::Month => store.stats(scope, StatsFilter::default()).await.map(drop),
+        Question::Month => {
+            let filter = StatsFilter::default();
+            store.stats(scope, &filter, None).await.map(drop)
+        }
     };
     read.expect("it reads");
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use crate::fleet::machine::{DAY, Machine, answering, jwt};
+use crate::fleet::machine::{DAY, Machine, answering, jwt, jwt_until};
 use crate::support::fieldpost::{client, command, free_port};
 use crate::support::records::{claude_session, request};
 use crate::support::upstream::Upstream;
@@ -183,6 +183,11 @@ async fn e05_token() {
         .check("E05")
         .await
         .is("fail", "has expired on ", "make a token in the portal");
+    machine.token(&jwt_until(u64::MAX));
+    machine
+        .check("E05")
+        .await
+        .is_ok("expires later than any clock goes");
     machine.token("unset");
     machine
         .check("E05")

@@ -6,7 +6,7 @@ use crate::central::Central;
 use crate::central::portal::browse::{From, Wish, all};
 use crate::central::portal::preferences::Preferences;
 use crate::central::store::{
-    EntityKind, EventFilter, MachineFilter, PageRequest, Sight, StoreError,
+    AuditFilter, EntityKind, EventFilter, MachineFilter, PageRequest, Sight, StoreError,
 };
 use crate::event::Timestamp;
 
@@ -33,6 +33,8 @@ pub(super) enum List {
     Entities(EntityKind, Wish),
     /// As they are at this time.
     Machines(MachineFilter, Timestamp),
+    /// Of everybody, or of one person.
+    Audit(AuditFilter, Option<String>),
 }
 
 /// A piece of a file, and where the next one begins.
@@ -55,6 +57,7 @@ impl List {
             List::Entities(EntityKind::Model, _) => "models",
             List::Entities(EntityKind::WorkingDirectory, _) => "directories",
             List::Machines(..) => "machines",
+            List::Audit(..) => "audit",
         }
     }
 
@@ -71,7 +74,11 @@ impl List {
             List::Sessions(filter) => {
                 central.store.find_sessions(sight, filter, first).await?;
             }
-            List::Agents(_) | List::Owners(_) | List::Entities(..) | List::Machines(..) => {}
+            List::Agents(_)
+            | List::Owners(_)
+            | List::Entities(..)
+            | List::Machines(..)
+            | List::Audit(..) => {}
         }
         Ok(())
     }
@@ -85,6 +92,7 @@ impl List {
             List::Owners(_) => &rows::OWNER_COLUMNS[..],
             List::Entities(..) => &rows::ENTITY_COLUMNS[..],
             List::Machines(..) => &rows::MACHINE_COLUMNS[..],
+            List::Audit(..) => &rows::AUDIT_COLUMNS[..],
         };
         match format {
             Format::Csv => csv::line(columns),
@@ -145,6 +153,11 @@ impl List {
             List::Machines(filter, now) => {
                 let page = store.machines(scope, filter, *now, page).await?;
                 let piece = written(&page.items, format, |it| rows::machine(it, preferences));
+                Ok(piece.followed_by(page.next_cursor))
+            }
+            List::Audit(filter, only) => {
+                let page = store.audited(scope, only.as_deref(), filter, page).await?;
+                let piece = written(&page.items, format, |it| rows::audited(it, preferences));
                 Ok(piece.followed_by(page.next_cursor))
             }
         }

@@ -3,7 +3,7 @@
 use crate::central::conversation::decision_of;
 use crate::central::portal::event_row::machine_name;
 use crate::central::portal::preferences::Preferences;
-use crate::central::store::{Agent, Entity, Event, Machine, Owner, Session};
+use crate::central::store::{Agent, Audited, Entity, Event, Machine, Owner, Session};
 use crate::event::content::Content;
 
 pub(super) const EVENT_COLUMNS: [&str; 22] = [
@@ -51,6 +51,10 @@ pub(super) const SESSION_COLUMNS: [&str; 19] = [
     "directories",
     "client_version",
     "machines",
+];
+
+pub(super) const AUDIT_COLUMNS: [&str; 9] = [
+    "time", "place", "person", "action", "object", "before", "after", "reason", "address",
 ];
 
 pub(super) const AGENT_COLUMNS: [&str; 15] = [
@@ -251,4 +255,21 @@ pub(super) fn machine(machine: &Machine, preferences: &Preferences) -> Vec<Strin
         machine.missing.to_string(),
         number(machine.clock_offset_seconds),
     ]
+}
+
+pub(super) fn audited(entry: &Audited, preferences: &Preferences) -> Vec<String> {
+    let texts = [
+        &entry.place,
+        &entry.person,
+        &entry.action,
+        &entry.object,
+        &entry.before,
+        &entry.after,
+        &entry.reason,
+        &entry.address,
+    ];
+    let time = preferences.with_offset(entry.time);
+    std::iter::once(time)
+        .chain(texts.into_iter().cloned())
+        .collect()
 }

@@ -17,7 +17,7 @@ use crate::central::portal::phrase::tool_name;
 use crate::central::portal::preferences::Preferences;
 use crate::central::portal::shell::Here;
 use crate::central::portal::text::visible;
-use crate::central::store::{Event, Session};
+use crate::central::store::{Event, MAX_SESSION_EVENTS, Session};
 use crate::event::content::Content;
 use crate::words;
 
@@ -51,11 +51,12 @@ pub(in crate::central::portal) async fn export(
     let environment = Some(&here.environment);
     let entry = central.entry(&here.actor(), environment, "export.session", id);
     central.audit(entry).await?;
-    let events = central.store.session_events(&here.sight(), id).await?;
-    let turns = Conversation::build(events).turns;
+    let read = central.store.session_events(&here.sight(), id).await?;
+    let is_cut = read.is_cut;
+    let turns = Conversation::build(read.events).turns;
     Ok(match is_markdown {
         true => {
-            let text = markdown(&session, &turns);
+            let text = markdown(&session, &turns, is_cut);
             attached(
                 "text/markdown; charset=utf-8",
                 "session",
@@ -64,13 +65,14 @@ pub(in crate::central::portal) async fn export(
             )
         }
         false => {
-            let text = json!({ "session": session, "turns": turns }).to_string();
-            attached("application/json", "session", "json", Body::from(text))
+            let text = json!({ "session": session, "turns": turns, "is_cut": is_cut });
+            let body = Body::from(text.to_string());
+            attached("application/json", "session", "json", body)
         }
     })
 }
 
-fn markdown(session: &Session, turns: &[Turn]) -> String {
+fn markdown(session: &Session, turns: &[Turn], is_cut: bool) -> String {
     let mut text = String::new();
     let preferences = Preferences::current();
     let _ = writeln!(text, "# Session {}\n", inline(&session.id));
@@ -88,6 +90,13 @@ fn markdown(session: &Session, turns: &[Turn]) -> String {
         if !value.is_empty() {
             let _ = writeln!(text, "* {title}: {}", inline(&value));
         }
+    }
+    if is_cut {
+        let _ = writeln!(
+            text,
+            "\n**This is the beginning: the first {MAX_SESSION_EVENTS} of {} events.**",
+            session.event_count
+        );
     }
     for turn in turns {
         let title = match turn.number {

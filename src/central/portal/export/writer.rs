@@ -14,6 +14,7 @@ use crate::central::people::Actor;
 use crate::central::portal::preferences::Preferences;
 use crate::central::portal::shell::Here;
 use crate::central::store::{AuditEntry, Environment, Role, Sight, StoreError};
+use crate::central::streams::OpenStream;
 
 use super::list::{Format, List};
 
@@ -35,6 +36,7 @@ pub(super) struct Writer {
     digest: Sha256,
     rows: usize,
     bytes: usize,
+    _open: OpenStream,
 }
 
 /// Why a file ends early.
@@ -60,6 +62,7 @@ pub(super) fn write(
     list: List,
     query: String,
     format: Format,
+    open: OpenStream,
 ) -> Body {
     let (sender, body) = Channel::<Bytes, io::Error>::new(PIECES_ON_THE_WAY);
     let writer = Writer {
@@ -76,6 +79,7 @@ pub(super) fn write(
         digest: Sha256::new(),
         rows: 0,
         bytes: 0,
+        _open: open,
     };
     tokio::spawn(writer.run());
     Body::new(body)

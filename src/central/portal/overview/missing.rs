@@ -1,13 +1,15 @@
 //! What is missing, or at risk: the first thing on the page.
 
 use crate::central::Central;
+use crate::central::drift::{DAYS, fell_away};
+use crate::central::portal::drift;
 use crate::central::portal::event_row::Tag;
 use crate::central::portal::machines;
 use crate::central::portal::shell::Here;
 use crate::central::portal::text::short_id;
 use crate::central::store::{
-    Concern as MachineConcern, Fleet, Machine, MachineFacet, MachineFilter, MachineState,
-    MachineTerm, PageRequest, StoreError, Token,
+    Concern as MachineConcern, Fleet, Machine, MachineFacet, MachineFilter, MachineRules,
+    MachineTerm, PageRequest, StoreError, Token, TokenRefusal, expires_soon,
 };
 use crate::event::Timestamp;
 use crate::words;
@@ -21,8 +23,8 @@ pub(super) struct Concern {
     pub(super) href: String,
 }
 
-/// A token that ends within this time is a concern.
-const EXPIRES_SOON: i64 = 30 * DAY;
+/// Requests that were refused are a concern for so long after the latest of them.
+const REFUSED_LATELY: i64 = 7 * DAY;
 
 /// Machines that are named one by one; where more are missing or at risk, they are counted.
 const NAMED_MACHINES: i64 = 12;
@@ -35,11 +37,11 @@ pub(super) async fn missing(
 ) -> Result<Vec<Concern>, StoreError> {
     let mut concerns = Vec::new();
     concerns.extend(of_machines(here, central, now).await?);
+    concerns.extend(of_clients(here, central, now).await?);
     let refusals = central.store.token_refusals(here.scope()).await?;
     for token in central.store.tokens(here.scope()).await? {
         let refusals = refusals.get(&token.id).map_or(&[][..], Vec::as_slice);
-        let refused: i64 = refusals.iter().map(|refusal| refusal.request_count).sum();
-        concerns.extend(of_token(here, &token, refused, now));
+        concerns.extend(of_token(here, &token, refusals, now));
     }
     Ok(concerns)
 }
@@ -53,9 +55,10 @@ async fn of_machines(
     let (store, scope) = (&central.store, here.scope());
     let fleet = store.fleet(scope, &MachineFilter::default(), now).await?;
     if fleet.concerned_count > NAMED_MACHINES {
+        let rules = store.machine_rules(scope).await?;
         let counted = fleet.concerns.iter();
         return Ok(counted
-            .map(|(about, machines)| of_fleet(here, *about, *machines, &fleet))
+            .map(|(about, machines)| of_fleet(here, *about, *machines, &fleet, &rules))
             .collect());
     }
     if fleet.concerned_count == 0 {
@@ -78,6 +81,42 @@ async fn of_machines(
     Ok(concerns.collect())
 }
 
+/// What clients used to tell and no longer do.
+async fn of_clients(
+    here: &Here,
+    central: &Central,
+    now: Timestamp,
+) -> Result<Vec<Concern>, StoreError> {
+    let (store, scope) = (&central.store, here.scope());
+    let fell = fell_away(store, scope, now).await?;
+    let mut concerns: Vec<Concern> = fell
+        .iter()
+        .map(|fell| Concern {
+            tag: Tag::new("alert", "warn", drift::words_of(fell)),
+            detail: format!(
+                "{} events looked at; what is missing did not happen, or is not told",
+                words::count(fell.event_count)
+            ),
+            href: drift::page_of(here, fell),
+        })
+        .collect();
+    let since = Timestamp(now.0 - DAYS * DAY);
+    let silent = store.silent_sessions(scope, since, now).await?;
+    if !silent.is_empty() {
+        let sessions = words::plural(silent.len(), "session", "sessions");
+        concerns.push(Concern {
+            tag: Tag::new(
+                "alert",
+                "warn",
+                format!("{sessions} with metrics, but no events"),
+            ),
+            detail: "Their clients went on, and stopped to tell what happens".to_owned(),
+            href: here.base.inventory("drift"),
+        });
+    }
+    Ok(concerns)
+}
+
 fn records(count: i64) -> String {
     words::plural(
         usize::try_from(count).unwrap_or(usize::MAX),
@@ -87,7 +126,13 @@ fn records(count: i64) -> String {
 }
 
 /// One concern about so many machines.
-fn of_fleet(here: &Here, about: MachineConcern, machines: i64, fleet: &Fleet) -> Concern {
+fn of_fleet(
+    here: &Here,
+    about: MachineConcern,
+    machines: i64,
+    fleet: &Fleet,
+    rules: &MachineRules,
+) -> Concern {
     let count = words::plural(
         usize::try_from(machines).unwrap_or(0),
         "machine",
@@ -107,7 +152,10 @@ fn of_fleet(here: &Here, about: MachineConcern, machines: i64, fleet: &Fleet) ->
         MachineConcern::Silent => (
             "warn",
             format!("{count} silent"),
-            "Usually there on working days, and not for the last two".to_owned(),
+            format!(
+                "Usually there on working days, and not for the last {}",
+                rules.silent_after_days
+            ),
         ),
         MachineConcern::Parked => (
             "warn",
@@ -139,57 +187,55 @@ fn of_machine(here: &Here, machine: &Machine, now: Timestamp) -> Vec<Concern> {
         detail: machines::one_line(machine),
         href: name.href.clone(),
     };
-    let mut concerns = Vec::new();
     let host = &name.hover;
-    if machine.missing > 0 {
-        let missing = records(machine.missing);
-        concerns.push(concern(
-            "danger",
-            format!("{host}: {missing} missing without a reason"),
-        ));
-    }
-    let dropped = machine.dropped_records();
-    if dropped > 0 {
-        let dropped = records(dropped);
-        concerns.push(concern(
-            "warn",
-            format!("{host}: {dropped} did not come, with a reason"),
-        ));
-    }
-    if machine.state == MachineState::Silent {
-        let since = machine.last_heartbeat.map_or(String::new(), |at| {
-            format!(", last heartbeat {}", words::ago(at, now))
-        });
-        concerns.push(concern("warn", format!("{host}: silent{since}")));
-    }
-    if let Some(parked) = machine.parked_records.filter(|parked| *parked > 0) {
-        let parked = records(parked);
-        concerns.push(concern(
-            "warn",
-            format!("{host}: {parked} refused for good and kept on the machine"),
-        ));
-    }
-    if machine.state == MachineState::Retired {
-        // It is no longer expected to have a clock or a token.
-        return concerns;
-    }
-    let ends = machine
-        .token_expires_at
-        .map(|at| at.0.saturating_sub(now.0));
-    if let Some(left) = ends.filter(|left| *left < EXPIRES_SOON) {
-        let words = match left {
-            ..=0 => format!("{host}: its token has expired"),
-            left => format!("{host}: its token expires in {}", words::span(left)),
-        };
-        concerns.push(concern("warn", words));
-    }
-    if machine.clock_is_off {
-        concerns.push(concern("warn", format!("{host}: its clock is off")));
-    }
-    concerns
+    let about = MachineConcern::of(machine, now).map(|about| match about {
+        MachineConcern::Unexplained => {
+            let missing = records(machine.missing);
+            let words = format!("{host}: {missing} missing without a reason");
+            concern("danger", words)
+        }
+        MachineConcern::Dropped => {
+            let numbers: i64 = machine.dropped.iter().map(|it| it.numbers).sum();
+            let dropped = records(machine.dropped_records().max(numbers));
+            let words = format!("{host}: {dropped} did not come, with a reason");
+            concern("warn", words)
+        }
+        MachineConcern::Silent => {
+            let since = machine.last_heartbeat.map_or(String::new(), |at| {
+                format!(", last heartbeat {}", words::ago(at, now))
+            });
+            concern("warn", format!("{host}: silent{since}"))
+        }
+        MachineConcern::Parked => {
+            let parked = records(machine.parked_records.unwrap_or(0));
+            let words = format!("{host}: {parked} refused for good and kept on the machine");
+            concern("warn", words)
+        }
+        MachineConcern::Token => {
+            let ends = machine.token_expires_at.map_or(0, |at| at.0);
+            let words = match ends.saturating_sub(now.0) {
+                ..=0 => format!("{host}: its token has expired"),
+                left => format!("{host}: its token expires in {}", words::span(left)),
+            };
+            concern("warn", words)
+        }
+        MachineConcern::Clock => concern("warn", format!("{host}: its clock is off")),
+    });
+    about.collect()
 }
 
-fn of_token(here: &Here, token: &Token, refused: i64, now: Timestamp) -> Option<Concern> {
+/// A token with which somebody is refused these days, also one that was revoked: its sender is not heard; and
+/// one that ends soon.
+fn of_token(
+    here: &Here,
+    token: &Token,
+    refusals: &[TokenRefusal],
+    now: Timestamp,
+) -> Option<Concern> {
+    let lately = refusals
+        .iter()
+        .filter(|refusal| refusal.last_refused.0 > now.0.saturating_sub(REFUSED_LATELY));
+    let refused: i64 = lately.map(|refusal| refusal.request_count).sum();
     let tokens = format!("{}#tokens", here.base.install());
     let name = short_id(&token.id);
     let is_live = token.revoked_at.is_none() && token.expires_at > now;
@@ -202,7 +248,7 @@ fn of_token(here: &Here, token: &Token, refused: i64, now: Timestamp) -> Option<
                 "requests"
             )
         )
-    } else if is_live && token.expires_at.0 - now.0 < EXPIRES_SOON {
+    } else if is_live && expires_soon(token.expires_at, now) {
         format!(
             "Token {name} expires in {}",
             words::span(token.expires_at.0 - now.0)

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::Html;
 use serde::Deserialize;
 
 use crate::central::Central;
@@ -19,9 +18,6 @@ use crate::central::portal::failure::Failure;
 use crate::central::portal::observability::read_query;
 use crate::central::portal::shell::{Here, Section, Shell, draw};
 use crate::central::portal::text::Text;
-
-/// Entries of one export, at most; the audit of an environment grows by some hundred a day.
-const MAX_EXPORT: usize = 100_000;
 
 #[derive(Template)]
 #[template(
@@ -60,7 +56,8 @@ pub(in crate::central::portal) struct Filters {
 }
 
 impl Filters {
-    fn for_store(&self) -> AuditFilter {
+    /// What the store is asked.
+    pub(in crate::central::portal) fn for_store(&self) -> AuditFilter {
         AuditFilter {
             person: Some(self.person.clone()),
             action: Some(self.action.clone()),
@@ -69,7 +66,8 @@ impl Filters {
         }
     }
 
-    fn address(&self, path: &str, cursor: &str) -> String {
+    /// The address of these entries below a path.
+    pub(in crate::central::portal) fn address(&self, path: &str, cursor: &str) -> String {
         with_query(
             path,
             &[
@@ -83,7 +81,7 @@ impl Filters {
 }
 
 /// Whose entries somebody may see: everybody's, or one person's.
-fn only(here: &Here) -> Option<&str> {
+pub(in crate::central::portal) fn only(here: &Here) -> Option<&str> {
     (here.role == Role::Viewer).then_some(&*here.session.person.id)
 }
 
@@ -112,50 +110,6 @@ pub(in crate::central::portal) async fn page(
         action,
         filters,
     })
-}
-
-/// Someone takes it away, as NDJSON. That is itself written first.
-pub(in crate::central::portal) async fn export(
-    here: Here,
-    State(central): State<Arc<Central>>,
-    filters: Result<Query<Filters>, QueryRejection>,
-) -> Result<Response, Failure> {
-    let filters = read_query(filters)?;
-    let query = filters.address("", "");
-    let entry = central.entry(
-        &here.actor(),
-        Some(&here.environment),
-        "export.audit",
-        query,
-    );
-    central.audit(entry).await?;
-    let mut lines = String::new();
-    let mut cursor = None;
-    let mut count = 0;
-    loop {
-        let wanted = PageRequest::new(cursor, Some(1_000));
-        let page = central
-            .store
-            .audited(here.scope(), only(&here), &filters.for_store(), wanted)
-            .await?;
-        count += page.items.len();
-        for item in &page.items {
-            lines.push_str(&serde_json::to_string(item).unwrap_or_default());
-            lines.push('\n');
-        }
-        cursor = page.next_cursor;
-        if cursor.is_none() || count >= MAX_EXPORT {
-            break;
-        }
-    }
-    let headers = [
-        (header::CONTENT_TYPE, "application/x-ndjson"),
-        (
-            header::CONTENT_DISPOSITION,
-            "attachment; filename=\"fieldpost-audit.ndjson\"",
-        ),
-    ];
-    Ok((headers, lines).into_response())
 }
 
 impl EntryView {

@@ -1,6 +1,6 @@
 //! Makes blocks of the events of a request, as they are read.
 
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue, KeyValueList};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
@@ -8,9 +8,9 @@ use prost::Message;
 use crate::central::materialize::NewEvent;
 use crate::central::store::dictionary::Compressor;
 use crate::central::store::keys::agent_key;
-use crate::event::{Timestamp, ToolKind, is_content};
+use crate::event::{Timestamp, ToolKind};
 
-use super::{BlockEvent, MAX_EVENTS, NewBlock, SPAN_NANOS, pack};
+use super::{BlockEvent, MAX_EVENTS, NewBlock, RecordContent, SPAN_NANOS, pack};
 
 /// Bytes of records and contents after which a block takes no further event.
 const MAX_BYTES: usize = 128 << 10;
@@ -75,13 +75,9 @@ impl<'a, 'd> BlockBuilder<'a, 'd> {
         {
             self.seal();
         }
-        let all = std::mem::take(&mut record.attributes);
-        let (values, attributes): (Vec<KeyValue>, Vec<KeyValue>) = all
-            .into_iter()
-            .partition(|attribute| is_content(&attribute.key));
-        record.attributes = attributes;
+        let content = RecordContent::take_out_of(&mut record);
         let record = self.append(&record);
-        let content = self.append(&KeyValueList { values });
+        let content = self.append(&content);
         let tool = event.facts.tool.as_ref();
         self.events.push(Building {
             time: event.time.0,

@@ -22,7 +22,7 @@ pub(in crate::central::store) fn rows(deltas: &Deltas) -> Vec<(&'static Table, V
         let with_agent = |row: Vec<Value>| [vec![id.as_str().into()], row].concat();
         entity_rows(&agent.entities).map(with_agent)
     });
-    let rows: [Vec<Vec<Value>>; 14] = [
+    let rows: [Vec<Vec<Value>>; 16] = [
         agents.iter().map(agent_row).collect(),
         agents.iter().flat_map(identity_rows).collect(),
         entity_rows(&deltas.entities).collect(),
@@ -37,6 +37,12 @@ pub(in crate::central::store) fn rows(deltas: &Deltas) -> Vec<(&'static Table, V
         deltas.reports.iter().flat_map(report_days).collect(),
         rollup_rows(deltas),
         metric_rows(deltas),
+        shape_rows(deltas),
+        deltas
+            .metric_sessions
+            .iter()
+            .map(metric_session_row)
+            .collect(),
     ];
     TABLES.iter().zip(rows).collect()
 }
@@ -261,6 +267,31 @@ fn metric_rows(deltas: &Deltas) -> Vec<Vec<Value>> {
         ]
     });
     rows.collect()
+}
+
+fn shape_rows(deltas: &Deltas) -> Vec<Vec<Value>> {
+    let mut rows = Vec::new();
+    for (day, clients) in &deltas.shapes {
+        for (client, versions) in clients {
+            for (version, names) in versions {
+                for (name, shapes) in names {
+                    let texts = [client, version, name].map(|text| Value::from(text.as_str()));
+                    let key = [&[Value::from(*day)][..], &texts].concat();
+                    let row = |(shape, events): (&i64, &i64)| {
+                        [&key[..], &[Value::from(*shape), Value::from(*events)]].concat()
+                    };
+                    rows.extend(shapes.iter().map(row));
+                }
+            }
+        }
+    }
+    rows
+}
+
+fn metric_session_row((session, times): (&String, &Seen)) -> Vec<Value> {
+    let mut row: Vec<Value> = vec![session.as_str().into()];
+    row.extend(seen(*times));
+    row
 }
 
 fn named<T>(named: &Named<T>) -> impl Iterator<Item = (EntityKind, &str, &T)> {

@@ -189,6 +189,23 @@ const METRIC_HOURS: Table = Table {
     ],
 };
 
+const EVENT_SHAPES: Table = Table {
+    name: "event_shapes",
+    columns: &[
+        int("day", Key),
+        text("client", Key),
+        text("version", Key),
+        text("name", Key),
+        int("shape", Key),
+        int("event_count", Sum),
+    ],
+};
+
+const METRIC_SESSIONS: Table = Table {
+    name: "metric_sessions",
+    columns: &[text("session", Key), FIRST_SEEN, LAST_SEEN],
+};
+
 /// How tokens are used: merged like the others, but counted from requests, not from events.
 pub(in crate::central::store) static TOKEN_USE: Table = Table {
     name: "token_use",
@@ -220,7 +237,7 @@ pub(in crate::central::store) static MACHINE_STANDING: Table = Table {
 };
 
 /// The tables that can be made anew from what is stored, but for those of runs.
-pub(in crate::central::store) static TABLES: [Table; 14] = [
+pub(in crate::central::store) static TABLES: [Table; 16] = [
     AGENTS,
     IDENTITIES,
     ENTITIES,
@@ -235,6 +252,8 @@ pub(in crate::central::store) static TABLES: [Table; 14] = [
     MACHINE_DAYS,
     ROLLUPS,
     METRIC_HOURS,
+    EVENT_SHAPES,
+    METRIC_SESSIONS,
 ];
 
 /// Numbers of a machine's records that are here.

@@ -1,4 +1,4 @@
-//! Recounts from one snapshot in which everything is folded; nobody folds meanwhile.
+//! Recounts from one snapshot in which everything is folded. Nobody folds meanwhile; who reads does not wait.
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::IsolationLevel;
@@ -8,7 +8,7 @@ use crate::central::store::audit::{Audit, CHUNK, Counter, table_queries};
 use crate::central::store::query::Row;
 
 use super::Postgres;
-use super::fold::{self, FOLD_LOCK};
+use super::fold::{self, FOLD_LOCK, RECOUNT_LOCK};
 use super::values::row;
 
 impl Postgres {
@@ -20,16 +20,18 @@ impl Postgres {
     ) -> Result<Audit, StoreError> {
         let mut client = self.client().await?;
         // Before the snapshot is taken, so that nothing is folded after it.
-        client
-            .execute("SELECT pg_advisory_lock($1)", &[&FOLD_LOCK])
-            .await?;
-        let transaction = client
+        for lock in [RECOUNT_LOCK, FOLD_LOCK] {
+            client
+                .execute("SELECT pg_advisory_lock($1)", &[&lock])
+                .await?;
+        }
+        let mut transaction = client
             .build_transaction()
             .isolation_level(IsolationLevel::RepeatableRead)
             .start()
             .await?;
         let audited = async {
-            while fold::fold_some(&transaction).await? > 0 {}
+            while fold::fold_some(&mut transaction).await? > 0 {}
             count(&transaction, &mut counter).await?;
             let audit = compare(&transaction, &counter).await?;
             if rebuild {
@@ -39,9 +41,11 @@ impl Postgres {
             Ok(audit)
         };
         let audited = audited.await;
-        client
-            .execute("SELECT pg_advisory_unlock($1)", &[&FOLD_LOCK])
-            .await?;
+        for lock in [FOLD_LOCK, RECOUNT_LOCK] {
+            client
+                .execute("SELECT pg_advisory_unlock($1)", &[&lock])
+                .await?;
+        }
         audited
     }
 }
@@ -111,5 +115,8 @@ async fn replace(transaction: &Transaction<'_>, counter: &Counter) -> Result<(),
     for (scope, deltas) in &counter.sums {
         fold::add(transaction, *scope, deltas).await?;
     }
+    transaction
+        .batch_execute("DELETE FROM unfolded_deltas; DELETE FROM store_state WHERE key = 'rebuild'")
+        .await?;
     Ok(())
 }

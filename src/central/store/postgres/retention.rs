@@ -92,8 +92,8 @@ impl Postgres {
         cut: Timestamp,
     ) -> Result<(), StoreError> {
         let mut client = self.client().await?;
-        let transaction = lock_folding(&mut client).await?;
-        while fold_some(&transaction).await? > 0 {}
+        let mut transaction = lock_folding(&mut client).await?;
+        while fold_some(&mut transaction).await? > 0 {}
         let mut forgotten = Vec::new();
         for (statement, table) in forget_statements(scope, cut) {
             let keys = transaction

@@ -28,16 +28,9 @@ impl Sqlite {
         if !rebuild {
             return Ok(audit);
         }
-        let counter = std::sync::Mutex::new(Some(counter));
+        // Copied, since the writer may do this twice.
         self.writer
-            .write(move |transaction| {
-                let counter = counter
-                    .lock()
-                    .expect("no holder of this lock panics")
-                    .take();
-                let counter = counter.ok_or(rusqlite::Error::InvalidQuery)?;
-                replace(transaction, counter, after)
-            })
+            .write(move |transaction| replace(transaction, counter.clone(), after))
             .await?;
         Ok(audit)
     }

@@ -62,6 +62,12 @@ impl Backlog {
         })
     }
 
+    /// The highest record number that is handed out of what stands before an entry, 0 for none.
+    pub(in crate::edge::queue) fn handed_out_up_to(&self, entry: u64) -> u64 {
+        let before = self.in_flight.range(..entry);
+        before.map(|(_, flight)| flight.last_seq).max().unwrap_or(0)
+    }
+
     /// The entries of a segment that are not settled.
     pub(in crate::edge::queue) fn unsettled(&self, first: u64) -> Vec<Range<u64>> {
         let Some(part) = self.segments.iter().find(|part| part.first == first) else {
@@ -82,16 +88,20 @@ impl Backlog {
     /// The oldest segment that can go before its time: not the last, and none of which something is
     /// handed out.
     pub(in crate::edge::queue) fn oldest_to_drop(&self) -> Option<u64> {
-        let but_last = self.segments.len().saturating_sub(1);
-        let can_go = |part: &&Part| {
-            let mut flights = self.in_flight.range(part.first..part.totals.end);
-            flights.all(|(_, flight)| flight.settled)
-        };
-        let part = self.segments.iter().take(but_last).find(can_go)?;
+        let part = self.droppable().next()?;
         Some(part.first)
     }
 
-    /// Takes a segment out that [`Backlog::oldest_to_drop`] named, to be deleted. Nothing may have
+    /// Segments that can go before their time, the oldest first.
+    pub(super) fn droppable(&self) -> impl Iterator<Item = &Part> {
+        let but_last = self.segments.len().saturating_sub(1);
+        self.segments.iter().take(but_last).filter(|part| {
+            let mut flights = self.in_flight.range(part.first..part.totals.end);
+            flights.all(|(_, flight)| flight.settled)
+        })
+    }
+
+    /// Takes a segment out that can go before its time, to be deleted. Nothing may have
     /// been handed out since. Says what went: unsettled records, and bytes on disk.
     pub(in crate::edge::queue) fn drop_segment(&mut self, first: u64) -> Option<Weight> {
         let at = self.segments.iter().position(|part| part.first == first)?;

@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 
 use super::{
     super::{
-        AppendError, StorageError, keeper::Errand, ledger::Reason, limits::WhenFull, recovery,
-        shared::Shared,
+        AppendError, StorageError, backlog::Backlog, keeper::Errand, ledger::Reason,
+        limits::WhenFull, recovery, shared::Shared,
     },
     Active, Append, Writer,
 };
@@ -31,8 +31,8 @@ impl Writer {
                     continue;
                 }
             } else {
-                while excess(&self.shared) > 0 && self.drop_oldest(Reason::Size, |_| true) {}
-                while self.shared.lacking() > 0 && self.drop_oldest(Reason::Disk, |_| true) {}
+                while excess(&self.shared) > 0 && self.give_way(Reason::Size) {}
+                while self.shared.lacking() > 0 && self.give_way(Reason::Disk) {}
             }
             coming += bytes;
             admitted.push(append);
@@ -43,28 +43,26 @@ impl Writer {
     /// Ends a segment that grew old, and drops those that are too old.
     pub(super) fn drop_what_is_old(&mut self) {
         let (now, limits) = (self.now(), self.shared.limits.clone());
-        // An empty segment stays: the next one would have its name.
-        let is_old = |active: &Active| {
-            active.totals.end > active.first
-                && now.saturating_sub(active.begun) >= limits.segment_age()
-        };
-        if self.active.as_ref().is_some_and(is_old)
-            && let Err(error) = self.seal()
-        {
-            tracing::warn!(%error, "a segment of the queue could not be ended");
-            self.abandon();
+        let is_old = |active: &Active| now.saturating_sub(active.begun) >= limits.segment_age();
+        if self.active.as_ref().is_some_and(is_old) {
+            self.end_segment();
         }
-        let is_over = |first: u64| self.ages.is_over(first, now, limits.max_age);
-        while self.drop_oldest(Reason::Age, is_over) {}
+        let is_over = |first: &u64| self.ages.is_over(*first, now, limits.max_age);
+        let oldest = |backlog: &Backlog| backlog.oldest_to_drop().filter(is_over);
+        while self.drop_segment(Reason::Age, oldest) {}
     }
 
-    /// Drops the oldest segment that can go, if it is one that `may_go`. False when it is not, or
-    /// there is none.
-    fn drop_oldest(&self, reason: Reason, may_go: impl Fn(u64) -> bool) -> bool {
+    /// Drops the segment whose turn it is in a full queue. False when none can go.
+    fn give_way(&self, reason: Reason) -> bool {
+        self.drop_segment(reason, Backlog::next_to_give_way)
+    }
+
+    /// Drops the segment that is chosen. False when there is none.
+    fn drop_segment(&self, reason: Reason, choose: impl FnOnce(&Backlog) -> Option<u64>) -> bool {
         // While the reader is held, nothing is handed out.
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = self.shared.backlog().oldest_to_drop();
-        let Some(first) = oldest.filter(|first| may_go(*first)) else {
+        let chosen = choose(&self.shared.backlog());
+        let Some(first) = chosen else {
             return false;
         };
         let (unsettled, (after, up_to)) = {
@@ -138,8 +136,8 @@ impl Writer {
     fn drop_for_the_disk(&self) -> bool {
         self.shared.measure_space();
         let drops = self.shared.limits.when_full == WhenFull::DropOldest;
-        let dropped = drops && self.drop_oldest(Reason::Disk, |_| true);
-        while dropped && self.shared.lacking() > 0 && self.drop_oldest(Reason::Disk, |_| true) {}
+        let dropped = drops && self.give_way(Reason::Disk);
+        while dropped && self.shared.lacking() > 0 && self.give_way(Reason::Disk) {}
         dropped
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Book {
     pub(super) counts: BTreeMap<Reason, u64>,
     /// By the first number; they do not overlap.
     pub(super) ranges: BTreeMap<u64, (u64, Reason)>,
+    /// Records that went from the parked list to make room.
+    pub(super) parked_dropped: u64,
     /// Records on their way that tell of ranges, by their numbers. Not kept on disk: after a
     /// restart the ranges are told again.
     pub(super) told: BTreeMap<u64, Vec<RangeInclusive<u64>>>,
@@ -105,6 +107,9 @@ impl Book {
         for (first, (last, reason)) in &self.ranges {
             text.push_str(&format!("range {} {first} {last}\n", reason.word()));
         }
+        if self.parked_dropped > 0 {
+            text.push_str(&format!("parked_dropped {}\n", self.parked_dropped));
+        }
         let crc = crc32fast::hash(text.as_bytes());
         text.push_str(&format!("{crc:08x}\n"));
         text
@@ -122,6 +127,10 @@ impl Book {
             let mut words = line.split(' ');
             let kind = words.next()?;
             let word = words.next()?;
+            if kind == "parked_dropped" {
+                book.parked_dropped = word.parse().ok()?;
+                continue;
+            }
             let reason = Reason::ALL.into_iter().find(|r| r.word() == word)?;
             let first = words.next()?.parse().ok()?;
             match kind {

@@ -19,7 +19,7 @@ use super::{
         recovery,
         segment::{Reserve, Segment, stored_bytes},
     },
-    Parked, ParkedList, ParkedSummary,
+    Parked, ParkedSummary,
     form::{from_set, read_removed, summary, to_set, write_removed},
 };
 
@@ -31,7 +31,6 @@ pub(in crate::edge::queue) struct ParkedStore {
     root: PathBuf,
     /// `None` until the first use, and after an error.
     opened: Mutex<Option<Opened>>,
-    dropped_records: Mutex<u64>,
 }
 
 struct Opened {
@@ -54,40 +53,32 @@ impl ParkedStore {
         Self {
             root,
             opened: Mutex::default(),
-            dropped_records: Mutex::default(),
         }
     }
 
-    /// Durable when this returns.
+    /// Durable when this returns. `going` is told of records before they go to make room.
     pub(in crate::edge::queue) fn park(
         &self,
         parked: &Parked,
         parked_at: SystemTime,
         compressors: &Compressors,
+        going: impl Fn(u64),
     ) -> Result<(), StorageError> {
         let set = to_set(parked, parked_at, compressors)?;
         self.with_opened(|opened| {
-            self.make_room(opened)?;
+            self.make_room(opened, going)?;
             opened.append(&self.root, &set)
         })
     }
 
-    pub(in crate::edge::queue) fn list(&self) -> Result<ParkedList, StorageError> {
-        let items = self.with_opened(|opened| {
-            Ok(opened
-                .segments
-                .iter()
+    /// Oldest first.
+    pub(in crate::edge::queue) fn list(&self) -> Result<Vec<ParkedSummary>, StorageError> {
+        self.with_opened(|opened| {
+            let segments = opened.segments.iter();
+            Ok(segments
                 .flat_map(|segment| &segment.items)
                 .cloned()
                 .collect())
-        })?;
-        let dropped = self
-            .dropped_records
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Ok(ParkedList {
-            items,
-            dropped_records: *dropped,
         })
     }
 
@@ -140,18 +131,15 @@ impl ParkedStore {
         Ok(result)
     }
 
-    fn make_room(&self, opened: &mut Opened) -> Result<(), StorageError> {
+    fn make_room(&self, opened: &mut Opened, going: impl Fn(u64)) -> Result<(), StorageError> {
         while opened.bytes() > PARKED_MAX_BYTES - SEGMENT_BYTES && opened.segments.len() > 1 {
             let Some(oldest) = opened.segments.pop_front() else {
                 break;
             };
             let records: u64 = oldest.items.iter().map(|item| item.records).sum();
+            going(records);
             directory::remove_directory(&directory::segment_path(&self.root, oldest.first))?;
             tracing::warn!(records, "dropped the oldest parked records to make room");
-            *self
-                .dropped_records
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) += records;
         }
         Ok(())
     }

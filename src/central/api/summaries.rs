@@ -1,0 +1,204 @@
+//! What pages show beside their rows: by what events can be narrowed, who uses an entity, an agent's days; and who
+//! may see an environment, and for how long it keeps its records.
+
+use std::sync::Arc;
+
+use aide::axum::ApiRouter;
+use aide::axum::routing::get_with;
+use axum::Json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::central::Central;
+use crate::central::store::{
+    Entity, EntityKind, EntityUser, EventFilter, Facet, Member, Retention, Role, Stats,
+};
+use crate::event::Timestamp;
+
+use super::Answer;
+use super::caller::Reader;
+use super::openapi::about;
+use super::problem::Problem;
+use super::request::{At, Id, List, Params, whole};
+
+pub(super) fn routes() -> ApiRouter<Arc<Central>> {
+    let records = ApiRouter::new()
+        .api_route(
+            "/events/facets",
+            get_with(
+                facets,
+                about(
+                    "eventFacets",
+                    "How many events a filter has, and by what they can be narrowed, with counts.",
+                ),
+            ),
+        )
+        .with_path_items(|item| item.tag("Records"));
+    let inventory = ApiRouter::new()
+        .api_route(
+            "/entity",
+            get_with(
+                entity,
+                about(
+                    "entity",
+                    "One tool, MCP tool, model or directory, and the agents that used it.",
+                ),
+            ),
+        )
+        .api_route(
+            "/agents/{id}/days",
+            get_with(
+                days,
+                about(
+                    "agentDays",
+                    "Sums of one agent's sessions by the day on which they began, the latest first.",
+                ),
+            ),
+        )
+        .with_path_items(|item| item.tag("Inventory"));
+    let settings = ApiRouter::new()
+        .api_route(
+            "/people",
+            get_with(
+                people,
+                about(
+                    "people",
+                    "Who may see this environment, and as what. For owners.",
+                ),
+            ),
+        )
+        .api_route(
+            "/retention",
+            get_with(
+                retention,
+                about(
+                    "retention",
+                    "How long this environment keeps its records; null is for ever.",
+                ),
+            ),
+        )
+        .with_path_items(|item| item.tag("Settings"));
+    records.merge(inventory).merge(settings)
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Facets {
+    /// How many events there are, as far as they were counted.
+    event_count: usize,
+    /// Whether there are no more.
+    is_exact: bool,
+    /// By what they can be narrowed.
+    facets: Vec<FacetOf>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct FacetOf {
+    /// The word that narrows by it in a query: `tool` in `tool:Bash`.
+    qualifier: &'static str,
+    /// Of how many events, the latest, the counts are.
+    of: usize,
+    /// The values, the most frequent first.
+    values: Vec<ValueOf>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ValueOf {
+    /// As the query takes it.
+    value: String,
+    /// As people say it.
+    label: String,
+    /// Events with it.
+    event_count: usize,
+}
+
+impl From<Facet> for FacetOf {
+    fn from(facet: Facet) -> FacetOf {
+        let values = facet.values.into_iter().map(|value| ValueOf {
+            value: value.value,
+            label: value.label,
+            event_count: value.count,
+        });
+        FacetOf {
+            qualifier: facet.qualifier.word(),
+            of: facet.of,
+            values: values.collect(),
+        }
+    }
+}
+
+async fn facets(
+    Reader { central, sight, .. }: Reader,
+    Params(filter): Params<EventFilter>,
+) -> Answer<Facets> {
+    let survey = central.store.survey(&sight, &filter).await?;
+    Ok(Json(Facets {
+        event_count: survey.count,
+        is_exact: survey.is_exact,
+        facets: survey.facets.into_iter().map(FacetOf::from).collect(),
+    }))
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct EntityQuery {
+    /// What it is.
+    kind: EntityKind,
+    /// Its name.
+    name: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct EntityDetail {
+    #[serde(flatten)]
+    entity: Entity,
+    /// The agents that used it, the latest 500 first.
+    users: Vec<EntityUser>,
+}
+
+async fn entity(
+    Reader { central, scope, .. }: Reader,
+    Params(query): Params<EntityQuery>,
+) -> Answer<EntityDetail> {
+    let store = &central.store;
+    let entity = store.entity(scope, query.kind, &query.name).await?;
+    Ok(Json(EntityDetail {
+        entity: entity.ok_or_else(|| Problem::missing("entity", &query.name))?,
+        users: store.entity_users(scope, query.kind, &query.name).await?,
+    }))
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct DaysQuery {
+    /// Sessions that began from this time on; those of the last 30 days unless given.
+    from: Option<Timestamp>,
+}
+
+async fn days(
+    Reader { central, scope, .. }: Reader,
+    At(Id { id }): At<Id>,
+    Params(query): Params<DaysQuery>,
+) -> Answer<List<Stats>> {
+    const MONTH: i64 = 30 * 86_400 * 1_000_000_000;
+    let store = &central.store;
+    let agent = store.agent(scope, &id).await?;
+    agent.ok_or_else(|| Problem::missing("agent", &id))?;
+    let from = query.from.unwrap_or(Timestamp(Timestamp::now().0 - MONTH));
+    Ok(whole(store.days_of_agent(scope, &id, from).await?))
+}
+
+async fn people(
+    Reader {
+        central,
+        scope,
+        role,
+        ..
+    }: Reader,
+) -> Answer<List<Member>> {
+    if role < Role::Owner {
+        return Err(Problem::forbidden("only owners see who the people are"));
+    }
+    Ok(whole(central.store.members(scope).await?))
+}
+
+async fn retention(Reader { central, scope, .. }: Reader) -> Answer<Retention> {
+    Ok(Json(central.store.retention_of(scope).await?))
+}

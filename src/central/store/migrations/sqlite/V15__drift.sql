@@ -1,0 +1,32 @@
+-- Events by day (counted from 1970), client, version and name; and which attributes they carry, a bit each:
+-- where a kind of event or an attribute falls away, it shows here.
+CREATE TABLE event_shapes (
+    tenant      INTEGER NOT NULL,
+    environment INTEGER NOT NULL,
+    day         INTEGER NOT NULL,
+    client      TEXT NOT NULL,
+    version     TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    shape       INTEGER NOT NULL,
+    event_count INTEGER NOT NULL,
+    PRIMARY KEY (tenant, environment, day, client, version, name, shape)
+) WITHOUT ROWID;
+
+-- Sessions of which metrics came, and when they say that something happened: those without events are told.
+CREATE TABLE metric_sessions (
+    tenant      INTEGER NOT NULL,
+    environment INTEGER NOT NULL,
+    session     TEXT NOT NULL,
+    first_seen  INTEGER NOT NULL,
+    last_seen   INTEGER NOT NULL,
+    PRIMARY KEY (tenant, environment, session)
+) WITHOUT ROWID;
+CREATE INDEX metric_sessions_by_last ON metric_sessions (tenant, environment, last_seen);
+
+-- Whose sessions came by a machine.
+CREATE INDEX session_machines_by_machine ON session_machines (tenant, environment, machine, session);
+
+-- What is here already is counted at the next start.
+INSERT INTO store_state SELECT 'rebuild', 'drift'
+WHERE EXISTS (SELECT 1 FROM agents) OR EXISTS (SELECT 1 FROM metric_hours)
+ON CONFLICT DO NOTHING;

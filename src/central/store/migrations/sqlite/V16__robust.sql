@@ -1,0 +1,4 @@
+-- Older versions left some content among the records: a body, text of attributes that are not known. Every block
+-- of theirs is noted as one with content, in small steps (work.rs), and retention takes it out in time.
+INSERT INTO store_state SELECT 'old_content', '0' WHERE EXISTS (SELECT 1 FROM event_blocks)
+ON CONFLICT DO NOTHING;
