@@ -117,6 +117,7 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
         ("state_mode", "700 fieldpost"),
         ("restarts", "0"),
         ("sealed", "\"status\":\"ok\""),
+        ("sealed_token", "\"status\":\"ok\""),
         ("socket_after_kill", "active"),
         // Configuration, token and records.
         ("removed", "inactive 3"),
@@ -163,6 +164,9 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
             "{log}"
         );
     }
+    let of_nobody = saw["doctor_of_nobody"];
+    assert!(of_nobody.starts_with("failed [] ok "), "{of_nobody}");
+    assert!(of_nobody.contains(" E06 "), "{of_nobody}");
     let doctor = counts("doctor");
     assert_eq!(doctor["well"], true, "{doctor}");
     let statuses = doctor["checks"].as_array().expect("a list").iter();

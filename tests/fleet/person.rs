@@ -149,6 +149,14 @@ async fn a_person_without_roots_rights_installs_an_edge_that_works_and_takes_it_
     for check in report["checks"].as_array().expect("a list") {
         assert_eq!(check["status"], "ok", "{report}");
     }
+    fs::write(&token, "unset").expect("a file");
+    let output = as_person(home, &["doctor", "--json", "--only", "E05"], "").await;
+    let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    let fix = report["checks"][0]["fix"].as_str().expect("a hint");
+    assert!(
+        fix.ends_with("then: fieldpost edge install --user --token-stdin"),
+        "{fix}"
+    );
     write_script(&home.join("bin/manager"), &states("failed"));
     let output = as_person(home, &["doctor", "--fix", "--json", "--only", "E01"], "").await;
     let report: Value = serde_json::from_str(&output.stdout).expect("JSON");

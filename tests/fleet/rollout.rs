@@ -194,6 +194,54 @@ async fn printed(program: &Path, arguments: &[&Path]) -> String {
     output.stdout
 }
 
+/// What follows `key` in the line of a file that has both.
+fn told(file: &str, key: &str, word: &str) -> String {
+    let text = fs::read_to_string(shipped().join(file)).expect("it is shipped");
+    let mut lines = text.lines().filter(|line| line.contains(word));
+    let value = lines.find_map(|line| line.trim().strip_prefix(key));
+    value.expect(key).trim_matches([' ', '"']).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_and_the_state_write_a_token_that_the_machines_systemd_or_its_service_reads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let role = "edge/ansible/tasks/main.yml";
+    let (group, mode) = (
+        told(role, "group:", "hands_over"),
+        told(role, "mode:", "hands_over"),
+    );
+    let asked = told(role, "fieldpost_hands_over:", "systemd");
+    let play = format!(
+        "- hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n    - ansible.builtin.debug:\n        \
+         msg: \"{{{{ item }}}} {group} {mode}\"\n      vars:\n        fieldpost_hands_over: \"{asked}\"\n        \
+         fieldpost_systemd: {{stdout: \"systemd {{{{ item }}}} ({{{{ item }}}}-82.el8)\"}}\n      loop: [239, 252]\n"
+    );
+    let file = folder.path().join("play.yml");
+    fs::write(&file, play).expect("a file");
+    let mut command = process::command("ansible-playbook");
+    command
+        .env("HOME", folder.path())
+        .args(["--inventory", "localhost,"]);
+    command.arg(&file).current_dir(folder.path());
+    let said = process::run(command, "", PATIENCE).await.expect_success();
+
+    let state = "edge/salt/init.sls";
+    let template = format!(
+        "{} {}",
+        told(state, "- group:", "grains"),
+        told(state, "- mode:", "grains")
+    );
+    let script = "import sys, jinja2\nfor version in ('239', '252'):\n    \
+                  print(version, jinja2.Template(sys.argv[1]).render(grains={'systemd': {'version': version}}))";
+    let mut command = process::command("/usr/bin/python3");
+    command.args(["-c", script, &template]);
+    let salt = process::run(command, "", PATIENCE).await.expect_success();
+    for expected in ["239 fieldpost 0640", "252 root 0600"] {
+        assert!(said.stdout.contains(expected), "{}", said.stdout);
+        assert!(salt.stdout.contains(expected), "{}", salt.stdout);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_portal_shows_the_same_texts() {
     let directory = tempfile::tempdir().expect("a temporary directory");

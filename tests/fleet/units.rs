@@ -51,6 +51,13 @@ async fn the_services_are_as_closed_as_they_can_be() {
 }
 
 #[test]
+fn who_reads_the_token_is_not_reset_at_each_start() {
+    let text = fs::read_to_string(systemd().join("fieldpost-edge.tmpfiles.conf")).expect("text");
+    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+    assert!(lines.all(|line| !line.contains("token")), "{text}");
+}
+
+#[test]
 fn no_service_waits_for_the_network_the_edge_sees_accounts_and_the_allocator_the_system() {
     let folders = [systemd(), systemd().join("user")];
     let entries = folders

@@ -15,10 +15,12 @@ use crate::event::Timestamp;
 use crate::secret::{Secret, bare_token};
 
 use super::finding::Finding;
-use super::world::{World, read_text};
+use super::world::{Service, World, read_text};
 
 /// A token that expires within this time is worth a word.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
+
+const PORTAL: &str = "make a token in the portal under Integrations";
 
 const RENEW: &str = "make a token in the portal under Integrations, then: \
                      sudo fieldpost edge install --token-stdin";
@@ -39,11 +41,21 @@ pub(super) async fn token(world: &World) -> Finding {
     let sources = &config.upstream.token;
     // As the daemon does: a place without a token leaves it to the next.
     let source = sources.iter().find(|source| may_hold_one(source));
-    match source.or(sources.first()) {
+    let finding = match source.or(sources.first()) {
         // An upstream that asks for one says so, in E07.
         None => Finding::ok("no token is configured, and none is sent"),
         Some(TokenSource::Command(_)) => Finding::skip("a program prints the token; E07 tries it"),
         Some(TokenSource::File(path)) => file(world, path),
+    };
+    match (&world.service, finding.fix.as_deref()) {
+        (Service::Person(_), Some(RENEW)) => Finding {
+            fix: Some(format!(
+                "{PORTAL}, then: {}",
+                world.typed_install("--token-stdin")
+            )),
+            ..finding
+        },
+        _ => finding,
     }
 }
 

@@ -163,7 +163,10 @@ pub(super) async fn answer(world: &World) -> Finding {
         )),
         401 => Finding::fail(
             format!("401: the token is malformed, expired or revoked: {said}"),
-            "make another in the portal, then: sudo fieldpost edge install --token-stdin",
+            format!(
+                "make another in the portal, then: {}",
+                world.typed_install("--token-stdin")
+            ),
         ),
         403 => Finding::fail(
             format!("403: the token is not for this: {said}"),
