@@ -527,9 +527,9 @@ async fn bounds_what_a_body_becomes_in_memory() {
         assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
     // Nor is a tree made of what is light enough to be decoded as it should be.
-    let records = "{\"severityText\":1},".repeat(150_000);
-    let odd =
-        format!("{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{records}{{}}]}}]}}]}}");
+    let attributes = "{\"key\":\"a\",\"value\":{\"stringValue\":\"b\"}},".repeat(60_000);
+    let record = format!("{{\"severityText\":1,\"attributes\":[{attributes}{{}}]}}");
+    let odd = format!("{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{record}]}}]}}]}}");
     let answer = client()
         .post(edge.logs())
         .header("content-type", "application/json")

@@ -5,8 +5,9 @@
 
 use super::{Encoding, Signal, route::Target};
 
-/// Bytes of an element of the outer lists: a record, a span, a metric, with the lists' room to grow.
-const OUTER: usize = 512;
+/// Bytes of an element of the outer lists: a record, a span, a metric, with the lists' room to grow and what is
+/// added to each before it is stored.
+const OUTER: usize = 1024;
 /// Bytes of a text besides its own.
 const TEXT: usize = 32;
 /// Bytes of a number.

@@ -63,7 +63,10 @@ async fn a_fresh_edge_is_well_and_needs_no_token() {
     assert_eq!(status["refused"], json!({"unknown_path": 1}));
     assert!(status["stored"]["logs"].as_u64() >= Some(3), "{status}");
     assert!(status["queue"]["last_seq"].as_u64() >= Some(3), "{status}");
-    assert_eq!(status["parked"], json!({"items": 0, "records": 0}));
+    assert_eq!(
+        status["parked"],
+        json!({"items": 0, "records": 0, "dropped": 0})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
