@@ -31,7 +31,7 @@ struct Scale {
 pub fn weigh(target: Target, encoding: Encoding, body: &[u8]) -> usize {
     let scale = match target {
         Target::Signal(Signal::Logs | Signal::Traces) => Scale {
-            inner: 160,
+            inner: 128,
             packed: 0,
         },
         // Data points of histograms are large, and hold packed numbers.
