@@ -92,20 +92,20 @@ fn end_of_text(body: &[u8], mut at: usize) -> usize {
     body.len()
 }
 
-/// What is no message is a text, or packed numbers. A text that could be a message is taken for one.
+/// What is no message is a text, or packed numbers. A text that could be a message is taken for one; of what is
+/// none in the end, that counts which a reader makes of it before it finds out.
 fn weigh_message(message: &[u8], depth: usize, scale: Scale) -> usize {
     let mut fields = Fields(message);
     let mut weight = 0_usize;
     while let Some(Ok(field)) = fields.next() {
         let bytes = match field {
             Field::Number => NUMBER,
-            Field::Bytes(bytes)
-                if depth < MAX_DEPTH && Fields(bytes).all(|field| field.is_ok()) =>
-            {
-                let own = if depth <= OUTER_DEPTH {
-                    OUTER
-                } else {
-                    scale.inner
+            Field::Bytes(bytes) if depth < MAX_DEPTH => {
+                let is_message = Fields(bytes).all(|field| field.is_ok());
+                let own = match (is_message, depth <= OUTER_DEPTH) {
+                    (true, true) => OUTER,
+                    (true, false) => scale.inner,
+                    (false, _) => TEXT + bytes.len().saturating_mul(scale.packed),
                 };
                 own.saturating_add(weigh_message(bytes, depth + 1, scale))
             }
@@ -146,6 +146,11 @@ impl<'a> Iterator for Fields<'a> {
 impl<'a> Fields<'a> {
     fn field(&mut self) -> Option<Field<'a>> {
         let key = self.varint()?;
+        self.value(key, 0)
+    }
+
+    /// What stands behind a key, in so many groups.
+    fn value(&mut self, key: u64, depth: usize) -> Option<Field<'a>> {
         if key >> 3 == 0 {
             return None;
         }
@@ -163,7 +168,14 @@ impl<'a> Fields<'a> {
                 let length = usize::try_from(self.varint()?).ok()?;
                 return self.take(length).map(Field::Bytes);
             }
-            // Groups, which no message here has.
+            // A group, which no message here has: readers skip it, up to the key of its end, and go on.
+            3 if depth < MAX_DEPTH => loop {
+                let inner = self.varint()?;
+                if inner == key + 1 {
+                    break;
+                }
+                self.value(inner, depth + 1)?;
+            },
             _ => return None,
         }
         Some(Field::Number)
@@ -192,7 +204,7 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use opentelemetry_proto::tonic::common::v1::any_value::Value;
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
     use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
     use opentelemetry_proto::tonic::metrics::v1::{
@@ -288,6 +300,37 @@ mod tests {
         let tiny = format!("{tiny}{}", "{},".repeat(COUNT));
         let weight = weigh(Target::Sniff, Encoding::Json, tiny.as_bytes());
         assert!(weight >= COUNT * size_of::<LogRecord>(), "{weight}");
+    }
+
+    #[test]
+    fn nothing_is_hidden_behind_what_readers_skip_or_stop_at() {
+        const COUNT: usize = 10_000;
+        let records = logs(LogRecord::default(), COUNT).encode();
+        let values = AnyValue {
+            value: Some(Value::ArrayValue(ArrayValue {
+                values: vec![AnyValue::default(); COUNT],
+            })),
+        };
+        let record = LogRecord {
+            body: Some(values),
+            ..LogRecord::default()
+        };
+        let values = logs(record, 1).encode();
+        let target = Target::Signal(Signal::Logs);
+        let weight = |body: &[u8]| weigh(target, Encoding::Protobuf, body);
+        for (body, size) in [
+            (&records, size_of::<LogRecord>()),
+            (&values, size_of::<AnyValue>()),
+        ] {
+            let behind_a_group = [&[0x7b, 0x08, 0x01, 0x7c][..], body].concat();
+            assert!(Request::decode_protobuf(Signal::Logs, &behind_a_group).is_ok());
+            assert!(weight(&behind_a_group) >= COUNT * size);
+            // The last message of all is cut in the middle: what comes before is made, and then given up.
+            let mut broken = body.clone();
+            *broken.last_mut().expect("a byte") = 0x7f;
+            assert!(Request::decode_protobuf(Signal::Logs, &broken).is_err());
+            assert!(weight(&broken) >= (COUNT - 1) * size, "{}", weight(&broken));
+        }
     }
 
     #[test]
