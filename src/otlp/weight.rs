@@ -43,7 +43,7 @@ pub fn weigh(target: Target, encoding: Encoding, body: &[u8]) -> usize {
     };
     let parts = match encoding {
         Encoding::Json => weigh_json(body, scale),
-        Encoding::Protobuf => weigh_message(body, 1, scale),
+        Encoding::Protobuf => weigh_message(body, 1, scale, NUMBER),
     };
     body.len().saturating_add(parts)
 }
@@ -94,12 +94,12 @@ fn end_of_text(body: &[u8], mut at: usize) -> usize {
 
 /// What is no message is a text, or packed numbers. A text that could be a message is taken for one; of what is
 /// none in the end, that counts which a reader makes of it before it finds out.
-fn weigh_message(message: &[u8], depth: usize, scale: Scale) -> usize {
+fn weigh_message(message: &[u8], depth: usize, scale: Scale, number: usize) -> usize {
     let mut fields = Fields(message);
     let mut weight = 0_usize;
     while let Some(Ok(field)) = fields.next() {
         let bytes = match field {
-            Field::Number => NUMBER,
+            Field::Number => number,
             Field::Bytes(bytes) if depth < MAX_DEPTH => {
                 let is_message = Fields(bytes).all(|field| field.is_ok());
                 let own = match (is_message, depth <= OUTER_DEPTH) {
@@ -107,7 +107,9 @@ fn weigh_message(message: &[u8], depth: usize, scale: Scale) -> usize {
                     (true, false) => scale.inner,
                     (false, _) => TEXT + bytes.len().saturating_mul(scale.packed),
                 };
-                own.saturating_add(weigh_message(bytes, depth + 1, scale))
+                // In a text, what seems to be a number takes nothing.
+                let number = if is_message { NUMBER } else { 0 };
+                own.saturating_add(weigh_message(bytes, depth + 1, scale, number))
             }
             Field::Bytes(bytes) => TEXT + bytes.len().saturating_mul(scale.packed),
         };
