@@ -17,7 +17,7 @@ pub use facts::{AgentIdentity, Facts, Heartbeat, MachineFacts, bound, event_name
 pub use identity::{Identifier, RECORD_UID};
 pub use report::{CLOCK_OFFSET, CLOCK_TOLERANCE, PARKED_RECORDS, Report, TOKEN_EXPIRES};
 pub use sensitive::{is_content, is_metadata, is_metadata_value, is_name_of};
-pub use time::{Timestamp, TimestampError};
+pub use time::{DAY, Timestamp, TimestampError};
 pub use tool::{ToolKind, ToolName};
 
 /// Attribute (and resource attribute) that names the edge a record came through.

@@ -25,15 +25,9 @@ async fn filled(kind: Kind, directory: &std::path::Path) -> TestCentral {
     let central = TestCentral::start_on(kind, directory).await;
     let bearer = central.install().await.authorization_header;
     let records = claude_session("ada@example.com", "s", 10);
-    let posted = client()
-        .post(format!("{}/v1/logs", central.url))
-        .header("authorization", bearer)
-        .header("content-type", "application/json")
-        .body(request(&records).to_string())
-        .send()
-        .await
-        .expect("the service answers");
-    assert_eq!(posted.status(), StatusCode::OK);
+    central
+        .post(&bearer, "logs", request(&records).to_string())
+        .await;
     central
 }
 

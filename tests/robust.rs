@@ -48,8 +48,9 @@ async fn post(central: &TestCentral, bearer: &str, path: &str, kind: &str, body:
 }
 
 async fn post_records(central: &TestCentral, bearer: &str, records: &[Record]) {
-    let body = request(records).to_string().into_bytes();
-    post(central, bearer, "/v1/logs", "application/json", body).await;
+    central
+        .post(bearer, "logs", request(records).to_string())
+        .await;
 }
 
 /// Executes a statement in the database itself.

@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use crate::event::Timestamp;
 
-use super::materialize::day;
 use super::store::{Grain, Scope, Sent, Store, StoreError};
 
 /// Days that are looked at.
@@ -25,9 +24,6 @@ const LEFT: f64 = 0.1;
 
 /// Days on which nothing came before it is said to have ended.
 const QUIET_DAYS: i64 = 3;
-
-/// Nanoseconds of a day.
-const DAY: i64 = 86_400_000_000_000;
 
 /// A kind of event, or an attribute of one, that a client used to send.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -120,6 +116,11 @@ impl<'a> Tally<'a> {
     }
 }
 
+/// From when on it is looked.
+pub(super) fn since(now: Timestamp) -> Timestamp {
+    now.days_before(DAYS)
+}
+
 /// What fell away in an environment within the last [`DAYS`].
 ///
 /// # Errors
@@ -129,11 +130,11 @@ pub(super) async fn fell_away(
     scope: Scope,
     now: Timestamp,
 ) -> Result<Vec<FellAway>, StoreError> {
-    let since = Timestamp(now.0 - DAYS * DAY);
+    let since = since(now);
     let versions = store.sent(scope, None, since, Grain::Version).await?;
     let days = store.sent(scope, None, since, Grain::Day).await?;
     let mut found = by_version(&versions);
-    let ended = by_day(&days, day(now));
+    let ended = by_day(&days, now.day());
     let is_told = |it: &FellAway| {
         found.iter().any(|told| {
             (&told.client, &told.event, told.attribute) == (&it.client, &it.event, it.attribute)
@@ -203,7 +204,7 @@ fn by_day(sent: &[Sent], today: i64) -> Vec<FellAway> {
             let since = sum(&mut days.range(last + 1..));
             if before.fell_to(since) {
                 found.push(FellAway {
-                    last_day: Some(Timestamp(last.saturating_mul(DAY))),
+                    last_day: Some(Timestamp::of_day(last)),
                     ..FellAway::new(client, key, before, since)
                 });
             }
@@ -318,6 +319,6 @@ mod tests {
         assert!(by_day(&all, 107).is_empty());
         let found = by_day(&all, 109);
         assert_eq!(told(&found), [("tool_result", Some("user.email"), None)]);
-        assert_eq!(found[0].last_day, Some(Timestamp(104 * DAY)));
+        assert_eq!(found[0].last_day, Some(Timestamp::of_day(104)));
     }
 }

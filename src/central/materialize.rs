@@ -29,7 +29,7 @@ pub use entities::{EntityDelta, Named};
 pub use machines::MachineDelta;
 pub use merge::{Counts, Latest, Runs, Seen};
 pub use metrics::{MetricKey, MetricSum};
-pub use reports::{ReportDelta, day};
+pub use reports::ReportDelta;
 pub use rollups::{Rollups, Span, Subject};
 pub use sessions::SessionDelta;
 pub use shapes::{Shape, Shapes};

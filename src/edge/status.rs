@@ -242,10 +242,9 @@ impl Status {
 
     /// `14:02 UTC`, or with the date where that is another day.
     pub fn clock(&self, time: Timestamp) -> String {
-        const DAY: i64 = 86_400 * SECOND;
         let text = time.display();
         let minutes = "2026-11-22 14:03".len();
-        let from = match time.0.div_euclid(DAY) == self.now.0.div_euclid(DAY) {
+        let from = match time.day() == self.now.day() {
             true => "2026-11-22 ".len(),
             false => 0,
         };

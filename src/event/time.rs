@@ -6,6 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+/// Nanoseconds of a day.
+pub const DAY: i64 = 86_400 * 1_000_000_000;
+
 /// Nanoseconds since the Unix epoch, in UTC; RFC 3339 as text and in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
@@ -14,6 +17,21 @@ impl Timestamp {
     /// The time of this machine's clock.
     pub fn now() -> Timestamp {
         Timestamp(i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX))
+    }
+
+    /// So many days before this time.
+    pub fn days_before(self, days: i64) -> Timestamp {
+        Timestamp(self.0.saturating_sub(days.saturating_mul(DAY)))
+    }
+
+    /// The day of UTC that this time lies in, counted from the Unix epoch.
+    pub fn day(self) -> i64 {
+        self.0.div_euclid(DAY)
+    }
+
+    /// The start of a day, counted from the Unix epoch.
+    pub fn of_day(day: i64) -> Timestamp {
+        Timestamp(day.saturating_mul(DAY))
     }
 
     /// `2026-11-22 14:03:07.412`, for people.

@@ -3,7 +3,7 @@
 use fieldpost::central::store::Role;
 use serde_json::{Value, json};
 
-use crate::support::fieldpost::{Kind, TestCentral, client, on_both_databases};
+use crate::support::fieldpost::{Kind, TestCentral, on_both_databases};
 use crate::support::records::{Record, claude_session, request};
 
 use super::ENVIRONMENT;
@@ -15,30 +15,9 @@ on_both_databases! {
 
 const HOUR_MS: i64 = 3_600_000;
 
-async fn post(central: &TestCentral, bearer: &str, path: &str, body: String) {
-    let posted = client()
-        .post(format!("{}/v1/{path}", central.url))
-        .header("authorization", bearer)
-        .header("content-type", "application/json")
-        .body(body)
-        .send()
-        .await
-        .expect("the service answers");
-    assert_eq!(posted.status(), 200);
-}
-
 async fn post_as(central: &TestCentral, bearer: &str, records: &[Record], version: &str) {
     let body = request(records).to_string().replace("2.1.197", version);
-    post(central, bearer, "logs", body).await;
-}
-
-/// The sums are what the events and metrics say, before and after they are made anew.
-async fn verify(central: &TestCentral) {
-    let store = &central.central.store;
-    for audit in [store.verify(|_| ()).await, store.rebuild(|_| ()).await] {
-        let audit = audit.expect("the store reads");
-        assert_eq!(audit.differences, 0, "{:?}", audit.told);
-    }
+    central.post(bearer, "logs", body).await;
 }
 
 async fn what_a_version_no_longer_sends_is_told(kind: Kind) {
@@ -118,7 +97,7 @@ async fn what_a_version_no_longer_sends_is_told(kind: Kind) {
         of_attribute.find(">2.1.220<").expect("a column"),
     );
     assert!(versions.0 < versions.1);
-    verify(&central).await;
+    central.verify().await;
     central.stop().await;
 }
 
@@ -164,8 +143,10 @@ async fn a_session_of_which_only_metrics_come_is_told(kind: Kind) {
     );
     // A running total is sent while nothing happens.
     let totals = metrics(2, &[point("whole", long_ago, now - HOUR_MS / 2, 3.0)]);
-    post(&central, &bearer, "metrics", differences.to_string()).await;
-    post(&central, &bearer, "metrics", totals.to_string()).await;
+    central
+        .post(&bearer, "metrics", differences.to_string())
+        .await;
+    central.post(&bearer, "metrics", totals.to_string()).await;
 
     let api = central.api().await;
     let drift = api.get("drift").await;
@@ -186,6 +167,6 @@ async fn a_session_of_which_only_metrics_come_is_told(kind: Kind) {
             .body
             .contains("2 sessions with metrics, but no events")
     );
-    verify(&central).await;
+    central.verify().await;
     central.stop().await;
 }

@@ -3,7 +3,7 @@
 use fieldpost::central::store::Role;
 use serde_json::json;
 
-use crate::support::fieldpost::{Kind, TestCentral, client, on_both_databases};
+use crate::support::fieldpost::{Kind, TestCentral, on_both_databases};
 use crate::support::records::{claude_session, request};
 
 use super::ENVIRONMENT;
@@ -27,15 +27,7 @@ async fn an_agent_says_what_does_not_come_and_by_which_way(kind: Kind) {
     without.retain(|record| record.body != "claude_code.user_prompt");
     for (records, version) in [(&with_prompts, "2.1.197"), (&without, "2.1.220")] {
         let body = request(records).to_string().replace("2.1.197", version);
-        let posted = client()
-            .post(format!("{}/v1/logs", central.url))
-            .header("authorization", &bearer)
-            .header("content-type", "application/json")
-            .body(body)
-            .send()
-            .await
-            .expect("the service answers");
-        assert_eq!(posted.status(), 200);
+        central.post(&bearer, "logs", body).await;
     }
     let viewer = central.sign_in(Role::Viewer).await;
     let api = central.api().await;

@@ -7,7 +7,7 @@ use fieldpost::central::store::Role;
 use serde_json::{Map, Value, json};
 
 use crate::support::browser::Browser;
-use crate::support::fieldpost::{TestCentral, client};
+use crate::support::fieldpost::TestCentral;
 use crate::support::hands;
 use crate::support::records::{claude_session, request};
 
@@ -135,15 +135,9 @@ async fn post_through_an_edge(central: &TestCentral) {
         attributes.insert("host.name".to_owned(), json!("ada-laptop"));
         attributes.insert("fieldpost.edge.seq".to_owned(), json!(seq));
     }
-    let posted = client()
-        .post(format!("{}/v1/logs", central.url))
-        .header("authorization", bearer)
-        .header("content-type", "application/json")
-        .body(request(&records).to_string())
-        .send()
-        .await
-        .expect("the service answers");
-    assert_eq!(posted.status(), 200);
+    central
+        .post(&bearer, "logs", request(&records).to_string())
+        .await;
 }
 
 /// In both widths and both themes, with everything folded and unfolded: axe-core finds no violation, nothing

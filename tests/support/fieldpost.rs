@@ -184,6 +184,28 @@ impl TestCentral {
         Api::new(&self.url, key.expect("the store writes").expose())
     }
 
+    /// Sends OTLP/JSON of a signal (`logs`, `metrics`), which is taken.
+    pub(crate) async fn post(&self, bearer: &str, signal: &str, body: String) {
+        let posted = client()
+            .post(format!("{}/v1/{signal}", self.url))
+            .header("authorization", bearer)
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .expect("the service answers");
+        assert_eq!(posted.status(), 200);
+    }
+
+    /// The derived tables are what events and metrics say, before and after they are made anew.
+    pub(crate) async fn verify(&self) {
+        let store = &self.central.store;
+        for audit in [store.verify(|_| ()).await, store.rebuild(|_| ()).await] {
+            let audit = audit.expect("the store reads");
+            assert_eq!(audit.differences, 0, "{:?}", audit.told);
+        }
+    }
+
     /// A browser of somebody with this role in the first environment.
     pub(crate) async fn sign_in(&self, role: Role) -> Browser {
         let environments = self.central.store.environments().await;

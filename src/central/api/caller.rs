@@ -269,54 +269,28 @@ async fn audit_change(central: &Central, path: &str, entry: AuditEntry) -> Resul
     }
 }
 
-impl OperationInput for Reader {
-    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
-        secured(operation, true);
-    }
+/// Says in the document that an operation wants a key, of an environment or an operator's, and what is answered
+/// without one.
+macro_rules! document {
+    ($($caller:ty: $is_of_environment:literal,)+) => {$(
+        impl OperationInput for $caller {
+            fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+                secured(operation, $is_of_environment);
+            }
 
-    fn inferred_early_responses(
-        context: &mut GenContext,
-        operation: &mut Operation,
-    ) -> Vec<(Option<u16>, Response)> {
-        refusals(context, operation)
-    }
+            fn inferred_early_responses(
+                context: &mut GenContext,
+                operation: &mut Operation,
+            ) -> Vec<(Option<u16>, Response)> {
+                refusals(context, operation)
+            }
+        }
+    )+};
 }
 
-impl OperationInput for Member {
-    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
-        secured(operation, true);
-    }
-
-    fn inferred_early_responses(
-        context: &mut GenContext,
-        operation: &mut Operation,
-    ) -> Vec<(Option<u16>, Response)> {
-        refusals(context, operation)
-    }
-}
-
-impl OperationInput for Admin {
-    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
-        secured(operation, true);
-    }
-
-    fn inferred_early_responses(
-        context: &mut GenContext,
-        operation: &mut Operation,
-    ) -> Vec<(Option<u16>, Response)> {
-        refusals(context, operation)
-    }
-}
-
-impl OperationInput for Operator {
-    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
-        secured(operation, false);
-    }
-
-    fn inferred_early_responses(
-        context: &mut GenContext,
-        operation: &mut Operation,
-    ) -> Vec<(Option<u16>, Response)> {
-        refusals(context, operation)
-    }
+document! {
+    Reader: true,
+    Member: true,
+    Admin: true,
+    Operator: false,
 }

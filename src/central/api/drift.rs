@@ -10,16 +10,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::central::Central;
-use crate::central::drift::{DAYS, FellAway, fell_away};
-use crate::central::store::{Grain, SilentSession};
+use crate::central::drift::{FellAway, fell_away, since};
+use crate::central::store::{Grain, Sent, SilentSession};
 use crate::event::Timestamp;
 
 use super::Answer;
 use super::caller::Reader;
 use super::openapi::about;
 use super::request::{List, Params, whole};
-
-const DAY: i64 = 86_400_000_000_000;
 
 pub(super) fn routes() -> ApiRouter<Arc<Central>> {
     ApiRouter::new()
@@ -58,11 +56,10 @@ struct Drift {
 
 async fn drift(Reader { central, scope, .. }: Reader) -> Answer<Drift> {
     let now = Timestamp::now();
-    let since = Timestamp(now.0 - DAYS * DAY);
     let store = &central.store;
     Ok(Json(Drift {
         fell_away: fell_away(store, scope, now).await?,
-        silent_sessions: store.silent_sessions(scope, since, now).await?,
+        silent_sessions: store.silent_sessions(scope, since(now), now).await?,
     }))
 }
 
@@ -89,35 +86,43 @@ struct SentEvents {
     attributes: BTreeMap<&'static str, i64>,
 }
 
+impl SentEvents {
+    /// None yet, of the kind that these are of.
+    fn of(sent: &Sent) -> SentEvents {
+        SentEvents {
+            client: sent.client.clone(),
+            version: sent.version.clone(),
+            day: Timestamp::of_day(sent.day),
+            event: sent.name.clone(),
+            event_count: 0,
+            attributes: BTreeMap::new(),
+        }
+    }
+
+    fn is_of(&self, sent: &Sent) -> bool {
+        (&self.client, &self.version, self.day.day(), &self.event)
+            == (&sent.client, &sent.version, sent.day, &sent.name)
+    }
+}
+
 async fn events(
     Reader { central, scope, .. }: Reader,
     Params(params): Params<SentParams>,
 ) -> Answer<List<SentEvents>> {
-    let since = Timestamp(Timestamp::now().0 - DAYS * DAY);
+    let since = since(Timestamp::now());
     let client = params.client.as_deref();
     let grain = Grain::VersionAndDay;
     let mut all: Vec<SentEvents> = Vec::new();
     for sent in central.store.sent(scope, client, since, grain).await? {
-        let is_same = |it: &&mut SentEvents| {
-            (&it.client, &it.version, it.day.0 / DAY, &it.event)
-                == (&sent.client, &sent.version, sent.day, &sent.name)
-        };
-        let mut of_kind = match all.last_mut().filter(is_same) {
-            Some(_) => all.pop().expect("there is a last one"),
-            None => SentEvents {
-                client: sent.client,
-                version: sent.version,
-                day: Timestamp(sent.day.saturating_mul(DAY)),
-                event: sent.name,
-                event_count: 0,
-                attributes: BTreeMap::new(),
-            },
-        };
+        // The shapes of one kind follow one another.
+        if !all.last().is_some_and(|last| last.is_of(&sent)) {
+            all.push(SentEvents::of(&sent));
+        }
+        let of_kind = all.last_mut().expect("one is there, or was just put there");
         of_kind.event_count += sent.events;
         for attribute in sent.shape.names() {
             *of_kind.attributes.entry(attribute).or_default() += sent.events;
         }
-        all.push(of_kind);
     }
     Ok(whole(all))
 }

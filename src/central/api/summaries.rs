@@ -177,11 +177,10 @@ async fn days(
     At(Id { id }): At<Id>,
     Params(query): Params<DaysQuery>,
 ) -> Answer<List<Stats>> {
-    const MONTH: i64 = 30 * 86_400 * 1_000_000_000;
     let store = &central.store;
     let agent = store.agent(scope, &id).await?;
     agent.ok_or_else(|| Problem::missing("agent", &id))?;
-    let from = query.from.unwrap_or(Timestamp(Timestamp::now().0 - MONTH));
+    let from = query.from.unwrap_or(Timestamp::now().days_before(30));
     Ok(whole(store.days_of_agent(scope, &id, from).await?))
 }
 

@@ -8,9 +8,6 @@ use crate::event::{Report, Timestamp};
 
 use super::Latest;
 
-/// Seconds of a day.
-const DAY: i64 = 86_400;
-
 /// What heartbeats add to one machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReportDelta {
@@ -24,16 +21,11 @@ impl ReportDelta {
     pub(super) fn add(&mut self, time: Timestamp, report: &Report) {
         let json = serde_json::to_string(report).expect("a report is plain values");
         self.latest.add(time, Some(&json));
-        self.days.insert(day(time));
+        self.days.insert(time.day());
     }
 
     pub(super) fn merge(&mut self, other: ReportDelta) {
         self.latest.merge(other.latest);
         self.days.extend(other.days);
     }
-}
-
-/// The day of a time, counted from the Unix epoch.
-pub fn day(time: Timestamp) -> i64 {
-    time.0.div_euclid(DAY * 1_000_000_000)
 }

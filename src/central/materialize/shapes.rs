@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 
 use crate::event::Activity;
 
-use super::{NewEvent, day, entry};
+use super::{NewEvent, entry};
 
 /// The attributes that are looked for (WIRE.md, section 2), none of them content: sums stay when content is
 /// deleted. Each place is a bit in the store, so that names are added at the end only.
@@ -138,7 +138,7 @@ pub(super) fn add(shapes: &mut Shapes, event: &NewEvent) {
     if facts.activity == Activity::Machine {
         return;
     }
-    let of_day = shapes.entry(day(event.time)).or_default();
+    let of_day = shapes.entry(event.time.day()).or_default();
     let client = facts.service.as_deref().unwrap_or_default();
     let of_client = entry(of_day, client, BTreeMap::new);
     let version = facts.client_version.as_deref().unwrap_or_default();

@@ -11,7 +11,7 @@ use axum::response::Html;
 use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::drift::{DAYS, FellAway, fell_away, order};
+use crate::central::drift::{self, DAYS, FellAway, fell_away, order};
 use crate::central::store::{Grain, Sent, SilentSession};
 use crate::event::Timestamp;
 use crate::words;
@@ -25,8 +25,6 @@ use super::text::Text;
 
 /// Versions that are compared side by side, the latest.
 const COLUMNS: usize = 6;
-
-const DAY: i64 = 86_400_000_000_000;
 
 #[derive(Template)]
 #[template(path = "drift.html", config = "src/central/portal/askama.toml")]
@@ -95,7 +93,7 @@ pub(super) async fn show(
     let query = read_query(query)?;
     let (store, scope) = (&central.store, here.scope());
     let now = Timestamp::now();
-    let since = Timestamp(now.0 - DAYS * DAY);
+    let since = drift::since(now);
     let fell = fell_away(store, scope, now).await?;
     let mut grids = Vec::new();
     match (&query.client, &query.event) {
@@ -301,7 +299,7 @@ fn grids_of_event(here: &Here, sent: &[Sent], event: &str, attribute: Option<&st
     let (mut kinds, mut carried) = (BTreeMap::<&str, i64>::new(), Counts::new());
     let (mut of_day, mut on_day) = (Counts::new(), Counts::new());
     for sent in sent {
-        let day = day_words(Timestamp(sent.day.saturating_mul(DAY)));
+        let day = day_words(Timestamp::of_day(sent.day));
         let is_event = sent.name == event;
         let carries = |wanted: &str| sent.shape.names().any(|name| name == wanted);
         let (is_of, is_hit) = match attribute {

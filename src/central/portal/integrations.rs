@@ -129,15 +129,11 @@ pub(super) async fn install(
 
 /// A way in which fleets tell Claude, in the words that `fieldpost edge env` prints.
 struct Way {
-    name: &'static str,
-    title: &'static str,
-    where_it_goes: &'static str,
-    file: &'static str,
-    reaches: &'static str,
+    place: &'static Place,
     text: String,
 }
 
-/// A way, before it is known what it says.
+/// Where such words go, and whom they reach.
 struct Place {
     format: Format,
     title: &'static str,
@@ -147,7 +143,7 @@ struct Place {
 }
 
 /// The ways, the usual first. Ansible and Salt have roles of their own in the packages.
-const WAYS: [Place; 4] = [
+static WAYS: [Place; 4] = [
     Place {
         format: Format::ManagedSettings,
         title: "Managed settings, on every system",
@@ -179,13 +175,9 @@ const WAYS: [Place; 4] = [
 ];
 
 impl Place {
-    fn of(&self, edge: &Rollout) -> Way {
+    fn way(&'static self, edge: &Rollout) -> Way {
         Way {
-            name: self.format.name(),
-            title: self.title,
-            where_it_goes: self.where_it_goes,
-            file: self.file,
-            reaches: self.reaches,
+            place: self,
             text: edge.render(self.format),
         }
     }
@@ -210,7 +202,7 @@ impl InstallPage {
             action: here.base.install(),
             edge_config: edge_configuration(&endpoint),
             edge_shell: edge.render(Format::Shell),
-            ways: WAYS.iter().map(|way| way.of(&edge)).collect(),
+            ways: WAYS.iter().map(|place| place.way(&edge)).collect(),
             direct_shell: direct.render(Format::Shell),
             endpoint,
             host: host_of(&central.public_url),

@@ -72,9 +72,6 @@ pub(super) struct OverviewQuery {
     range: String,
 }
 
-const SECOND: i64 = 1_000_000_000;
-const DAY: i64 = 86_400 * SECOND;
-
 /// Someone opens an environment.
 pub(super) async fn show(
     here: Here,
@@ -92,7 +89,7 @@ pub(super) async fn show(
         sums = sums_of(&here, &central, chosen, now).await?;
     }
     let (name, title, days, span) = RANGES[chosen];
-    let since = Timestamp(now.0 - days * DAY);
+    let since = now.days_before(days);
     let agents = store
         .agents(here.scope(), None, PageRequest::new(None, Some(1)))
         .await?;
@@ -125,7 +122,7 @@ async fn sums_of(
     let filter = StatsFilter {
         span,
         subject: Subject::All,
-        from: Some(Timestamp(now.0 - days * DAY)),
+        from: Some(now.days_before(days)),
         ..StatsFilter::default()
     };
     let sums = central.store.stats(here.scope(), &filter, None).await?;

@@ -3,10 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::event::Timestamp;
+use crate::event::{DAY, Timestamp};
 
 use super::event_row::dollars;
-use super::machine_state::DAY;
 use super::query::Query;
 use super::{Scope, Stats, Store, StoreError};
 
@@ -143,7 +142,7 @@ impl Store {
         rows.map(|mut row| {
             let day: i64 = row.take(0)?;
             Ok(Stats {
-                start: Timestamp(day.saturating_mul(DAY)),
+                start: Timestamp::of_day(day),
                 name: agent.to_owned(),
                 event_count: row.take(1)?,
                 tool_count: row.take(2)?,

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::Timestamp;
+use crate::event::{DAY, Timestamp};
 
 use super::Machine;
-use super::machine_state::{DAY, MachineState};
+use super::machine_state::MachineState;
 
 /// A token that ends within this time is a concern, in nanoseconds.
 const EXPIRES_SOON: i64 = 30 * DAY;

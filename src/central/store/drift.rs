@@ -4,10 +4,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::central::materialize::{Shape, day};
-use crate::event::Timestamp;
+use crate::central::materialize::Shape;
+use crate::event::{DAY, Timestamp};
 
-use super::machine_state::DAY;
 use super::query::Query;
 use super::{Scope, Store, StoreError};
 
@@ -90,7 +89,7 @@ impl Store {
             ),
             scope,
         );
-        query.bind(day(since));
+        query.bind(since.day());
         if let Some(client) = client {
             query.push(" AND client = ").bind(client);
         }

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::Timestamp;
+use crate::event::{DAY, Timestamp};
 
 use super::concern::{Concern, concerned, soon};
 use super::inventory::like;
 use super::machine_rules::USUAL_OF_DAYS;
-use super::machine_state::{DAY, MachineState, SECOND, silent_before};
+use super::machine_state::{MachineState, SECOND, silent_before};
 use super::query::{Dialect, Query, Row};
 use super::{MachineRules, Page, PageRequest, Scope, Store, StoreError};
 

@@ -10,7 +10,6 @@ use crate::event::Timestamp;
 use super::MachineRules;
 
 pub(super) const SECOND: i64 = 1_000_000_000;
-pub(super) const DAY: i64 = 86_400 * SECOND;
 
 /// How a machine reports.
 #[derive(
@@ -69,7 +68,7 @@ impl Presence<'_> {
         if now.0.saturating_sub(self.last.0) <= rules.late_after_seconds * SECOND {
             return MachineState::Reporting;
         }
-        let (last, today) = (self.last.0.div_euclid(DAY), now.0.div_euclid(DAY));
+        let (last, today) = (self.last.day(), now.day());
         // The days between are over; this one is not.
         let missed = (last + 1..today).filter(|day| is_working_day(*day));
         let silent = usize::try_from(rules.silent_after_days).unwrap_or(usize::MAX);
@@ -82,7 +81,7 @@ impl Presence<'_> {
 
     /// On how many it was there of so many working days up to its latest record.
     pub(super) fn days_there(&self, of: i64) -> i64 {
-        let last = self.last.0.div_euclid(DAY);
+        let last = self.last.day();
         let usual = (0..=last).rev().filter(|day| is_working_day(*day));
         let there = usual
             .take(usize::try_from(of).unwrap_or(usize::MAX))
@@ -93,11 +92,11 @@ impl Presence<'_> {
 
 /// A machine that reported last before this can be silent at `now`: so many working days have passed since.
 pub(super) fn silent_before(now: Timestamp, rules: &MachineRules) -> Timestamp {
-    let today = now.0.div_euclid(DAY);
+    let today = now.day();
     let mut missed = (0..today).rev().filter(|day| is_working_day(*day));
     let others = usize::try_from(rules.silent_after_days - 1).unwrap_or(0);
     let first_missed = missed.nth(others).unwrap_or(0);
-    Timestamp(first_missed.saturating_mul(DAY))
+    Timestamp::of_day(first_missed)
 }
 
 /// Monday to Friday; 1 January 1970 was a Thursday.
@@ -107,6 +106,8 @@ fn is_working_day(day: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::event::DAY;
+
     use super::*;
 
     /// Noon, so many days after Monday, 5 January 1970.

@@ -11,12 +11,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::central::materialize::Deltas;
-use crate::event::Timestamp;
+use crate::event::{DAY, Timestamp};
 use crate::otlp::Signal;
 
 use super::audit::{decode_deltas, encode_deltas};
 use super::ingest::signal_deltas;
-use super::machine_state::{DAY, SECOND};
+use super::machine_state::SECOND;
 use super::query::{Query, Row, Value};
 use super::repack::{take_out, without_content};
 use super::{AuditEntry, Database, EntityKind, Scope, Store, StoreError};

@@ -24,8 +24,6 @@ use super::{AgentHeader, find};
 /// Days that are summed up.
 const DAYS: i64 = 30;
 
-const DAY: i64 = 86_400_000_000_000;
-
 /// Sessions that are listed.
 const LATEST: u32 = 8;
 
@@ -58,7 +56,7 @@ pub(in crate::central::portal) async fn show(
     let (store, scope) = (&central.store, here.scope());
     let agent = find(&here, &central).await?;
     let now = Timestamp::now();
-    let since = Timestamp((now.0 - DAYS * DAY).div_euclid(DAY) * DAY);
+    let since = Timestamp::of_day(now.days_before(DAYS).day());
     let sums = store.days_of_agent(scope, &agent.id, since).await?;
     let filter = SessionFilter {
         agent: Some(agent.id.clone()),

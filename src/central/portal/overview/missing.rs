@@ -1,7 +1,7 @@
 //! What is missing, or at risk: the first thing on the page.
 
 use crate::central::Central;
-use crate::central::drift::{DAYS, fell_away};
+use crate::central::drift::{fell_away, since};
 use crate::central::portal::drift;
 use crate::central::portal::event_row::Tag;
 use crate::central::portal::machines;
@@ -11,10 +11,8 @@ use crate::central::store::{
     Concern as MachineConcern, Fleet, Machine, MachineFacet, MachineFilter, MachineRules,
     MachineTerm, PageRequest, StoreError, Token, TokenRefusal, expires_soon,
 };
-use crate::event::Timestamp;
+use crate::event::{DAY, Timestamp};
 use crate::words;
-
-use super::DAY;
 
 /// Something that is missing, or may be.
 pub(super) struct Concern {
@@ -100,8 +98,7 @@ async fn of_clients(
             href: drift::page_of(here, fell),
         })
         .collect();
-    let since = Timestamp(now.0 - DAYS * DAY);
-    let silent = store.silent_sessions(scope, since, now).await?;
+    let silent = store.silent_sessions(scope, since(now), now).await?;
     if !silent.is_empty() {
         let sessions = words::plural(silent.len(), "session", "sessions");
         concerns.push(Concern {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::central::Central;
 use crate::central::accounts::check_name;
 use crate::central::store::{AuditEntry, Role};
-use crate::event::Timestamp;
+use crate::event::{DAY, Timestamp};
 
 use super::{Tab, tabs};
 use crate::central::portal::event_row::Stamp;
@@ -87,7 +87,7 @@ pub(in crate::central::portal) async fn make(
             &*new.name,
         )
     };
-    let expires_at = Timestamp(entry.time.0.saturating_add(new.days * 86_400_000_000_000));
+    let expires_at = Timestamp(entry.time.0.saturating_add(new.days * DAY));
     let person = &here.session.person.id;
     let key = central
         .create_personal_key(here.scope(), person, new.role, expires_at, &entry)
