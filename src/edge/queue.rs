@@ -128,7 +128,7 @@ use committer::{Append, Command};
 use keeper::Errand;
 use lifetime::Running;
 use parked::ParkedStore;
-use prepare::Compressors;
+use prepare::{Compressors, Prepared};
 use reader::Reader;
 use shared::Shared;
 
@@ -233,7 +233,7 @@ impl Queue {
             move || {
                 let numbers = records.numbered_records();
                 let first_seq = shared.reserve_numbers(numbers);
-                let sets =
+                let Prepared { sets, last } =
                     prepare::sets(records, bytes, first_seq, SystemTime::now(), &compressors)
                         .inspect_err(|_| shared.refused(first_seq, numbers))?;
                 let append = Append {
@@ -245,6 +245,8 @@ impl Queue {
                 commands
                     .send(Command::Append(append))
                     .map_err(|_| StorageError::Stopped)?;
+                // The committer is at work meanwhile.
+                drop(last);
                 Ok::<_, StorageError>(first_seq)
             }
         };

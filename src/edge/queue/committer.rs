@@ -181,6 +181,8 @@ impl Writer {
                 // The caller may have gone away; the records are stored all the same.
                 let _ = append.done.send(result.clone().map_err(AppendError::from));
             }
+            // Whoever waits for an answer comes before whoever sends records on.
+            self.shared.readable.notify_waiters();
         }
         if turn.end {
             self.end_segment();
@@ -265,7 +267,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes durable what was inserted, and only then lets the reader see it.
+    /// Makes durable what was inserted, and only then lets the reader see it, who is told at the end of the turn.
     fn publish(&mut self) -> Result<(), StorageError> {
         let Some(active) = &mut self.active else {
             return Ok(());
@@ -281,7 +283,6 @@ impl Writer {
             self.noted = Instant::now();
             let _ = self.keeper.send(Errand::Stored);
         }
-        self.shared.readable.notify_waiters();
         Ok(())
     }
 

@@ -58,6 +58,13 @@ pub(super) fn stored_bound(plain_bytes: usize, numbers: u64) -> u64 {
     numbered + numbered / 256 + pieces * (64 + SET_BYTES)
 }
 
+/// Sets, and what the last of them was made of: to drop so many small texts takes a while, for which nobody needs to
+/// wait.
+pub(super) struct Prepared {
+    pub(super) sets: Vec<Set>,
+    pub(super) last: Option<Redacted>,
+}
+
 /// Numbers the records from `first_seq` on and makes the sets. `plain_bytes` is the message's length as it came.
 pub(super) fn sets(
     mut redacted: Redacted,
@@ -65,7 +72,7 @@ pub(super) fn sets(
     mut first_seq: u64,
     appended_at: SystemTime,
     compressors: &Compressors,
-) -> io::Result<Vec<Set>> {
+) -> io::Result<Prepared> {
     redacted.number_from(first_seq);
     let numbered = plain_bytes as u64 + redacted.numbered_records() * NUMBER_BYTES;
     let mut pieces = Vec::new();
@@ -75,11 +82,14 @@ pub(super) fn sets(
     } else {
         cut(redacted, &mut pieces);
     }
-    let mut sets = Vec::with_capacity(pieces.len());
+    let mut prepared = Prepared {
+        sets: Vec::with_capacity(pieces.len()),
+        last: None,
+    };
     for piece in pieces {
         let numbers = piece.numbered_records();
         let plain = piece.request().encode();
-        sets.push(Set {
+        prepared.sets.push(Set {
             signal: piece.signal(),
             records: u32::try_from(piece.record_count()).map_err(io::Error::other)?,
             first_seq: if numbers == 0 { 0 } else { first_seq },
@@ -89,8 +99,9 @@ pub(super) fn sets(
             frame: compressors.compress(&plain)?,
         });
         first_seq += numbers;
+        prepared.last = Some(piece);
     }
-    Ok(sets)
+    Ok(prepared)
 }
 
 fn cut(redacted: Redacted, pieces: &mut Vec<Redacted>) {
