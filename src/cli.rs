@@ -62,16 +62,26 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Runs a service until an interrupt or a termination signal asks it to stop.
+/// Runs a service until an interrupt, a termination signal or Windows' service manager asks it to stop.
 fn serve<F, S>(service: S) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>>,
     S: FnOnce(Shutdown) -> F,
 {
-    block_on(async {
+    #[cfg(windows)]
+    let mut manager = fieldpost::supervisor::ServiceManager::listen();
+    #[cfg(windows)]
+    let asked = manager.asks_to_stop();
+    #[cfg(not(windows))]
+    let asked = std::future::pending();
+    let served = block_on(async {
         let (trigger, shutdown) = shutdown::channel();
         tokio::spawn(async move {
-            if let Err(error) = shutdown::signal().await {
+            let heard = tokio::select! {
+                heard = shutdown::signal() => heard,
+                () = asked => Ok(()),
+            };
+            if let Err(error) = heard {
                 tracing::error!(%error, "cannot wait for signals");
                 return;
             }
@@ -79,7 +89,12 @@ where
             trigger.stop();
         });
         service(shutdown).await
-    })
+    });
+    #[cfg(windows)]
+    if served.is_ok() {
+        manager.stopped();
+    }
+    served
 }
 
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

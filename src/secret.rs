@@ -130,15 +130,23 @@ pub fn make_file(path: &Path, contents: impl FnOnce() -> io::Result<String>) -> 
 /// Keeps other processes from changing the secrets in the folder of `path`, until the answer is dropped.
 ///
 /// # Errors
-/// When the folder cannot be opened or locked.
+/// When the folder, or the file that stands for it, cannot be opened or locked.
 pub fn alone(path: &Path) -> io::Result<std::fs::File> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    let folder = std::fs::File::open(folder)?;
-    folder.lock()?;
-    Ok(folder)
+    // Only Unix lets a folder be opened; elsewhere a file in it stands for it.
+    let held = match cfg!(unix) {
+        true => std::fs::File::open(folder)?,
+        false => {
+            let mut options = std::fs::OpenOptions::new();
+            options.append(true).create(true);
+            options.open(folder.join("secrets.lock"))?
+        }
+    };
+    held.lock()?;
+    Ok(held)
 }
 
 /// Makes a directory that only its owner can enter, with its parents; one that is there is left as it

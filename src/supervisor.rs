@@ -1,13 +1,20 @@
 //! What supervises the daemons. systemd hands over the sockets that they listen on, so that clients
 //! find them open while a daemon restarts (sd_listen_fds(3)), and is told how it goes (sd_notify(3)).
-//! launchd hands sockets over as well (launch_activate_socket(3)). Under anything else nothing is
-//! handed over, and telling does nothing.
+//! launchd hands sockets over as well (launch_activate_socket(3)). Windows' service manager hands nothing
+//! over, and asks for the end in a way of its own. Under anything else nothing is handed over, and telling
+//! does nothing.
+
+#[cfg(windows)]
+mod service_manager;
 
 use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::Context;
 use listenfd::ListenFd;
+
+#[cfg(windows)]
+pub use self::service_manager::ServiceManager;
 
 /// How often the supervisor hears from a daemon, unless its watchdog wants to more often.
 const INTERVAL: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{Mistakes, Reader, Setting};
@@ -142,12 +142,17 @@ impl Config {
     }
 }
 
-/// The file that is read when none is named: the machine's, or one person's where only that is there.
-pub fn default_file(variable: &dyn Fn(&str) -> Option<String>) -> PathBuf {
-    let of_machine = PathBuf::from(match cfg!(windows) {
+/// The configuration of the machine's own service.
+pub fn machines_file() -> &'static Path {
+    Path::new(match cfg!(windows) {
         true => r"C:\ProgramData\Fieldpost\edge.toml",
         false => "/etc/fieldpost/edge.toml",
-    });
+    })
+}
+
+/// The file that is read when none is named: the machine's, or one person's where only that is there.
+pub fn default_file(variable: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let of_machine = machines_file().to_owned();
     let of_person = Person::find(variable).map(|person| person.configuration());
     match of_person {
         Ok(file) if !of_machine.exists() && file.exists() => file,

@@ -5,12 +5,15 @@
 //! cannot be looked at (because it needs root, or a running edge) is skipped, and not failed.
 
 mod world;
+mod hints;
 mod homes;
 mod finding;
-#[cfg(not(target_os = "macos"))]
+#[cfg(not(any(target_os = "macos", windows)))]
 mod systemd;
 #[cfg(any(target_os = "macos", test))]
 mod launchd;
+#[cfg(any(windows, test))]
+mod service_manager;
 mod service;
 mod listener;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
@@ -40,7 +43,9 @@ use super::install::Step;
 
 #[cfg(target_os = "macos")]
 use self::launchd as supervisor;
-#[cfg(not(target_os = "macos"))]
+#[cfg(windows)]
+use self::service_manager as supervisor;
+#[cfg(not(any(target_os = "macos", windows)))]
 use self::systemd as supervisor;
 
 pub use self::finding::{Finding, Verdict};
@@ -59,6 +64,9 @@ pub struct Check {
     pub title: &'static str,
     /// Whether something is sent to the upstream for it.
     needs_network: bool,
+    /// Whether the daemon makes it of itself, too: it sees from its sandbox what is looked at, and nothing else in its
+    /// status tells of it.
+    is_daemons: bool,
     look: for<'a> fn(&'a World) -> Looking<'a>,
 }
 
@@ -82,15 +90,23 @@ pub struct Report {
     pub duration_ms: u64,
 }
 
+/// `network`: something is sent to the upstream. `daemon`: the daemon makes the check of itself, too.
 macro_rules! check {
     ($id:literal, $title:literal, $look:path) => {
-        check!($id, $title, $look, false)
+        check!($id, $title, $look, false, false)
     };
-    ($id:literal, $title:literal, $look:path, $needs_network:literal) => {
+    ($id:literal, $title:literal, $look:path, network) => {
+        check!($id, $title, $look, true, false)
+    };
+    ($id:literal, $title:literal, $look:path, daemon) => {
+        check!($id, $title, $look, false, true)
+    };
+    ($id:literal, $title:literal, $look:path, $needs_network:literal, $is_daemons:literal) => {
         Check {
             id: $id,
             title: $title,
             needs_network: $needs_network,
+            is_daemons: $is_daemons,
             look: |world| Box::pin($look(world)),
         }
     };
@@ -101,11 +117,11 @@ pub const CHECKS: [Check; 22] = [
     check!("E01", "service", supervisor::units),
     check!("E02", "who holds the port", listener::holder),
     check!("E03", "answers on loopback", listener::answers),
-    check!("E04", "configuration", local::configuration),
-    check!("E05", "token", token::token),
-    check!("E06", "way to the upstream", upstream::way, true),
-    check!("E07", "upstream's answer", upstream::answer, true),
-    check!("E08", "clock", upstream::clock, true),
+    check!("E04", "configuration", local::configuration, daemon),
+    check!("E05", "token", token::token, daemon),
+    check!("E06", "way to the upstream", upstream::way, network),
+    check!("E07", "upstream's answer", upstream::answer, network),
+    check!("E08", "clock", upstream::clock, network),
     check!("E09", "queue", local::queue),
     check!("E10", "delivery", local::delivery),
     check!("E11", "Claude's policy", policy::sources),
@@ -115,22 +131,20 @@ pub const CHECKS: [Check; 22] = [
     check!("E15", "Claudes started before the policy", processes::old),
     check!("E16", "e-mail addresses", people::identity),
     check!("E17", "tokens that others can read", people::leaked_token),
-    check!("E18", "state", local::state),
+    check!("E18", "state", local::state, daemon),
     check!("E19", "what the edge cannot see", people::surfaces),
-    check!("E20", "program", service::program),
-    check!("E21", "arrival", arrival::arrival, true),
+    check!("E20", "program", service::program, daemon),
+    check!("E21", "arrival", arrival::arrival, network),
     check!("E22", "Claude's exporter log", claude::exporter_log),
 ];
 
-/// Checks that the daemon makes of itself, for it sees what they look at and nothing else tells of it.
-const DAEMON: [&str; 3] = ["E04", "E05", "E18"];
-
 /// What the daemon finds that is not well, with the configuration in `file`.
 pub(super) async fn examine_daemon(file: PathBuf) -> Vec<Report> {
+    let own = CHECKS.iter().filter(|check| check.is_daemons);
     let options = Options {
         root: PathBuf::from("/"),
         config: file,
-        only: DAEMON.map(str::to_owned).to_vec(),
+        only: own.map(|check| check.id.to_owned()).collect(),
         network: false,
         fix: false,
     };
@@ -224,6 +238,7 @@ mod tests {
             id: "E00",
             title: "a test",
             needs_network: false,
+            is_daemons: false,
             look,
         };
         let world = World::new(options, Arc::new(|_| None));

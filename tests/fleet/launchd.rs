@@ -51,6 +51,85 @@ fn the_control_sockets_folder_is_made_once_and_stays() {
     assert!(read("packaging/README.md").contains(socket), "{socket}");
 }
 
+/// Stand-ins for macOS's own programs, which write down what they were asked; those that tests run for real are not
+/// among them.
+fn stand_ins(folder: &Path, launchctl: &str) {
+    let write = |name: &str, script: &str| {
+        let path = folder.join(name);
+        let text = format!(
+            "#!/bin/sh\necho {name} \"$@\" >>'{0}/calls'\ncd '{0}'\n{script}\n",
+            folder.display()
+        );
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    };
+    for name in ["install", "ln", "chown", "chmod", "find", "sleep"] {
+        write(name, "");
+    }
+    write("stat", "echo 0");
+    // The account is not there yet, and two numbers are taken.
+    write(
+        "dscl",
+        "case \"$*\" in *-read*) exit 1 ;; *-list*Users*) echo _other 300 ;; *-list*) echo _third 301 ;; esac",
+    );
+    write("launchctl", launchctl);
+}
+
+/// Runs a script of the installer's where a configuration lies in `/etc`, and says whether it succeeded and what the
+/// stand-ins were asked.
+async fn installer(script: &str, launchctl: &str) -> (bool, Vec<String>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (programs, etc) = (folder.path().join("bin"), folder.path().join("etc"));
+    fs::create_dir_all(etc.join("fieldpost")).expect("a folder");
+    fs::write(etc.join("fieldpost/edge.toml"), "").expect("a file");
+    fs::create_dir(&programs).expect("a folder");
+    stand_ins(&programs, launchctl);
+    let path = std::env::var("PATH").unwrap_or_default();
+    let script = format!("{}/launchd/{script}", env!("CARGO_MANIFEST_DIR"));
+    let mut command = process::over_etc(&etc, Path::new("env"));
+    command
+        .arg(format!("PATH={}:{path}", programs.display()))
+        .args(["sh", &script]);
+    let ran = process::run(command, "", PATIENCE).await;
+    let calls = fs::read_to_string(programs.join("calls")).unwrap_or_default();
+    (ran.success, calls.lines().map(str::to_owned).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_replaced_once_launchd_has_let_go_and_a_refused_start_is_tried_again() {
+    // It knows the service twice more after it was asked to let go, and then no more.
+    let goes = "case $1 in print) [ ! -e gone ] || [ ! -e later ] || exit 1; [ ! -e gone ] || touch later ;; bootout) touch gone ;; esac";
+    let (success, calls) = installer("preinstall", goes).await;
+    let label = "system/dev.fieldpost.edge";
+    let print = format!("launchctl print {label}");
+    let expected = [
+        print.clone(),
+        format!("launchctl bootout {label}"),
+        print.clone(),
+        "sleep 1".to_owned(),
+        print,
+    ];
+    assert!(success && calls == expected, "{calls:?}");
+    // Nothing is replaced under a daemon that stays.
+    let (success, calls) = installer("preinstall", "").await;
+    assert!(!success, "{calls:?}");
+
+    let refuses_once = "[ $1 = bootstrap ] && [ ! -e asked ] && touch asked && exit 5; exit 0";
+    let (success, calls) = installer("postinstall", refuses_once).await;
+    let has = |call: &str| calls.iter().filter(|it| *it == call).count();
+    let bootstrap = "launchctl bootstrap system /Library/LaunchDaemons/dev.fieldpost.edge.plist";
+    assert!(success && has(bootstrap) == 2, "{calls:?}");
+    assert_eq!(calls.last(), Some(&format!("launchctl kickstart {label}")));
+    // The first number that neither an account nor a group has.
+    assert_eq!(has("dscl . -create /Users/_fieldpost UniqueID 302"), 1);
+    assert_eq!(
+        has("install -d -m 700 -o _fieldpost -g _fieldpost /var/db/fieldpost"),
+        1
+    );
+    let (success, calls) = installer("postinstall", "[ $1 != bootstrap ]").await;
+    assert!(!success, "{calls:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tree_that_the_installer_lays_down_is_whole_and_nobodys_to_change() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));

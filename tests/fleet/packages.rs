@@ -7,22 +7,59 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::process::Command;
+use tokio::sync::OnceCell;
 
 use crate::support::process::{self, Output};
 
 /// Time for one program.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Time for the edge's program to be built from nothing, where tests/run has not done so.
+const COMPILING: Duration = Duration::from_secs(3600);
+
 /// Versions of the edge's package: the first, and five upgrades.
 const DEB_VERSIONS: [&str; 6] = ["0.1.0", "0.1.1", "0.1.2", "0.1.3", "0.1.4", "0.1.5"];
 const RPM_VERSIONS: [&str; 3] = ["0.1.0", "0.1.1", "0.1.2"];
 const CENTRAL_VERSIONS: [&str; 2] = ["0.1.0", "0.1.1"];
 
+/// What the guide tells of the installed service; tests/run --shipped prints it of the release.
+const MEASURED: [&str; 6] = [
+    "deb_upgrades",
+    "rpm_upgrades",
+    "exposure",
+    "central_exposure",
+    "memory_fresh",
+    "memory_idle",
+];
+
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Packs the program under test, whose two halves every package then holds.
+/// The program that the package ships: the edge's has no server.
+async fn program(package: &str) -> PathBuf {
+    static EDGE: OnceCell<PathBuf> = OnceCell::const_new();
+    if package != "edge" {
+        return env!("CARGO_BIN_EXE_fieldpost").into();
+    }
+    let built = EDGE.get_or_init(async || {
+        let mut command = process::command(project().join("tests/fleet/edge_program"));
+        keep_home(&mut command);
+        let built = process::run(command, "", COMPILING).await.expect_success();
+        built.stdout.trim().into()
+    });
+    built.await.clone()
+}
+
+/// cargo and rustc find their own by these; and which program is tested is for whoever runs the tests to say.
+fn keep_home(command: &mut Command) {
+    for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "FIELDPOST_EDGE"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+}
+
+/// Packs the program that the package ships.
 pub(super) async fn build(package: &str, format: &str, version: &str, output: &Path) {
     let mut command = process::command(project().join("packaging/build"));
     command
@@ -34,12 +71,8 @@ pub(super) async fn build(package: &str, format: &str, version: &str, output: &P
             "--format",
             format,
         ])
-        .args([
-            "--version",
-            version,
-            "--binary",
-            env!("CARGO_BIN_EXE_fieldpost"),
-        ])
+        .args(["--version", version, "--binary"])
+        .arg(program(package).await)
         .arg("--output")
         .arg(output)
         // The same for every build, also outside a repository.
@@ -69,6 +102,10 @@ pub(super) fn folder() -> tempfile::TempDir {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::print_stdout,
+    reason = "what the installed service takes is measured"
+)]
 async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
     let (packages, out) = (folder(), folder());
     for version in DEB_VERSIONS {
@@ -98,6 +135,9 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
         .collect();
     assert_eq!(saw.get("finished"), Some(&"yes"), "{result}\n{log}");
 
+    for name in MEASURED {
+        println!("{name}: {}", saw[name]);
+    }
     let counts = |name: &str| serde_json::from_str::<Value>(saw[name]).expect("JSON");
     for name in ["deb_upgrades", "rpm_upgrades"] {
         let counts = counts(name);
@@ -112,6 +152,7 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
     assert_eq!(saw["stored"], counts("deb_upgrades")["taken"].to_string());
     assert_eq!(saw["version"], "0.1.5");
     let expected = [
+        ("server_in_edge", "2"),
         ("unconfigured", "disabled"),
         ("token_mode", "600 root"),
         ("state_mode", "700 fieldpost"),
@@ -150,6 +191,10 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
         ("salt_files", "644 root 600 root 644 root 700 fieldpost "),
         ("salt_again", "0 changed, 0 failed"),
         ("salt_arrival", "\"status\":\"ok\""),
+        ("play_central_again", "0 changed, 0 failed"),
+        ("play_central_export", "200 644 root arrived"),
+        ("salt_central_again", "0 changed, 0 failed"),
+        ("salt_central_export", "200 644 root arrived"),
         ("central", "active 700 fieldpost-central"),
         ("central_status", "takes records"),
         ("central_socket", "ready 0"),
@@ -158,7 +203,8 @@ async fn five_upgrades_under_load_lose_no_request_and_a_purge_leaves_nothing() {
     for (name, value) in expected {
         assert_eq!(saw.get(name), Some(&value), "{name}\n{log}");
     }
-    for first in [saw["ansible"], saw["salt"]] {
+    let first = ["ansible", "salt", "play_central", "salt_central"];
+    for first in first.map(|name| saw[name]) {
         assert!(
             first.ends_with("changed, 0 failed") && !first.starts_with("0 "),
             "{log}"
@@ -208,15 +254,27 @@ async fn sums_are_of_what_was_built_and_a_comparison_is_of_what_was_asked_for() 
         "{sums}"
     );
 
-    let mut command = process::command(project().join("packaging/build"));
-    command.args(["--no-sbom", "--fast", "--package", "edge", "--check"]);
-    command.args([
-        "--format",
-        "deb",
-        "--binary",
-        env!("CARGO_BIN_EXE_fieldpost"),
-    ]);
-    let said = process::run(command, "", LIMIT).await.expect_success();
+    let check = async |arguments: &[&str]| {
+        let mut command = process::command(project().join("packaging/build"));
+        command.args(["--no-sbom", "--fast", "--package", "edge", "--check"]);
+        command.args(["--format", "deb", "--binary"]);
+        command.arg(env!("CARGO_BIN_EXE_fieldpost")).args(arguments);
+        keep_home(&mut command);
+        process::run(command, "", LIMIT).await
+    };
+    // A half that was finished is not made again.
+    let half = check(&["--half", "1"]).await.expect_success();
+    assert!(
+        half.stderr.contains("build 2 is still to be made"),
+        "{}",
+        half.stderr
+    );
+    let said = check(&[]).await.expect_success();
+    assert!(
+        said.stderr.contains("build 1 is there already"),
+        "{}",
+        said.stderr
+    );
     let (_, compared) = said
         .stdout
         .split_once("both builds are the same:\n")
@@ -225,6 +283,13 @@ async fn sums_are_of_what_was_built_and_a_comparison_is_of_what_was_asked_for() 
     assert!(
         compared.contains("fieldpost-edge_") && compared.contains(".deb"),
         "{compared}"
+    );
+    // The next comparison is of others.
+    let half = check(&["--half", "2"]).await.expect_success();
+    assert!(
+        half.stderr.contains("build 1 is still to be made"),
+        "{}",
+        half.stderr
     );
 }
 

@@ -141,6 +141,45 @@ async fn what_the_daemons_own_checks_find_is_told_wherever_somebody_looks() {
     terminate(&mut child).await;
 }
 
+/// After an upgrade that restarted nothing, the program that runs has no file any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_was_not_restarted_after_an_upgrade_says_so() {
+    let home = tempfile::tempdir().expect("a home");
+    let (installed, file) = (
+        home.path().join(".local/bin/fieldpost"),
+        home.path().join(".config/fieldpost/edge.toml"),
+    );
+    for path in [&installed, &file] {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    }
+    let upstream = Upstream::start().await;
+    let config = edge_config(home.path(), &upstream.endpoint, None, free_port());
+    std::fs::write(&file, config).expect("a file");
+    std::fs::copy(env!("CARGO_BIN_EXE_fieldpost"), &installed).expect("a copy");
+    let socket = home.path().join("notify");
+    let supervisor = Supervisor::listen(&socket);
+    // Started from the file that the new one takes the place of.
+    let script = "exec 3<\"$1\" && cp \"$1\" \"$1.new\" && mv \"$1.new\" \"$1\" && \
+                  exec /proc/self/fd/3 edge run --config \"$2\"";
+    let mut child = process::command("sh")
+        .args(["-c", script, "sh"])
+        .args([&installed, &file])
+        .env("HOME", home.path())
+        .env("NOTIFY_SOCKET", &socket)
+        .env("WATCHDOG_USEC", "400000")
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a shell starts");
+    let words = format!(
+        "E20 program: another program lies at {}",
+        installed.display()
+    );
+    supervisor
+        .hears(&format!("STATUS=0 records wait; {words}"))
+        .await;
+    terminate(&mut child).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_watchdog_is_fed_by_the_queues_writer_and_not_without_it() {
     let directory = tempfile::tempdir().expect("a temporary directory");

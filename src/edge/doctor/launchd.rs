@@ -6,7 +6,7 @@ use super::finding::Finding;
 #[cfg(target_os = "macos")]
 pub(super) async fn units(world: &super::world::World) -> Finding {
     let mut command = tokio::process::Command::new("/bin/launchctl");
-    command.args(["print", super::world::LAUNCHD_SERVICE]);
+    command.args(["print", super::hints::LAUNCHD_SERVICE]);
     let output = match command.kill_on_drop(true).output().await {
         Ok(output) => output,
         Err(error) => return Finding::skip(format!("launchctl cannot be started: {error}")),
@@ -14,7 +14,7 @@ pub(super) async fn units(world: &super::world::World) -> Finding {
     let text = String::from_utf8_lossy(&output.stdout);
     let finding = judge(output.status.success().then_some(&text));
     match finding.verdict {
-        super::Verdict::Fail => finding.repaired_by(world.systemctl(&[])),
+        super::Verdict::Fail => finding.repaired_by(world.systemctl(&["start"])),
         _ => finding,
     }
 }

@@ -40,9 +40,9 @@ pub(super) async fn holder(world: &World) -> Finding {
             return Finding::fail(
                 format!("{address} is held by {stranger}"),
                 format!(
-                    "stop {}, or choose another port: `fieldpost edge install --listen`, \
-                     listen.addresses and Claude's endpoint change together",
-                    stranger.name
+                    "stop {}, or choose another port: {}; listen.addresses and Claude's endpoint change with it",
+                    stranger.name,
+                    world.typed_install("--listen ADDRESS")
                 ),
             );
         }

@@ -24,7 +24,7 @@ pub(super) async fn configuration(world: &World) -> Finding {
     if let Err(error) = &world.text {
         return Finding::fail(
             format!("{path} cannot be read: {error}"),
-            format!("{} writes one", world.typed_install("--endpoint URL")),
+            world.typed_install("--endpoint URL"),
         );
     }
     let config = match &world.config {
@@ -262,7 +262,13 @@ pub(super) async fn state(world: &World) -> Finding {
             format!("{shown} lies on {kind}: what waits is gone after a restart of the machine"),
             "move queue.directory to a disk",
         ),
-        None => Finding::ok(format!("{shown} is on a local disk, for its account alone")),
+        None if cfg!(target_os = "linux") => {
+            Finding::ok(format!("{shown} is on a local disk, for its account alone"))
+        }
+        None if cfg!(unix) => Finding::ok(format!("{shown} is for its account alone")),
+        None => Finding::ok(format!(
+            "{shown} is there; who may look into it is not found out on this system"
+        )),
     }
 }
 

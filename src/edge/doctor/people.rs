@@ -112,8 +112,10 @@ pub(super) async fn leaked_token(world: &World) -> Finding {
     match (open.is_empty(), unreadable) {
         (false, _) => Finding::fail(
             format!("a token lies open in {}", open.join(", ")),
-            "take it out there, revoke it in the portal, and give the edge a new one: \
-             sudo fieldpost edge install --token-stdin",
+            format!(
+                "take it out there, revoke it in the portal, and give the edge a new one: {}",
+                world.typed_install("--token-stdin")
+            ),
         ),
         (true, 0) => Finding::ok("no file that Claude or a shell reads holds a token"),
         (true, _) => Finding::skip(format!(

@@ -10,6 +10,7 @@ use crate::edge::config::{LOOPBACK, Listen};
 use crate::edge::upstream::is_loopback;
 
 use super::finding::{Finding, Verdict};
+use super::hints::POLICY;
 use super::sources::{Broken, PROXIES, Source, is_of_the_unit, people, personal};
 use super::world::World;
 
@@ -136,7 +137,7 @@ fn deciding(world: &World, managed: &[Source]) -> Finding {
     let Some(winner) = managed.iter().find(|source| source.decides()) else {
         return Finding::warn(
             "no managed settings say anything about telemetry; every person's shell decides",
-            "sudo fieldpost edge install --configure-claude",
+            POLICY,
         );
     };
     let endpoint = winner.env.get("OTEL_EXPORTER_OTLP_ENDPOINT");
@@ -188,9 +189,7 @@ pub(super) async fn variables(world: &World) -> Finding {
 /// Whether these variables have Claude export to this edge.
 fn exported(world: &World, effective: &Effective) -> Finding {
     let set = |name: &str, value: &str| {
-        format!(
-            "set {name}={value}: sudo fieldpost edge install --configure-claude does; then start Claude anew"
-        )
+        format!("set {name}={value}: {POLICY} does; then start Claude anew")
     };
     let said = |name: &str| match effective.get(name) {
         Some((value, source)) => format!("{name} is {value}, says {source}"),

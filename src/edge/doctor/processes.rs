@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::words::plural;
 
 use super::finding::Finding;
+use super::hints::POLICY;
 use super::policy::is_ours;
 use super::sources::{managed, own_settings};
 use super::world::{World, read_bytes};
@@ -66,8 +67,9 @@ fn by_environment(world: &World) -> Finding {
                 "neither policy, settings nor environment name this edge: pid {}",
                 pids(&elsewhere)
             ),
-            "sudo fieldpost edge install --configure-claude tells every Claude; for one shell: \
-             eval \"$(fieldpost edge env)\"; then start Claude anew",
+            format!(
+                "{POLICY} tells every Claude; for one shell: eval \"$(fieldpost edge env)\"; then start Claude anew"
+            ),
         );
     }
     match (unreadable, here) {

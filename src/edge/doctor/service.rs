@@ -8,7 +8,7 @@ use crate::edge::install::SERVICE;
 use crate::edge::install::Step;
 
 use super::finding::Finding;
-use super::world::{Service, World};
+use super::world::{NO_SERVICE, Service, World};
 
 const PROGRAM: &str = match (cfg!(target_os = "macos"), cfg!(windows)) {
     (true, _) => "opt/fieldpost/bin/fieldpost",
@@ -20,7 +20,8 @@ const PROGRAM: &str = match (cfg!(target_os = "macos"), cfg!(windows)) {
 pub(super) async fn program(world: &World) -> Finding {
     let path = match &world.service {
         Service::Person(person) => person.program(),
-        _ => world.path(PROGRAM),
+        Service::Machine => world.path(PROGRAM),
+        Service::Nobody => return Finding::skip(NO_SERVICE),
     };
     if !path.exists() {
         return Finding::warn(
@@ -32,14 +33,22 @@ pub(super) async fn program(world: &World) -> Finding {
     if let Some(finding) = rights(world, &path) {
         return finding;
     }
+    let restart = world.typed_systemctl("restart fieldpost-edge");
+    if was_replaced() {
+        return Finding::warn(
+            format!(
+                "another program lies at {}, and the one before runs on",
+                path.display()
+            ),
+            format!("{restart}; no request is lost"),
+        )
+        .repaired_by(world.systemctl(&["try-restart", SERVICE]));
+    }
     let own = env!("CARGO_PKG_VERSION");
     match world.status().await {
         Some(status) if status.version != own => Finding::warn(
             format!("{} runs, and {own} is installed", status.version),
-            format!(
-                "{}; no request is lost",
-                world.typed_systemctl("restart fieldpost-edge")
-            ),
+            format!("{restart}; no request is lost"),
         )
         .repaired_by(world.systemctl(&["try-restart", SERVICE])),
         Some(_) => Finding::ok(format!("{own} is installed, and runs")),
@@ -47,6 +56,19 @@ pub(super) async fn program(world: &World) -> Finding {
             "{own} is installed; what runs does not say its version"
         )),
     }
+}
+
+/// Whether the file that this process was started from is there no more: a daemon sees so that it was not restarted
+/// after an upgrade.
+#[cfg(target_os = "linux")]
+fn was_replaced() -> bool {
+    let own = std::fs::read_link("/proc/self/exe");
+    own.is_ok_and(|own| own.to_string_lossy().ends_with(" (deleted)"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn was_replaced() -> bool {
+    false
 }
 
 /// What is wrong with who may change the program, if anything is. A person's own is that person's.

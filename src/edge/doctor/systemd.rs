@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::edge::install::{SERVICE, SOCKET, TOKEN_PATH};
 
 use super::finding::Finding;
-use super::world::{Service, World};
+use super::world::{NO_SERVICE, Service, World};
 
 /// Time for a unit to be started or stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,9 +25,7 @@ pub(super) async fn units(world: &World) -> Finding {
         Service::Machine => &[SOCKET, SERVICE, TOKEN_PATH],
         // Its daemon watches the token's file itself.
         Service::Person(_) => &[SOCKET, SERVICE],
-        Service::Nobody => {
-            return Finding::skip("the configuration belongs to no service that was installed");
-        }
+        Service::Nobody => return Finding::skip(NO_SERVICE),
     };
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -15,15 +15,16 @@ use crate::event::Timestamp;
 use crate::secret::{Secret, bare_token};
 
 use super::finding::Finding;
-use super::world::{Service, World, read_text};
+use super::world::{World, read_text};
 
 /// A token that expires within this time is worth a word.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
 
 const PORTAL: &str = "make a token in the portal under Integrations";
 
-const RENEW: &str = "make a token in the portal under Integrations, then: \
-                     sudo fieldpost edge install --token-stdin";
+fn renew(world: &World) -> String {
+    format!("{PORTAL}, then: {}", world.typed_install("--token-stdin"))
+}
 
 /// What a token of a fieldpost service says of itself.
 #[derive(Deserialize)]
@@ -41,21 +42,11 @@ pub(super) async fn token(world: &World) -> Finding {
     let sources = &config.upstream.token;
     // As the daemon does: a place without a token leaves it to the next.
     let source = sources.iter().find(|source| may_hold_one(source));
-    let finding = match source.or(sources.first()) {
+    match source.or(sources.first()) {
         // An upstream that asks for one says so, in E07.
         None => Finding::ok("no token is configured, and none is sent"),
         Some(TokenSource::Command(_)) => Finding::skip("a program prints the token; E07 tries it"),
         Some(TokenSource::File(path)) => file(world, path),
-    };
-    match (&world.service, finding.fix.as_deref()) {
-        (Service::Person(_), Some(RENEW)) => Finding {
-            fix: Some(format!(
-                "{PORTAL}, then: {}",
-                world.typed_install("--token-stdin")
-            )),
-            ..finding
-        },
-        _ => finding,
     }
 }
 
@@ -77,7 +68,7 @@ fn file(world: &World, path: &Path) -> Finding {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             return Finding::skip(format!("only root may read {shown}; run doctor with sudo"));
         }
-        Err(error) => return Finding::fail(format!("{shown}: {error}"), RENEW),
+        Err(error) => return Finding::fail(format!("{shown}: {error}"), renew(world)),
     };
     #[cfg(unix)]
     if let Some(finding) = rights(world, path) {
@@ -85,21 +76,21 @@ fn file(world: &World, path: &Path) -> Finding {
     }
     let token = text.trim();
     if token.is_empty() || token == NO_TOKEN_YET {
-        return Finding::fail(format!("{shown} holds no token yet"), RENEW);
+        return Finding::fail(format!("{shown} holds no token yet"), renew(world));
     }
     let alone = bare_token(token);
     if alone != token {
         let text = Text::private(&Secret::new(alone));
         return Finding::warn(
             format!("{shown} holds the whole header; the word Bearer is taken off"),
-            "sudo fieldpost edge install --token-stdin writes the token alone",
+            format!("the token alone: {}", world.typed_install("--token-stdin")),
         )
         .repaired_by(Step::Write(path.to_owned(), text));
     }
     if token.contains(char::is_whitespace) {
         return Finding::fail(
             format!("{shown} holds more than a token: it has white space in it"),
-            RENEW,
+            renew(world),
         );
     }
     match claims::<Claims>(token) {
@@ -173,13 +164,16 @@ fn judge(world: &World, claims: &Claims) -> Finding {
     let date = Timestamp::from(expires).display();
     let date = date.get(..10).unwrap_or(&date);
     match expires.duration_since(world.now) {
-        Err(_) => Finding::fail(format!("the token has expired on {date}; {whose}"), RENEW),
+        Err(_) => Finding::fail(
+            format!("the token has expired on {date}; {whose}"),
+            renew(world),
+        ),
         Ok(left) if left < SOON => Finding::warn(
             format!(
                 "the token expires on {date}, in {} days; {whose}",
                 left.as_secs() / 86_400
             ),
-            RENEW,
+            renew(world),
         ),
         Ok(_) => Finding::ok(format!("{whose}; expires on {date}")),
     }

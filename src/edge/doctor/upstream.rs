@@ -11,13 +11,19 @@ use crate::edge::upstream::{Upstream, is_loopback, knock, signer};
 use crate::event::CLOCK_TOLERANCE;
 
 use super::finding::Finding;
+use super::hints::CLOCK;
 use super::world::{Probed, World};
 
 /// Time for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-const TRUST: &str = "when a company's own authority signs what passes, name its certificate in \
-                     upstream.ca_file, or have the system trust it and run: sudo systemctl reload fieldpost-edge";
+fn trust(world: &World) -> String {
+    format!(
+        "when a company's own authority signs what passes, name its certificate in upstream.ca_file, or have the \
+         system trust it and run: {}",
+        world.typed_systemctl("reload fieldpost-edge")
+    )
+}
 
 /// E06: no token is shown for it, so that everybody can find out.
 pub(super) async fn way(world: &World) -> Finding {
@@ -53,10 +59,10 @@ pub(super) async fn way(world: &World) -> Finding {
         (Ok(()), Some(signer)) => Finding::ok(format!(
             "{host} port {port} is reached, and its certificate, signed by {signer}, is trusted"
         )),
-        (Err(words), None) => Finding::fail(words, TRUST),
+        (Err(words), None) => Finding::fail(words, trust(world)),
         (Err(words), Some(signer)) => Finding::fail(
             format!("{words}; the certificate at {host} port {port} is signed by {signer}"),
-            TRUST,
+            trust(world),
         ),
     }
 }
@@ -215,7 +221,7 @@ pub(super) async fn clock(world: &World) -> Finding {
                 "this machine's clock is {} s {word} the upstream's",
                 off.as_secs()
             ),
-            "switch on time synchronization: sudo timedatectl set-ntp true",
+            format!("switch on time synchronization: {CLOCK}"),
         ),
         false => Finding::ok(format!(
             "within {} s of the upstream's",

@@ -10,9 +10,9 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::config::Mistakes;
-use crate::edge::config::{Config, Control, TokenSource};
+use crate::edge::config::{Config, Control, TokenSource, machines_file};
 use crate::edge::control::client::Client;
-use crate::edge::install::{Person, SERVICE, Step};
+use crate::edge::install::{Person, SERVICE};
 use crate::edge::origins::Origin;
 use crate::edge::status::Status;
 use crate::edge::upstream::Probe;
@@ -22,9 +22,6 @@ use super::homes::{Home, homes};
 
 /// Where systemd keeps what it has handed the service.
 const CREDENTIAL: &str = "run/credentials/fieldpost-edge.service/token";
-
-/// The service on macOS, as launchd names it.
-pub(super) const LAUNCHD_SERVICE: &str = "system/dev.fieldpost.edge";
 
 /// Most of a file that is read, in bytes: people's own may be anything.
 const FILE_MAX: u64 = 32 << 20;
@@ -43,6 +40,9 @@ pub struct Options {
     /// Whether to repair what is found, where that changes nothing but the edge's own files and units.
     pub fix: bool,
 }
+
+/// Said of what is the service's, where there is none.
+pub(super) const NO_SERVICE: &str = "the configuration belongs to no service that was installed";
 
 /// Whose service it is that the configuration belongs to.
 pub(super) enum Service {
@@ -115,43 +115,6 @@ impl World {
     #[cfg(unix)]
     pub(super) fn is_of_the_machine(&self) -> bool {
         matches!(self.service, Service::Machine)
-    }
-
-    /// Has the service's systemd do something; launchd is only ever asked to start the service.
-    pub(super) fn systemctl(&self, words: &[&str]) -> Step {
-        if cfg!(target_os = "macos") {
-            let words = ["kickstart", LAUNCHD_SERVICE].map(str::to_owned);
-            return Step::Run("launchctl".to_owned(), words.to_vec());
-        }
-        Step::systemctl(&[self.service.manager(), words].concat())
-    }
-
-    /// The same for a person to type.
-    pub(super) fn typed_systemctl(&self, words: &str) -> String {
-        match self.service {
-            _ if cfg!(target_os = "macos") => {
-                format!("sudo launchctl kickstart {LAUNCHD_SERVICE}")
-            }
-            Service::Person(_) => format!("systemctl --user {words}"),
-            _ => format!("sudo systemctl {words}"),
-        }
-    }
-
-    /// What the service's log says, for a person to type.
-    pub(super) fn typed_journal(&self, words: &str) -> String {
-        match self.service {
-            _ if cfg!(target_os = "macos") => "tail -n 20 /var/log/fieldpost/edge.log".to_owned(),
-            Service::Person(_) => format!("journalctl --user {words}"),
-            _ => format!("journalctl {words}"),
-        }
-    }
-
-    /// An installation, for a person to type.
-    pub(super) fn typed_install(&self, words: &str) -> String {
-        match self.service {
-            Service::Person(_) => format!("fieldpost edge install --user {words}"),
-            _ => format!("sudo fieldpost edge install {words}"),
-        }
     }
 
     /// The environment that the running service was started with; `None` when none runs, or when it is hidden from this
@@ -239,7 +202,11 @@ impl World {
 
 impl Service {
     fn of(options: &Options, variable: &dyn Fn(&str) -> Option<String>) -> Service {
-        if options.config == options.root.join("etc/fieldpost/edge.toml") {
+        let machines = machines_file();
+        let below_root = options
+            .root
+            .join(machines.strip_prefix("/").unwrap_or(machines));
+        if options.config == below_root {
             return Service::Machine;
         }
         match Person::find(variable) {

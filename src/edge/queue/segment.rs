@@ -83,7 +83,9 @@ impl Segment {
             trees: None,
         };
         segment.sync()?;
-        File::open(path.join("conf"))?.sync_all()?;
+        // Windows syncs no file that is open for reading alone.
+        let conf = File::options().write(true).open(path.join("conf"));
+        conf?.sync_all()?;
         Info::Open { before }.write(path)?;
         directory::sync_directory(root)?;
         Ok(segment)

@@ -325,4 +325,11 @@ async fn e20_program() {
         .check("E20")
         .await
         .is("fail", "can be changed by others than root", "chown root:");
+    let (_, elsewhere, _) = machine
+        .run(
+            &["doctor", "--json", "--only", "E20", "--config", "/dev/null"],
+            "",
+        )
+        .await;
+    assert!(elsewhere.contains("belongs to no service"), "{elsewhere}");
 }
