@@ -43,7 +43,7 @@ pub fn weigh(target: Target, encoding: Encoding, body: &[u8]) -> usize {
     };
     let parts = match encoding {
         Encoding::Json => weigh_json(body, scale),
-        Encoding::Protobuf => weigh_message(body, 1, scale, NUMBER),
+        Encoding::Protobuf => weigh_message(body, 1, scale).bytes,
     };
     body.len().saturating_add(parts)
 }
@@ -92,30 +92,45 @@ fn end_of_text(body: &[u8], mut at: usize) -> usize {
     body.len()
 }
 
+/// What bytes take that seem to be a message, and whether they are one to their end.
+struct Weighed {
+    bytes: usize,
+    is_message: bool,
+}
+
 /// What is no message is a text, or packed numbers. A text that could be a message is taken for one; of what is
 /// none in the end, that counts which a reader makes of it before it finds out.
-fn weigh_message(message: &[u8], depth: usize, scale: Scale, number: usize) -> usize {
-    let mut fields = Fields(message);
-    let mut weight = 0_usize;
-    while let Some(Ok(field)) = fields.next() {
+fn weigh_message(message: &[u8], depth: usize, scale: Scale) -> Weighed {
+    let (mut weight, mut numbers, mut is_message) = (0_usize, 0_usize, true);
+    for field in Fields(message) {
         let bytes = match field {
-            Field::Number => number,
-            Field::Bytes(bytes) if depth < MAX_DEPTH => {
-                let is_message = Fields(bytes).all(|field| field.is_ok());
-                let own = match (is_message, depth <= OUTER_DEPTH) {
+            Ok(Field::Number) => {
+                numbers += NUMBER;
+                continue;
+            }
+            Ok(Field::Bytes(bytes)) if depth < MAX_DEPTH => {
+                let inner = weigh_message(bytes, depth + 1, scale);
+                let own = match (inner.is_message, depth <= OUTER_DEPTH) {
                     (true, true) => OUTER,
                     (true, false) => scale.inner,
                     (false, _) => TEXT + bytes.len().saturating_mul(scale.packed),
                 };
-                // In a text, what seems to be a number takes nothing.
-                let number = if is_message { NUMBER } else { 0 };
-                own.saturating_add(weigh_message(bytes, depth + 1, scale, number))
+                own.saturating_add(inner.bytes)
             }
-            Field::Bytes(bytes) => TEXT + bytes.len().saturating_mul(scale.packed),
+            Ok(Field::Bytes(bytes)) => TEXT + bytes.len().saturating_mul(scale.packed),
+            Err(Malformed) => {
+                is_message = false;
+                // In a text, what seems to be a number takes nothing.
+                numbers = 0;
+                break;
+            }
         };
         weight = weight.saturating_add(bytes);
     }
-    weight
+    Weighed {
+        bytes: weight.saturating_add(numbers),
+        is_message,
+    }
 }
 
 /// A field of a protobuf message.
