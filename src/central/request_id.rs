@@ -3,7 +3,7 @@
 //! work" can name it, and whoever runs the service finds what happened.
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
@@ -34,18 +34,10 @@ pub(super) async fn numbered(request: Request, next: Next) -> Response {
     let answering = async {
         let response = next.run(request).await;
         let status = response.status();
-        match status {
-            _ if status.is_server_error() => {
-                tracing::warn!(%method, route, status = status.as_u16(), "a request failed");
-            }
-            // Strangers ask for anything; it is worth a look only where somebody looks.
-            StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED => {
-                tracing::debug!(%method, route, status = status.as_u16(), "a request was refused");
-            }
-            _ if status.is_client_error() => {
-                tracing::info!(%method, route, status = status.as_u16(), "a request was refused");
-            }
-            _ => {}
+        if status.is_server_error() {
+            tracing::warn!(%method, route, status = status.as_u16(), "a request failed");
+        } else if status.is_client_error() {
+            tracing::info!(%method, route, status = status.as_u16(), "a request was refused");
         }
         response
     };

@@ -61,7 +61,7 @@ pub struct Agent {
     pub model_count: i64,
     /// The client's own estimate, in US dollars.
     pub cost_usd: f64,
-    /// The same of the sessions that began within the last 30 days.
+    /// The same of its sessions that began within the last 30 days, with their records that name nobody.
     pub cost_usd_30d: f64,
     /// Whether its records are all here, as far as that can be told; `None` without a session within the last
     /// 30 days.
