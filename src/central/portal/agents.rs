@@ -98,12 +98,12 @@ pub(super) async fn list(
         "Name",
         "Owner",
         "Last activity",
-        "Client",
+        "Records",
         "#Sessions 7 d",
         "#Tools (MCP)",
         "#Models",
         "#Cost 30 d (est.)",
-        "Records",
+        "Client",
     ]);
     draw(&TablePage {
         shell: here.shell(Section::Agents),
@@ -153,10 +153,7 @@ fn row(here: &Here, agent: &Agent, now: Timestamp) -> Row {
                 None => Cell::Code(Text::short(&agent.owner)),
             },
             Cell::Ago(Stamp::ago(agent.last_seen, now), word),
-            match client.is_empty() {
-                true => Cell::Nothing,
-                false => Cell::Marked(Text::name(&client.join(" ")), defect),
-            },
+            completeness(agent),
             Cell::Words(words::count(agent.session_count_7d)),
             Cell::Words(format!(
                 "{} ({})",
@@ -165,7 +162,10 @@ fn row(here: &Here, agent: &Agent, now: Timestamp) -> Row {
             )),
             Cell::Words(words::count(agent.model_count)),
             Cell::Words(words::dollars(agent.cost_usd_30d)),
-            completeness(agent),
+            match client.is_empty() {
+                true => Cell::Nothing,
+                false => Cell::Marked(Text::name(&client.join(" ")), defect),
+            },
         ],
     }
 }

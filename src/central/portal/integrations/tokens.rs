@@ -25,7 +25,6 @@ pub(super) struct TokenRow {
     /// Its id, cut, which also confirms that it is meant.
     pub(super) short: String,
     pub(super) id: String,
-    pub(super) issued: Stamp,
     pub(super) expires: Stamp,
     pub(super) first_used: Option<Stamp>,
     pub(super) last_used: Option<Stamp>,
@@ -79,7 +78,6 @@ pub(super) fn heads() -> Vec<Head> {
     Head::all(&[
         "Token",
         "State",
-        "Made",
         "Created by",
         "Expires",
         "Last used",
@@ -230,7 +228,6 @@ impl TokenRow {
         TokenRow {
             short: short_id(&token.id),
             id: visible(&token.id),
-            issued: Stamp::brief(token.issued_at),
             expires: Stamp::brief(token.expires_at),
             first_used: token.first_used.map(Stamp::brief),
             last_used: token.last_used.map(Stamp::brief),
