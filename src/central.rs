@@ -8,6 +8,8 @@
 
 pub mod config;
 mod router;
+mod request_id;
+mod identity;
 mod guard;
 mod health;
 mod metrics;

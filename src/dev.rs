@@ -10,6 +10,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use crate::central::people::Actor;
 use crate::central::store::{Access, Role};
 use crate::central::{self, Central};
 use crate::edge;
@@ -152,7 +153,9 @@ async fn credentials(central: &Central, file: &Path) -> anyhow::Result<Credentia
     let environment = environments
         .first()
         .context("the store has no environment")?;
-    let installation = central.install(environment, "fieldpost dev").await?;
+    let installation = central
+        .install(environment, "fieldpost dev", &Actor::command_line())
+        .await?;
     let api_key = central
         .create_api_key(
             Access::Environment(environment.scope, Role::Owner),

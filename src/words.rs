@@ -26,6 +26,21 @@ pub fn plural(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
+/// "3 agents and 2 machines"; "nobody" without any.
+pub fn senders(agents: i64, machines: i64) -> String {
+    let words = |count: i64, one, many| {
+        let count = usize::try_from(count).unwrap_or(0);
+        (count > 0).then(|| plural(count, one, many))
+    };
+    let agents = words(agents, "agent", "agents");
+    let machines = words(machines, "machine", "machines");
+    let senders: Vec<String> = agents.into_iter().chain(machines).collect();
+    match senders.is_empty() {
+        true => "nobody".to_owned(),
+        false => senders.join(" and "),
+    }
+}
+
 /// `1 live token`, `3 live tokens`: those that are neither revoked nor expired.
 pub fn live_tokens(number: i64) -> String {
     let number = usize::try_from(number).unwrap_or(0);

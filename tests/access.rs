@@ -269,6 +269,25 @@ async fn owners_manage_people_and_retention_and_the_audit_tells(kind: Kind) {
     let audit = format!("{AT}/settings/audit");
     let page = owner.get(&format!("{audit}?action=role")).await.body;
     assert!(page.contains("role.changed") && !page.contains("retention.changed"));
+    // By time, as addresses have it and as the fields of the page do.
+    for (times, is_there) in [
+        ("from=2026-01-01T00:00:00Z", true),
+        ("from=2026-01-01T00%3A00", true),
+        ("from=2200-01-01", false),
+        ("to=2200-01-01", true),
+        ("to=2026-01-01T00:00:00Z", false),
+    ] {
+        let page = owner.get(&format!("{audit}?action=role&{times}")).await;
+        assert_eq!(page.body.contains("role.changed"), is_there, "{times}");
+        let path = format!("{audit}/export?action=role&{times}");
+        let lines = owner.post(&path, &[("format", "ndjson")]).await.body;
+        assert_eq!(lines.lines().count() == 2, is_there, "{times}: {lines}");
+    }
+    let unreadable = owner.get(&format!("{audit}?from=yesterday")).await.body;
+    assert!(unreadable.contains("From is no time") && !unreadable.contains("role.changed"));
+    let unreadable = format!("{audit}/export?to=x");
+    let refused = owner.post(&unreadable, &[("format", "csv")]);
+    assert_eq!(refused.await.status, StatusCode::BAD_REQUEST);
     let exported = owner
         .post(&format!("{audit}/export"), &[("format", "ndjson")])
         .await;

@@ -206,7 +206,7 @@ async fn filters_choose_the_rows_that_they_name(kind: Kind) {
 async fn one_agent_shows_its_events_entities_sessions_and_identities(kind: Kind) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (central, api) = filled(kind, directory.path()).await;
-    let agent = api.list("agents?q=ada@example.com").await.remove(0);
+    let agent = api.list("agents?text=ada@example.com").await.remove(0);
     let id = agent["id"].as_str().expect("an id");
     let detail = api.get(&format!("agents/{id}")).await;
     assert_eq!(detail["name"], "Cowork/ada");
@@ -247,9 +247,11 @@ async fn errors_are_problems_that_say_what_to_do(kind: Kind) {
             "application/problem+json",
             "{path}"
         );
+        let id = answer.headers()["x-request-id"].clone();
         let problem: Value =
             serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
         assert_eq!(problem["status"], status);
+        assert_eq!(problem["request_id"], id.to_str().expect("a number"));
         assert!(
             problem["detail"]
                 .as_str()

@@ -29,6 +29,7 @@ mod reload;
 mod service;
 mod grpc;
 mod tokens;
+mod senders;
 mod tenancy;
 mod statuses;
 mod fuzzed;

@@ -163,7 +163,7 @@ async fn an_agent_is_named_by_e_mail_and_else_by_user_id(kind: Kind) {
         stage.api.column("owners", "owner").await,
         set(["ada@example.com", &id])
     );
-    let ada = stage.api.list("agents?q=ada").await.remove(0);
+    let ada = stage.api.list("agents?text=ada").await.remove(0);
     assert_eq!(
         ada["user_id"].as_str(),
         Some(id.as_str()),

@@ -14,6 +14,7 @@ use crate::support::wire;
 const ENVIRONMENT: &str = "/t/default/default";
 
 mod lists;
+mod inventory;
 mod health;
 mod drift;
 mod seen;
@@ -259,6 +260,11 @@ async fn unknown_things_are_pages_too(address: &str, environment: &str) {
         let page = get(address, &target).await;
         assert_eq!(page.status, 404, "{target}");
         assert!(page.body.contains("Check the address"), "{target}");
+        let id = page.header("x-request-id").expect("a number");
+        assert!(
+            page.body.contains(&format!("<code>{id}</code>")),
+            "{target}"
+        );
         protected(&target, &page);
     }
     let bad = get(address, &format!("{environment}/observability?q=a&q=b")).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fieldpost::central::materialize::{Deltas, Latest, Seen, TokenUse};
+use fieldpost::central::people::Actor;
 use fieldpost::central::store::{Retention, Scope};
 use fieldpost::event::Timestamp;
 use fieldpost::otlp::{ExportMetricsServiceRequest, Request};
@@ -30,7 +31,10 @@ on_both_databases! {
 async fn second(central: &TestCentral) -> (Scope, String) {
     let made = central.central.create_environment("other", "default").await;
     let made = made.expect("the name is free");
-    let installed = central.central.install(&made, "").await;
+    let installed = central
+        .central
+        .install(&made, "", &Actor::command_line())
+        .await;
     let bearer = installed.expect("it installs").authorization_header;
     (made.scope, bearer)
 }

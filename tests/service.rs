@@ -438,3 +438,42 @@ fn every_mistake_in_the_configuration_is_said_at_once() {
     let address = config.address;
     assert_eq!(config.url(address), "https://127.0.0.1:8080");
 }
+
+/// Whoever is told that something did not work can name the request, and its line in the log says more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_request_is_found_in_the_log_by_its_number() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let port = free_port();
+    let config = directory.path().join("central.toml");
+    let data = folder(directory.path(), "data");
+    let text = format!("[data]\ndirectory = {data:?}\n[listen]\naddress = \"127.0.0.1:{port}\"\n");
+    std::fs::write(&config, text).expect("the directory is writable");
+    let said = directory.path().join("said");
+    let _central = command()
+        .args(["central", "run", "--config"])
+        .arg(&config)
+        .stderr(std::fs::File::create(&said).expect("the directory is writable"))
+        .spawn()
+        .expect("the binary starts");
+    // No page of ours asks for this: there is no session, and no origin.
+    let form = format!("http://127.0.0.1:{port}/sign-in?next=%2Fsecret");
+    let refused = eventually("the service", async || {
+        client().post(&form).send().await.ok()
+    })
+    .await;
+    assert_eq!(refused.status(), 403);
+    let id = refused.headers()["x-request-id"].clone();
+    let id = id.to_str().expect("digits").to_owned();
+    let page = refused.text().await.expect("a page");
+    assert!(page.contains(&id), "{page}");
+    let line = eventually("the line in the log", async || {
+        let said = std::fs::read_to_string(&said).expect("text");
+        let mut lines = said.lines().filter(|line| line.contains(&id));
+        lines.next().map(str::to_owned)
+    })
+    .await;
+    for words in ["a request was refused", "route=\"/sign-in\"", "status=403"] {
+        assert!(line.contains(words), "{words}: {line}");
+    }
+    assert!(!line.contains("secret"), "{line}");
+}

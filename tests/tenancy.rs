@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use fieldpost::central::people::Actor;
 use fieldpost::central::store::{Access, Retention, Role};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -93,7 +94,9 @@ async fn a_deleted_tenant_is_gone_at_once_and_then_from_every_table(kind: Kind) 
     let service = &central.central;
     let made = service.create_environment("acme", "laptops").await;
     let acme = made.expect("the name is free");
-    let bearer = service.install(&acme, "laptops").await;
+    let bearer = service
+        .install(&acme, "laptops", &Actor::command_line())
+        .await;
     let bearer = bearer.expect("the store writes").authorization_header;
     let kept = central.install().await.authorization_header;
     let records = claude_session("ada@example.com", "s", 10);

@@ -1,7 +1,8 @@
 //! Saved views: names for lists, of one's own or shared, in one environment and nowhere else.
 
 use fieldpost::central::people::Actor;
-use fieldpost::central::store::{Access, AuditFilter, PageRequest, Role};
+use fieldpost::central::store::{Access, AuditFilter, Criteria, Of, PageRequest, Role, SavedView};
+use fieldpost::event::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -58,7 +59,7 @@ async fn a_view_is_saved_shared_found_and_forgotten(kind: Kind) {
     let admin = central.sign_in(Role::Admin).await;
     let viewer = central.sign_in(Role::Viewer).await;
     // The form stands beside the list, with the list's own address, whatever page of it is shown.
-    let list = format!("{AT}/inventory/agents?text=ada&after=x");
+    let list = format!("{AT}/inventory/agents?text=ada&after=");
     let list = admin.get(&list).await.body;
     assert!(list.contains("value=\"/t/default/default/inventory/agents?text=ada\""));
     assert!(list.contains("name=\"shared\""));
@@ -174,7 +175,14 @@ async fn a_view_stays_in_its_environment_and_with_its_person(kind: Kind) {
     let elsewhere = ada.post(path, &[("id", &id)]).await;
     assert_eq!(elsewhere.status, StatusCode::NOT_FOUND);
     let stored = async |person: Option<&str>| {
-        let views = service.store.saved_views(here.scope, person).await;
+        let criteria = Criteria {
+            of: Of::Person(person.unwrap_or_default().to_owned()),
+            ..Criteria::default()
+        };
+        let store = &service.store;
+        let now = Timestamp::now();
+        let views = store.list::<SavedView>(here.scope, &criteria, now, PageRequest::default());
+        let views = views.await.map(|page| page.items);
         views.expect("the store reads").len()
     };
     let people = service.store.members(here.scope).await;

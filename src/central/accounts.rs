@@ -10,9 +10,10 @@ use crate::secret::{Secret, random_digits};
 
 use super::auth::{self, Claims, TOKEN_LIFETIME_SECONDS};
 use super::keys::{KeyChangeError, SigningKey};
+use super::people::Actor;
 use super::store::{
     Access, AuditEntry, Environment, Installation, PersonalKey, Role, Scope, StoreError, Token,
-    TokenAddress, TokenRefusal,
+    TokenAddress, TokenDay, TokenRefusal, TokenRejection, TokenSender,
 };
 use super::{Central, OTLP_PREFIX};
 
@@ -33,8 +34,15 @@ pub struct TokenDetail {
     pub token: Token,
     /// The latest addresses that it was used from, at most 100.
     pub addresses: Vec<TokenAddress>,
+    /// Who sends with it: those first that depend on it, then the latest. At most 500 agents and 500 machines.
+    pub senders: Vec<TokenSender>,
+    /// New events of the last 30 days that came with it, by day, the latest first; days without any are left
+    /// out.
+    pub days: Vec<TokenDay>,
     /// Requests with it that were refused, by reason.
     pub refused: Vec<TokenRefusal>,
+    /// Records that came with it and were rejected while the rest of their request was stored, by reason.
+    pub rejected: Vec<TokenRejection>,
 }
 
 /// What became of a token that was to be deleted.
@@ -50,7 +58,8 @@ pub enum TokenDeletion {
 
 impl Central {
     /// Installs Claude Cowork, for the first time or again: a new token, shown once. Tokens issued
-    /// before go on working until they are revoked. `name` is what people call the token.
+    /// before go on working until they are revoked. `name` is what people call the token, and `actor` makes
+    /// it.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -58,6 +67,7 @@ impl Central {
         &self,
         environment: &Environment,
         name: &str,
+        actor: &Actor,
     ) -> Result<Installation, StoreError> {
         let now = Timestamp::now();
         let issued = now.0 / 1_000_000_000;
@@ -65,7 +75,14 @@ impl Central {
         let (token, key_id) = self.token_keys.sign(&claims);
         let expires = Timestamp(now.0.saturating_add(TOKEN_LIFETIME_SECONDS * 1_000_000_000));
         self.store
-            .add_token(environment.scope, &claims.jti, &key_id, name, now, expires)
+            .add_token(
+                environment.scope,
+                &claims.jti,
+                &key_id,
+                (name, &actor.name),
+                now,
+                expires,
+            )
             .await?;
         Ok(Installation {
             endpoint: format!("{}{OTLP_PREFIX}/v1/logs", self.public_url),
@@ -130,11 +147,16 @@ impl Central {
         let Some(token) = tokens.find(|token| token.id == token_id) else {
             return Ok(None);
         };
-        let mut refusals = self.store.token_refusals(scope).await?;
+        let (store, now) = (&self.store, Timestamp::now());
+        let mut refusals = store.token_refusals(scope).await?;
+        let mut rejections = store.token_rejections(scope).await?;
         Ok(Some(TokenDetail {
             token,
-            addresses: self.store.token_addresses(scope, token_id).await?,
+            addresses: store.token_addresses(scope, token_id).await?,
+            senders: store.token_senders(scope, token_id, now).await?,
+            days: store.token_days(scope, token_id, now).await?,
             refused: refusals.remove(token_id).unwrap_or_default(),
+            rejected: rejections.remove(token_id).unwrap_or_default(),
         }))
     }
 

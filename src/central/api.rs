@@ -4,7 +4,9 @@
 mod openapi;
 mod caller;
 mod request;
+mod narrow;
 mod problem;
+mod inventory;
 mod accounts;
 mod operator;
 mod machines;
@@ -23,13 +25,11 @@ use aide::axum::routing::get_with;
 use axum::http::StatusCode;
 use axum::{Json, Router};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Central;
 use super::conversation::{Conversation, Turn};
-use super::store::{
-    Agent, Entity, EntityKind, Event, EventFilter, Identity, Owner, Page, Session, SessionFilter,
-};
+use super::store::{Event, EventFilter, Page, Session, SessionFilter};
 
 use caller::Reader;
 use openapi::about;
@@ -51,46 +51,6 @@ pub(super) fn router() -> Router<Arc<Central>> {
 
 /// The same, with what the document says of them. Each is in it: there is no other way to add one.
 fn routes() -> ApiRouter<Arc<Central>> {
-    let inventory = ApiRouter::new()
-        .api_route(
-            "/agents",
-            get_with(
-                agents,
-                about("agents", "The agents, the latest active first."),
-            ),
-        )
-        .api_route(
-            "/agents/{id}",
-            get_with(
-                agent,
-                about(
-                    "agent",
-                    "One agent, with the identities that its records carried.",
-                ),
-            ),
-        )
-        .api_route(
-            "/agents/{id}/entities",
-            get_with(
-                agent_entities,
-                about(
-                    "agentEntities",
-                    "What one agent used: tools, MCP tools, models, directories.",
-                ),
-            ),
-        )
-        .api_route(
-            "/entities",
-            get_with(
-                entities,
-                about("entities", "Tools, MCP tools, models and directories."),
-            ),
-        )
-        .api_route(
-            "/owners",
-            get_with(owners, about("owners", "The people behind the agents.")),
-        )
-        .with_path_items(|item| item.tag("Inventory"));
     let records = ApiRouter::new()
         .api_route(
             "/events",
@@ -149,7 +109,7 @@ fn routes() -> ApiRouter<Arc<Central>> {
         .with_path_items(|item| item.tag("Document"));
     ApiRouter::new()
         .merge(records)
-        .merge(inventory)
+        .merge(inventory::routes())
         .merge(machines::routes())
         .merge(machine_rules::routes())
         .merge(stats::routes())
@@ -165,46 +125,6 @@ fn routes() -> ApiRouter<Arc<Central>> {
 
 type Answer<T> = Result<Json<T>, Problem>;
 
-#[derive(Deserialize, JsonSchema)]
-struct AgentQuery {
-    /// Text in the name, the owner or the id.
-    q: Option<String>,
-}
-
-async fn agents(
-    Reader { central, scope, .. }: Reader,
-    Params(query): Params<AgentQuery>,
-    Params(paging): Params<Paging>,
-) -> Answer<Page<Agent>> {
-    Ok(Json(
-        central
-            .store
-            .agents(scope, query.q.as_deref(), paging.into())
-            .await?,
-    ))
-}
-
-#[derive(Serialize, JsonSchema)]
-struct AgentDetail {
-    #[serde(flatten)]
-    agent: Agent,
-    /// Identity attributes that its records carried.
-    identities: Vec<Identity>,
-}
-
-async fn agent(
-    Reader { central, scope, .. }: Reader,
-    At(Id { id }): At<Id>,
-) -> Answer<AgentDetail> {
-    let agent = central
-        .store
-        .agent(scope, &id)
-        .await?
-        .ok_or_else(|| Problem::missing("agent", &id))?;
-    let identities = central.store.identities(scope, &id).await?;
-    Ok(Json(AgentDetail { agent, identities }))
-}
-
 async fn agent_events(
     Reader { central, sight, .. }: Reader,
     At(Id { id }): At<Id>,
@@ -217,26 +137,6 @@ async fn agent_events(
     };
     Ok(Json(
         central.store.events(&sight, &filter, paging.into()).await?,
-    ))
-}
-
-#[derive(Deserialize, JsonSchema)]
-struct EntityQuery {
-    /// Only of this kind.
-    kind: Option<EntityKind>,
-}
-
-async fn agent_entities(
-    Reader { central, scope, .. }: Reader,
-    At(Id { id }): At<Id>,
-    Params(query): Params<EntityQuery>,
-    Params(paging): Params<Paging>,
-) -> Answer<Page<Entity>> {
-    Ok(Json(
-        central
-            .store
-            .entities(scope, query.kind, Some(&id), paging.into())
-            .await?,
     ))
 }
 
@@ -256,26 +156,6 @@ async fn agent_sessions(
             .sessions(scope, &filter, paging.into())
             .await?,
     ))
-}
-
-async fn entities(
-    Reader { central, scope, .. }: Reader,
-    Params(query): Params<EntityQuery>,
-    Params(paging): Params<Paging>,
-) -> Answer<Page<Entity>> {
-    Ok(Json(
-        central
-            .store
-            .entities(scope, query.kind, None, paging.into())
-            .await?,
-    ))
-}
-
-async fn owners(
-    Reader { central, scope, .. }: Reader,
-    Params(paging): Params<Paging>,
-) -> Answer<Page<Owner>> {
-    Ok(Json(central.store.owners(scope, paging.into()).await?))
 }
 
 async fn sessions(

@@ -31,6 +31,7 @@ use super::counters::Protocol;
 use super::people::origin;
 use super::rejection::{Rejected, Rejection};
 use super::store::{Ingest, oldest_kept};
+use super::usage::Brought;
 use super::{Central, OTLP_PREFIX};
 
 use prepare::{Prepared, Preparing};
@@ -279,6 +280,7 @@ impl Central {
         let Writer {
             scope, token_id, ..
         } = writer;
+        let mut brought = Brought::of(&events, &address, received, rejected);
         let ingest = Ingest {
             scope,
             token_id: token_id.clone(),
@@ -292,7 +294,10 @@ impl Central {
             tracing::error!(%error, "a request was not stored");
             Refusal::unavailable("the store cannot take records right now")
         })?;
-        self.usage.used(scope, &token_id, &address, received);
+        if signal == Signal::Logs {
+            brought.events = stored.new;
+        }
+        self.usage.used(scope, &token_id, brought);
         tracing::debug!(%signal, new = stored.new, known = stored.known, "stored");
         self.counters.stored(signal, stored);
         self.count_rejected(rejected);

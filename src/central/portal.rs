@@ -16,8 +16,8 @@ use axum::middleware;
 use axum::response::Redirect;
 use axum::routing::{get, post};
 
-use crate::central::Central;
 use crate::central::people::SignedIn;
+use crate::central::{Central, request_id};
 use crate::words;
 
 use address::Base;
@@ -113,6 +113,11 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
             "/inventory/agents/{agent}/sessions/export",
             post(export::agent_sessions),
         )
+        .route(
+            "/inventory/agents/{agent}/entities/export",
+            post(export::agent_entities),
+        )
+        .route("/inventory/{kind}/{name}/export", post(export::users))
         .route("/exports/{list}", post(export::of_inventory))
         .route("/sessions/{session}", get(session::show))
         .route("/sessions/{session}/export", post(export::session::export))
@@ -121,6 +126,14 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .route(
             "/integrations/claude-cowork/install",
             get(integrations::install_page).post(integrations::install),
+        )
+        .route(
+            "/integrations/claude-cowork/tokens",
+            get(integrations::tokens_page),
+        )
+        .route(
+            "/integrations/claude-cowork/tokens/{token}",
+            get(integrations::token),
         )
         .route(
             "/integrations/claude-cowork/tokens/{token}/revoke",
@@ -185,21 +198,24 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .merge(door)
         .layer(middleware::from_fn(preferences::of_request))
         .layer(middleware::from_fn(guard::own_changes_only))
+        .layer(middleware::from_fn(request_id::numbered))
         .layer(middleware::from_fn_with_state(
             Arc::clone(central),
             headers::on_every_answer,
         ))
 }
 
-/// Gives every answer of `router` the headers that those of the portal have.
+/// Gives every answer of `router` the headers that those of the portal have, and its request's number.
 pub(super) fn protected<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     central: &Arc<Central>,
 ) -> Router<S> {
-    router.layer(middleware::from_fn_with_state(
-        Arc::clone(central),
-        headers::on_every_answer,
-    ))
+    router
+        .layer(middleware::from_fn(request_id::numbered))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(central),
+            headers::on_every_answer,
+        ))
 }
 
 /// Someone opens an address below an environment that no page has.

@@ -32,7 +32,7 @@ mod retention;
 mod export;
 mod work;
 mod inventory;
-mod entity_users;
+mod catalog;
 mod sessions;
 mod session_search;
 mod first_prompts;
@@ -47,13 +47,13 @@ mod machine_users;
 mod concern;
 mod fleet;
 mod stats;
-mod versions;
 mod drift;
 mod agent_health;
 mod accounts;
 mod api_keys;
 mod tenants;
 mod token_use;
+mod token_senders;
 mod people;
 mod identities;
 mod sign_ins;
@@ -72,11 +72,14 @@ pub use api_keys::{Access, ApiKey, ApiKeyAccess, PersonalKey, Role};
 pub use arrivals::Arrivals;
 pub use audit::{Audit, Progress};
 pub use block::{BlockBuilder, BlockError, NewBlock};
+pub use catalog::{
+    Activeness, Agent, Catalog, Cataloged, ClientVersion, Completeness, Criteria, Entity,
+    EntityKind, EntityUser, Facet as CatalogFacet, Of, Owner, Pick, Tally,
+};
 pub use concern::{Concern, expires_soon};
 pub use cursor::PageRequest;
 pub use dictionary::{Compressor, Dictionary};
 pub use drift::{Grain, Sent, SilentSession};
-pub use entity_users::EntityUser;
 pub use export::Exported;
 pub use fleet::{Fleet, MachineFacet, MachineFilter, MachineTerm};
 pub use identities::Arrival;
@@ -91,8 +94,8 @@ pub use postgres::{Connection as PostgresConnection, UrlError as PostgresUrlErro
 pub use retention::{Expired, Retention, oldest_kept};
 pub use reveals::{Opened, Reveals};
 pub use rows::{
-    Agent, Dropped, Entity, EntityKind, Environment, Event, EventFilter, Identity, Installation,
-    Integration, Machine, Owner, Page, Scope, SeqRange, Session, SessionFilter, Token,
+    Dropped, Environment, Event, EventFilter, Identity, Installation, Integration, Machine, Page,
+    Scope, SeqRange, Session, SessionFilter, Token,
 };
 pub use saved_views::SavedView;
 pub use session_search::SessionsFound;
@@ -103,9 +106,8 @@ pub use stats::{MetricTotal, Stats, StatsFilter};
 pub use survey::{Facet, FacetValue, MAX_COUNTED, Survey};
 pub use tenants::{Contents, Renamed, Tenant};
 pub use terms::{MAX_QUERY, Qualifier, QueryError, Term, parse_query, query_of};
+pub use token_senders::{SenderKind, TokenDay, TokenRejection, TokenSender};
 pub use token_use::{Counted, TokenAddress, TokenRefusal, TokenUse};
-
-pub use versions::ClientVersion;
 
 use dictionary::Dictionaries;
 use postgres::Postgres;

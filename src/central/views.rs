@@ -103,8 +103,7 @@ impl Central {
         actor: &Actor,
     ) -> Result<bool, StoreError> {
         let person = actor.person.as_deref();
-        let seen = self.store.saved_views(environment.scope, person).await?;
-        let view = seen.into_iter().find(|view| view.id == id);
+        let view = self.store.saved_view(environment.scope, person, id).await?;
         let may_delete = |view: &SavedView| match view.is_shared && role == Role::Owner {
             true => true,
             false => {

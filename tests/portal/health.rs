@@ -9,6 +9,7 @@ use crate::support::records::{claude_session, request};
 use super::ENVIRONMENT;
 
 on_both_databases! {
+    an_owner_is_asserted_by_the_client_and_observed_by_the_edge,
     an_agent_says_what_does_not_come_and_by_which_way,
 }
 
@@ -32,7 +33,7 @@ async fn an_agent_says_what_does_not_come_and_by_which_way(kind: Kind) {
     let viewer = central.sign_in(Role::Viewer).await;
     let api = central.api().await;
     let id = async |name: &str| {
-        let found = api.list(&format!("agents?q={name}")).await;
+        let found = api.list(&format!("agents?text={name}")).await;
         found[0]["id"].as_str().expect("an id").to_owned()
     };
     let (ada, joan) = (id("ada").await, id("joan").await);
@@ -65,6 +66,11 @@ async fn an_agent_says_what_does_not_come_and_by_which_way(kind: Kind) {
     );
     assert_eq!(api.request("machines/none/agents").await.status(), 404);
 
+    let events = tab(&ada, "audit-logs").await;
+    assert!(
+        events.contains("with content hidden by your role"),
+        "{events}"
+    );
     let overview = tab(&ada, "overview").await;
     for said in [
         "<span class=\"figure\">10</span><span class=\"note\">Events</span>",
@@ -97,5 +103,56 @@ async fn an_agent_says_what_does_not_come_and_by_which_way(kind: Kind) {
         .collect();
     assert_eq!(versions.len(), 2);
     assert_eq!(defects.iter().sum::<usize>(), 1, "{versions:?}");
+    central.stop().await;
+}
+
+async fn an_owner_is_asserted_by_the_client_and_observed_by_the_edge(kind: Kind) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start_on(kind, directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    for (who, session, edge, owner) in [
+        ("ada", "s-1", Some("edge-1"), "ada"),
+        ("joan", "s-2", Some("edge-1"), "root"),
+        ("grace", "s-3", None, "root"),
+    ] {
+        let mut records = claude_session(&format!("{who}@example.com"), session, 5);
+        for (seq, record) in (1..).zip(&mut records) {
+            let attributes = &mut record.attributes;
+            attributes.insert("process.owner".to_owned(), json!(owner));
+            if let Some(edge) = edge {
+                attributes.insert("fieldpost.edge.id".to_owned(), json!(edge));
+                attributes.insert("fieldpost.edge.seq".to_owned(), json!(seq));
+            }
+        }
+        central
+            .post(&bearer, "logs", request(&records).to_string())
+            .await;
+    }
+    let (api, viewer) = (central.api().await, central.sign_in(Role::Viewer).await);
+    let mark = "not the name of the e-mail";
+    for (who, basis, differs) in [
+        ("ada", "observed", false),
+        ("joan", "observed", true),
+        ("grace", "asserted", false),
+    ] {
+        let found = api.list(&format!("agents?text={who}")).await.remove(0);
+        let id = found["id"].as_str().expect("an id");
+        let agent = api.get(&format!("agents/{id}")).await;
+        let identities = agent["identities"].as_array().expect("identities").iter();
+        let of = |key: &str| identities.clone().find(|it| it["key"] == key).expect("one");
+        assert_eq!(of("user.email")["basis"], "asserted");
+        let owner = of("process.owner");
+        assert_eq!(
+            (&owner["basis"], &owner["differs"]),
+            (&json!(basis), &json!(differs)),
+            "{who}"
+        );
+        let page = viewer
+            .get(&format!("{ENVIRONMENT}/inventory/agents/{id}/owner"))
+            .await
+            .body;
+        assert_eq!(page.contains(mark), differs, "{who}: {page}");
+        assert!(page.contains(&format!("<span>{basis}</span>")), "{who}");
+    }
     central.stop().await;
 }

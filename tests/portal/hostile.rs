@@ -173,6 +173,9 @@ async fn no_export_does_what_a_record_says() {
         "exports/models",
         "exports/directories",
         "exports/machines",
+        "exports/versions",
+        "exports/tokens",
+        "exports/views",
     ] {
         let (path, kind) = export.split_once('?').unwrap_or((export, ""));
         let path = format!("{ENVIRONMENT}/{path}");

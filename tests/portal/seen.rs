@@ -66,6 +66,7 @@ pub(super) async fn every_kind_of_page(browser: &Browser) -> Map<String, Value> 
         ("sessions", "/observability?type=session"),
         ("integrations", "/integrations"),
         ("install", "/integrations/claude-cowork/install"),
+        ("tokens", "/integrations/claude-cowork/tokens"),
         ("api", "/api"),
         ("views", "/views"),
         ("go", "/go?text=a"),
@@ -154,6 +155,10 @@ async fn every_page_is_accessible_in_both_widths_and_themes() {
     ] {
         pages.insert(name.to_owned(), format!("{ENVIRONMENT}{path}").into());
     }
+    let token = central.api().await.list("tokens").await.remove(0);
+    let token = token["id"].as_str().expect("an id");
+    let of_token = format!("{ENVIRONMENT}/integrations/claude-cowork/tokens/{token}");
+    pages.insert("token".to_owned(), of_token.into());
     for (name, path) in &pages {
         let page = browser.get(path.as_str().expect("a path")).await;
         assert!(

@@ -161,7 +161,7 @@ impl TestCentral {
             .await
             .expect("the store reads");
         self.central
-            .install(&environments[0], "")
+            .install(&environments[0], "", &Actor::command_line())
             .await
             .expect("the integration installs")
     }

@@ -20,6 +20,8 @@ use crate::central::store::{
 
 use super::Answer;
 use super::caller::{Admin, Reader};
+use super::inventory::listed;
+use super::narrow::Narrow;
 use super::openapi::{about, conflicting};
 use super::problem::Problem;
 use super::request::{At, Created, Fields, Id, List, Paging, Params, whole};
@@ -56,7 +58,13 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
         )
         .api_route(
             "/tokens",
-            get_with(tokens, about("tokens", "The tokens, without themselves.")),
+            get_with(
+                tokens,
+                about(
+                    "tokens",
+                    "The tokens, without themselves, the latest first unless sorted.",
+                ),
+            ),
         )
         .api_route(
             "/tokens/{id}",
@@ -183,7 +191,7 @@ async fn install(
     let name = named.checked()?;
     let entry = central.entry(&actor, Some(&environment), "token.made", &*name);
     central.audit(entry).await?;
-    let installation = central.install(&environment, &name).await?;
+    let installation = central.install(&environment, &name, &actor).await?;
     Ok(Created(installation))
 }
 
@@ -206,8 +214,12 @@ async fn uninstall(
     Ok(Json(Uninstalled { revoked_tokens }))
 }
 
-async fn tokens(Reader { central, scope, .. }: Reader) -> Answer<List<Token>> {
-    Ok(whole(central.store.tokens(scope).await?))
+async fn tokens(
+    Reader { central, scope, .. }: Reader,
+    Narrow { criteria, .. }: Narrow<Token>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<Token>> {
+    listed(&central, scope, &criteria, paging).await
 }
 
 async fn token(

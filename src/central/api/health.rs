@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::central::Central;
 use crate::central::store::{AgentMachine, AgentVersion};
+use crate::event::Timestamp;
 
 use super::Answer;
 use super::caller::Reader;
@@ -45,7 +46,7 @@ async fn health(
     At(Id { id }): At<Id>,
 ) -> Answer<AgentHealth> {
     let store = &central.store;
-    if store.agent(scope, &id).await?.is_none() {
+    if store.agent(scope, &id, Timestamp::now()).await?.is_none() {
         return Err(Problem::missing("agent", &id));
     }
     Ok(Json(AgentHealth {

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::central::request_id;
 use crate::central::store::StoreError;
 use crate::central::tenancy::TenancyError;
 
@@ -38,6 +39,8 @@ pub(super) struct Body {
     status: u16,
     /// What is wrong here, and what to do.
     detail: String,
+    /// The request's number, as its header `X-Request-Id` and the service's log have it.
+    request_id: String,
 }
 
 impl Problem {
@@ -148,6 +151,7 @@ impl IntoResponse for Problem {
             title: self.title,
             status: self.status.as_u16(),
             detail: self.detail,
+            request_id: request_id::current(),
         };
         let body = serde_json::to_string(&body).unwrap_or_default();
         let mut response = (self.status, body).into_response();

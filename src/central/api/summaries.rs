@@ -10,9 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::central::Central;
-use crate::central::store::{
-    Entity, EntityKind, EntityUser, EventFilter, Facet, Member, Retention, Role, Stats,
-};
+use crate::central::store::{EventFilter, Facet, Member, Retention, Role, Stats};
 use crate::event::Timestamp;
 
 use super::Answer;
@@ -35,16 +33,6 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
         )
         .with_path_items(|item| item.tag("Records"));
     let inventory = ApiRouter::new()
-        .api_route(
-            "/entity",
-            get_with(
-                entity,
-                about(
-                    "entity",
-                    "One tool, MCP tool, model or directory, and the agents that used it.",
-                ),
-            ),
-        )
         .api_route(
             "/agents/{id}/days",
             get_with(
@@ -139,34 +127,6 @@ async fn facets(
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct EntityQuery {
-    /// What it is.
-    kind: EntityKind,
-    /// Its name.
-    name: String,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct EntityDetail {
-    #[serde(flatten)]
-    entity: Entity,
-    /// The agents that used it, the latest 500 first.
-    users: Vec<EntityUser>,
-}
-
-async fn entity(
-    Reader { central, scope, .. }: Reader,
-    Params(query): Params<EntityQuery>,
-) -> Answer<EntityDetail> {
-    let store = &central.store;
-    let entity = store.entity(scope, query.kind, &query.name).await?;
-    Ok(Json(EntityDetail {
-        entity: entity.ok_or_else(|| Problem::missing("entity", &query.name))?,
-        users: store.entity_users(scope, query.kind, &query.name).await?,
-    }))
-}
-
-#[derive(Deserialize, JsonSchema)]
 struct DaysQuery {
     /// Sessions that began from this time on; those of the last 30 days unless given.
     from: Option<Timestamp>,
@@ -178,7 +138,7 @@ async fn days(
     Params(query): Params<DaysQuery>,
 ) -> Answer<List<Stats>> {
     let store = &central.store;
-    let agent = store.agent(scope, &id).await?;
+    let agent = store.agent(scope, &id, Timestamp::now()).await?;
     agent.ok_or_else(|| Problem::missing("agent", &id))?;
     let from = query.from.unwrap_or(Timestamp::now().days_before(30));
     Ok(whole(store.days_of_agent(scope, &id, from).await?))

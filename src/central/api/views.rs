@@ -10,14 +10,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::store::SavedView;
+use crate::central::store::{Criteria, Of, Page, SavedView};
 use crate::central::views::{NewView, ViewError};
 
 use super::Answer;
 use super::caller::{Member, Reader};
+use super::inventory::listed;
+use super::narrow::Narrow;
 use super::openapi::{about, conflicting};
 use super::problem::Problem;
-use super::request::{At, Created, Fields, Id, List, whole};
+use super::request::{At, Created, Fields, Id, Paging, Params};
 
 pub(super) fn routes() -> ApiRouter<Arc<Central>> {
     ApiRouter::new()
@@ -27,7 +29,7 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
                 views,
                 about(
                     "views",
-                    "Saved views: those of whoever asks, and those that are shared.",
+                    "Saved views: those of whoever asks, and those that are shared; by name unless sorted.",
                 ),
             )
             .post_with(
@@ -68,9 +70,14 @@ async fn views(
         actor,
         ..
     }: Reader,
-) -> Answer<List<SavedView>> {
-    let person = actor.person.as_deref();
-    Ok(whole(central.store.saved_views(scope, person).await?))
+    Narrow { criteria, .. }: Narrow<SavedView>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<SavedView>> {
+    let criteria = Criteria {
+        of: Of::Person(actor.person.unwrap_or_default()),
+        ..criteria
+    };
+    listed(&central, scope, &criteria, paging).await
 }
 
 async fn save(

@@ -118,12 +118,18 @@ impl Base {
         format!("{}/settings/{page}", self.0)
     }
 
+    /// The list of tokens.
+    pub(super) fn tokens(&self) -> String {
+        format!("{}/integrations/claude-cowork/tokens", self.0)
+    }
+
+    /// A token's own page.
+    pub(super) fn token(&self, token_id: &str) -> String {
+        format!("{}/{}", self.tokens(), encode(token_id))
+    }
+
     pub(super) fn revoke(&self, token_id: &str) -> String {
-        format!(
-            "{}/integrations/claude-cowork/tokens/{}/revoke",
-            self.0,
-            encode(token_id)
-        )
+        format!("{}/revoke", self.token(token_id))
     }
 }
 

@@ -7,10 +7,11 @@ use axum::extract::State;
 use axum::response::{Html, Redirect};
 
 use crate::central::Central;
-use crate::central::store::{Agent, Identity, Page, PageRequest, StoreError};
+use crate::central::identity::{Basis, KnownIdentity};
+use crate::central::store::{Activeness, Agent, Completeness};
 use crate::event::Timestamp;
 
-use super::browse::{self, From, Listed, Measure, Spec, Wish};
+use super::browse::{self, Spec, Wish};
 use super::event_row::{Link, Stamp, Tag};
 use super::failure::Failure;
 use super::filters::Filters;
@@ -69,27 +70,18 @@ pub(super) struct Tab {
 struct IdentityRow {
     key: Text,
     value: Text,
+    /// Who says so.
+    basis: Tag,
+    /// What does not go together.
+    mismatch: Option<Tag>,
     first_seen: Stamp,
     last_seen: Stamp,
 }
 
-/// An agent without an event for this long is quiet, in nanoseconds; without one for a week, silent.
-const QUIET: i64 = 24 * 3_600 * 1_000_000_000;
-
 /// The list of agents.
 pub(super) fn spec(here: &Here) -> Spec {
-    Spec {
-        path: here.base.agents(),
-        export: here.base.export("agents"),
-        searches: "Name, e-mail or id",
-        nouns: ("agent", "agents"),
-        facets: &[
-            ("activity", "Activity"),
-            ("platform", "Platform"),
-            ("known", "Known by"),
-            ("version", "Client version"),
-        ],
-    }
+    let (path, export) = (here.base.agents(), here.base.export("agents"));
+    Spec::of::<Agent>(path, export, ("agent", "agents"))
 }
 
 /// Someone looks which agents there are.
@@ -100,18 +92,18 @@ pub(super) async fn list(
 ) -> Result<Html<String>, Failure> {
     let spec = spec(&here);
     let wish = Wish::read(&spec, read_query(pairs)?)?;
-    let selection = browse::select::<Agent>(here.list(&central, ()), &spec, wish).await?;
+    let selection = browse::select::<Agent>(&central, here.scope(), &spec, wish).await?;
     let now = Timestamp::now();
     let heads = Head::all(&[
         "Name",
         "Owner",
         "Last activity",
-        "Client",
-        "#Sessions",
+        "Records",
+        "#Sessions 7 d",
         "#Tools (MCP)",
         "#Models",
-        "#Events",
-        "#Cost (est.)",
+        "#Cost 30 d (est.)",
+        "Client",
     ]);
     draw(&TablePage {
         shell: here.shell(Section::Agents),
@@ -136,6 +128,7 @@ pub(super) async fn list(
         }],
         more: selection.more,
         tools: Some(selection.tools),
+        below: Vec::new(),
     })
 }
 
@@ -143,10 +136,10 @@ fn row(here: &Here, agent: &Agent, now: Timestamp) -> Row {
     let client = [agent.service.as_deref(), agent.client_version.as_deref()];
     let client: Vec<&str> = client.into_iter().flatten().collect();
     let defect = agent.client_version.as_deref().and_then(versions::badge);
-    let word = match activity(agent, now) {
-        "active" => None,
-        "silent" => Some(Tag::new("clock", "warn", "silent")),
-        word => Some(Tag::new("clock", "", word)),
+    let word = match agent.activity {
+        Activeness::Active => None,
+        Activeness::Silent => Some(Tag::new("clock", "warn", "silent")),
+        Activeness::Quiet => Some(Tag::new("clock", "", "quiet")),
     };
     Row {
         group: None,
@@ -160,76 +153,33 @@ fn row(here: &Here, agent: &Agent, now: Timestamp) -> Row {
                 None => Cell::Code(Text::short(&agent.owner)),
             },
             Cell::Ago(Stamp::ago(agent.last_seen, now), word),
-            match client.is_empty() {
-                true => Cell::Nothing,
-                false => Cell::Marked(Text::name(&client.join(" ")), defect),
-            },
-            Cell::Words(words::count(agent.session_count)),
+            completeness(agent),
+            Cell::Words(words::count(agent.session_count_7d)),
             Cell::Words(format!(
                 "{} ({})",
                 words::count(agent.tool_count),
                 words::count(agent.mcp_tool_count)
             )),
             Cell::Words(words::count(agent.model_count)),
-            Cell::Words(words::count(agent.event_count)),
-            Cell::Words(words::dollars(agent.cost_usd)),
+            Cell::Words(words::dollars(agent.cost_usd_30d)),
+            match client.is_empty() {
+                true => Cell::Nothing,
+                false => Cell::Marked(Text::name(&client.join(" ")), defect),
+            },
         ],
     }
 }
 
-/// A word for how long ago an agent did something.
-fn activity(agent: &Agent, now: Timestamp) -> &'static str {
-    match now.0.saturating_sub(agent.last_seen.0) {
-        ..QUIET => "active",
-        age if age < 7 * QUIET => "quiet",
-        _ => "silent",
-    }
-}
-
-impl Listed for Agent {
-    type Which = ();
-
-    async fn page(from: From<'_, ()>, page: PageRequest) -> Result<Page<Agent>, StoreError> {
-        from.store.agents(from.scope, None, page).await
-    }
-
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn texts(&self) -> Vec<&str> {
-        let user = self.user_id.as_deref();
-        let mut texts = vec![self.name.as_str(), &self.owner, &self.id];
-        texts.extend(user);
-        texts
-    }
-
-    fn facet(&self, name: &str) -> Option<String> {
-        match name {
-            "activity" => Some(activity(self, Timestamp::now()).to_owned()),
-            "platform" => self.service.clone(),
-            "known" => Some(match self.user_email {
-                Some(_) => "e-mail".to_owned(),
-                None => "raw id".to_owned(),
-            }),
-            _ => self.client_version.clone(),
-        }
-    }
-
-    fn measure(&self, column: &str) -> Option<Measure> {
-        match column {
-            "name" => Measure::text(&self.name),
-            "owner" => Measure::text(&self.owner),
-            "last-activity" => Measure::number(self.last_seen.0),
-            "sessions" => Measure::number(self.session_count),
-            "tools" => Measure::number(self.tool_count),
-            "mcp-tools" => Measure::number(self.mcp_tool_count),
-            "models" => Measure::number(self.model_count),
-            "events" => Measure::number(self.event_count),
-            "cost" => Some(Measure::Number(self.cost_usd)),
-            _ => None,
-        }
-    }
+/// Whether an agent's records are all here, in a word.
+fn completeness(agent: &Agent) -> Cell {
+    agent.completeness.map_or(Cell::Nothing, |it| {
+        Cell::Tags(vec![match it {
+            Completeness::Complete => Tag::new("check", "ok", "complete"),
+            Completeness::NotNumbered => Tag::new("unknown", "", "not numbered"),
+            Completeness::Dropped => Tag::new("alert", "warn", "dropped"),
+            Completeness::Missing => Tag::new("alert", "danger", "missing"),
+        }])
+    })
 }
 
 /// Someone opens an agent: to its audit log.
@@ -293,7 +243,7 @@ pub(super) async fn owner(
     State(central): State<Arc<Central>>,
 ) -> Result<Html<String>, Failure> {
     let agent = find(&here, &central).await?;
-    let identities = central.store.identities(here.scope(), &agent.id).await?;
+    let identities = central.identities(here.scope(), &agent).await?;
     draw(&AgentOwnerPage {
         shell: here.shell(Section::Agents),
         owner: Text::name(&agent.owner),
@@ -307,7 +257,7 @@ pub(super) async fn owner(
 pub(super) async fn find(here: &Here, central: &Central) -> Result<Agent, Failure> {
     let agent = central
         .store
-        .agent(here.scope(), here.param("agent"))
+        .agent(here.scope(), here.param("agent"), Timestamp::now())
         .await?;
     agent.ok_or(Failure::NotFound("agent"))
 }
@@ -345,10 +295,20 @@ impl AgentHeader {
 }
 
 impl IdentityRow {
-    fn new(identity: &Identity) -> IdentityRow {
+    fn new(known: &KnownIdentity) -> IdentityRow {
+        let KnownIdentity {
+            identity,
+            basis,
+            differs,
+        } = known;
         IdentityRow {
             key: Text::name(&identity.key),
             value: Text::name(&identity.value),
+            basis: match basis {
+                Basis::Asserted => Tag::new("person", "", "asserted"),
+                Basis::Observed => Tag::new("machine", "ok", "observed"),
+            },
+            mismatch: differs.then(|| Tag::new("alert", "warn", "not the name of the e-mail")),
             first_seen: Stamp::brief(identity.first_seen),
             last_seen: Stamp::brief(identity.last_seen),
         }

@@ -1,14 +1,15 @@
 //! A list of the inventory, narrowed and sorted by what its address says: a text, one value of a facet, or all
-//! but one. Inventories are small beside events: a list is read whole, and counted as it is; that of machines,
-//! which can be many, is narrowed and counted by the database.
+//! but one. By what, the list's catalog in the store says; the database narrows, counts and pages it.
 
-use crate::central::store::{Page, PageRequest, Scope, Store, StoreError};
+use crate::central::Central;
+use crate::central::store::{Cataloged, Of, PageRequest, Pick, Scope, StoreError, Tally};
+use crate::event::Timestamp;
 use crate::words;
 
 use super::filters::Chip;
 use super::observability::FacetView;
 
-use narrow::{chips, facets, view};
+use narrow::{chips, view};
 
 pub(super) use wish::Wish;
 
@@ -18,71 +19,59 @@ mod narrow;
 mod tests;
 
 /// Rows of a page.
-const PAGE_ROWS: usize = 100;
-
-/// Rows that are read from the store at once.
-const CHUNK: u32 = 1_000;
-
-/// Rows that a page looks through; an export looks through all.
-const MAX_ROWS: usize = 10_000;
+const PAGE_ROWS: u32 = 100;
 
 /// What a list is called, and what it can be narrowed and sorted by.
 pub(super) struct Spec {
     /// Where it is.
     pub(super) path: String,
-    /// Its name below `/exports`.
+    /// Where it is taken away.
     pub(super) export: String,
     /// What the field for text looks through.
     pub(super) searches: &'static str,
     /// One row and several, in words.
     pub(super) nouns: (&'static str, &'static str),
     /// Facets: name in addresses, title.
-    pub(super) facets: &'static [(&'static str, &'static str)],
+    pub(super) facets: Vec<(&'static str, &'static str)>,
+    /// The columns that sort it.
+    pub(super) columns: Vec<&'static str>,
+    /// What the list is of.
+    pub(super) of: Of,
+    /// What every row of it has.
+    pub(super) fixed: Vec<Pick>,
+    /// The order unless the address asks for another; empty for the catalog's own.
+    pub(super) order: &'static str,
+    /// Whether it is one of the inventory, which fills with what clients send, and can be saved as a view.
+    pub(super) is_inventory: bool,
 }
 
-/// What a list holds.
-pub(super) trait Listed: Sized + Send {
-    /// Which of several such lists.
-    type Which: Copy + Send + Sync;
-    /// A page of it, in the store's own order.
-    fn page(
-        from: From<'_, Self::Which>,
-        page: PageRequest,
-    ) -> impl Future<Output = Result<Page<Self>, StoreError>> + Send;
-    /// Tells it from all others of the list.
-    fn id(&self) -> &str;
-    /// What the field for text looks through.
-    fn texts(&self) -> Vec<&str>;
-    /// Its value of a facet.
-    fn facet(&self, name: &str) -> Option<String>;
-    /// What it is sorted by in a column; `None` where there is no such order.
-    fn measure(&self, column: &str) -> Option<Measure>;
-}
-
-/// Where a list is read from.
-#[derive(Clone, Copy)]
-pub(super) struct From<'a, W> {
-    pub(super) store: &'a Store,
-    pub(super) scope: Scope,
-    pub(super) which: W,
-}
-
-/// What rows are sorted by.
-#[derive(PartialEq, PartialOrd)]
-pub(super) enum Measure {
-    /// The least first.
-    Number(f64),
-    /// By the alphabet, capitals or not.
-    Text(String),
-}
-
-impl Measure {
-    pub(super) fn number(number: i64) -> Option<Measure> {
-        Some(Measure::Number(number as f64))
+impl Spec {
+    /// A list of what the environment has, with every facet of its catalog.
+    pub(super) fn of<T: Cataloged>(
+        path: String,
+        export: String,
+        nouns: (&'static str, &'static str),
+    ) -> Spec {
+        let catalog = const { &T::CATALOG };
+        let facets = catalog.facets.iter();
+        Spec {
+            path,
+            export,
+            searches: catalog.searches,
+            nouns,
+            facets: facets.map(|facet| (facet.name, facet.title)).collect(),
+            columns: catalog.columns().collect(),
+            of: Of::Environment,
+            fixed: Vec::new(),
+            order: "",
+            is_inventory: true,
+        }
     }
 
-    pub(super) fn text(text: &str) -> Option<Measure> {
-        Some(Measure::Text(text.to_lowercase()))
+    /// The facets but for one.
+    pub(super) fn without(&self, facet: &str) -> Vec<(&'static str, &'static str)> {
+        let others = self.facets.iter().filter(|(name, _)| *name != facet);
+        others.copied().collect()
     }
 }
 
@@ -106,10 +95,14 @@ pub(super) struct Tools {
     pub(super) facets: Vec<FacetView>,
     pub(super) count: String,
     pub(super) export: String,
+    /// Whether it can be saved as a view: a list of the inventory.
+    pub(super) is_savable: bool,
     /// What the export is of.
     pub(super) pairs: Vec<(String, String)>,
     /// One row, in words.
     pub(super) noun: &'static str,
+    /// The columns that sort it.
+    columns: Vec<&'static str>,
     wish: Wish,
 }
 
@@ -120,80 +113,47 @@ pub(super) struct SortLink {
     pub(super) direction: Option<&'static str>,
 }
 
-/// Every row that a wish leaves, in its order; for an export.
-pub(super) async fn all<T: Listed>(
-    from: From<'_, T::Which>,
-    wish: &Wish,
-) -> Result<Vec<T>, StoreError> {
-    let (mut rows, _) = whole::<T>(from, usize::MAX).await?;
-    rows.retain(|row| wish.is_met_by(row));
-    wish.sort(&mut rows);
-    Ok(rows)
-}
-
 /// The page of a list that a wish asks for.
-pub(super) async fn select<T: Listed>(
-    from: From<'_, T::Which>,
+pub(super) async fn select<T: Cataloged>(
+    central: &Central,
+    scope: Scope,
     spec: &Spec,
     wish: Wish,
 ) -> Result<Selection<T>, StoreError> {
-    let (rows, is_whole) = whole::<T>(from, MAX_ROWS).await?;
-    Ok(Selection::of(spec, wish, rows, is_whole))
-}
-
-impl<T: Listed> Selection<T> {
-    fn of(spec: &Spec, wish: Wish, mut rows: Vec<T>, is_whole: bool) -> Selection<T> {
-        rows.retain(|row| wish.is_met_by(row));
-        let facets = facets(spec, &wish, &rows);
-        wish.sort(&mut rows);
-        let mut count = words::plural(rows.len(), spec.nouns.0, spec.nouns.1);
-        if !is_whole {
-            count.push_str(&format!(
-                " among the latest {}; an export looks through all",
-                words::count(MAX_ROWS as i64)
-            ));
-        }
-        let place = rows.iter().position(|row| row.id() == wish.after);
-        let mut rows: Vec<T> = rows
-            .into_iter()
-            .skip(place.map_or(0, |it| it + 1))
-            .collect();
-        let has_more = rows.len() > PAGE_ROWS;
-        rows.truncate(PAGE_ROWS);
-        let more = rows.last().filter(|_| has_more).map(|last| {
+    let (criteria, now) = (wish.criteria(spec), Timestamp::now());
+    let page = PageRequest::new(Some(wish.after.clone()), Some(PAGE_ROWS));
+    let (page, tally) = tokio::try_join!(
+        central.store.list::<T>(scope, &criteria, now, page),
+        central.store.tally::<T>(scope, &criteria, now),
+    )?;
+    Ok(Selection {
+        rows: page.items,
+        more: page.next_cursor.map(|after| {
             Wish {
-                after: last.id().to_owned(),
+                after,
                 ..wish.clone()
             }
             .address(&spec.path)
-        });
-        Selection {
-            rows,
-            more,
-            tools: Tools::new(spec, wish, facets, count),
-        }
-    }
-}
-
-/// The rows of a list, up to `limit`, and whether that is all.
-async fn whole<T: Listed>(
-    from: From<'_, T::Which>,
-    limit: usize,
-) -> Result<(Vec<T>, bool), StoreError> {
-    let mut rows = Vec::new();
-    let mut cursor = None;
-    loop {
-        let page = T::page(from, PageRequest::new(cursor, Some(CHUNK))).await?;
-        rows.extend(page.items);
-        cursor = page.next_cursor;
-        if cursor.is_none() || rows.len() >= limit {
-            return Ok((rows, cursor.is_none()));
-        }
-    }
+        }),
+        tools: Tools::tallied::<T>(spec, wish, tally),
+    })
 }
 
 impl Tools {
-    /// What narrows a list that the database counts: so many rows, and the values of each facet.
+    /// What narrows a list with a catalog.
+    fn tallied<T: Cataloged>(spec: &Spec, wish: Wish, tally: Tally) -> Tools {
+        let catalog = const { &T::CATALOG };
+        let counted = catalog.facets.iter().zip(tally.facets);
+        let mut counted: Vec<_> = counted.map(|(of, counts)| (of.name, counts)).collect();
+        let counts = spec.facets.iter().map(|(name, _)| {
+            let found = counted.iter_mut().find(|(of, _)| of == name);
+            found.map_or_else(Vec::new, |(_, counts)| std::mem::take(counts))
+        });
+        let counts: Vec<_> = counts.collect();
+        Tools::counted(spec, wish, tally.row_count, counts)
+    }
+
+    /// What narrows a list that is counted: so many rows, and the values of each facet.
     pub(super) fn counted<C: IntoIterator<Item = (String, i64)>>(
         spec: &Spec,
         wish: Wish,
@@ -223,14 +183,19 @@ impl Tools {
             facets,
             count,
             export: spec.export.clone(),
+            is_savable: spec.is_inventory,
             pairs: wish.first_page().pairs(),
             noun: spec.nouns.0,
+            columns: spec.columns.clone(),
             wish,
         }
     }
 
-    /// How the head of `column` sorts: the greatest first, and at a second click the least.
-    pub(super) fn sorted_by(&self, column: &str) -> SortLink {
+    /// How the head of `column` sorts, where it does: the greatest first, and at a second click the least.
+    pub(super) fn sorted_by(&self, column: &str) -> Option<SortLink> {
+        if !self.columns.contains(&column) {
+            return None;
+        }
         let (descending, ascending) = (format!("-{column}"), column.to_owned());
         let (sort, direction) = match &self.wish.sort {
             now if *now == descending => (ascending, Some("descending")),
@@ -241,10 +206,10 @@ impl Tools {
             sort,
             ..self.wish.first_page()
         };
-        SortLink {
+        Some(SortLink {
             href: sorted.address(&self.path),
             direction,
-        }
+        })
     }
 
     /// The list's address, from its beginning.

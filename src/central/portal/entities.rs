@@ -3,25 +3,22 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Html;
-use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::store::{Agent, Entity, EntityKind, PageRequest};
+use crate::central::store::{Agent, Entity, EntityKind, Of};
 
 use super::address::with_query;
 use super::agents::{AgentHeader, find};
-use super::event_row::Stamp;
+use super::browse::{self, Spec, Tools, Wish};
+use super::event_row::{Link, Stamp, Tag};
 use super::failure::Failure;
-use super::observability::read_query;
+use super::inventory::{denied, singular};
+use super::observability::{Pairs, read_query};
 use super::shell::{Here, Section, Shell, draw};
-use super::text::Text;
+use super::table::{Cell, Head, Row, Table};
 use super::words;
-
-/// Rows of a page.
-const PAGE_ROWS: u32 = 100;
 
 #[derive(Template)]
 #[template(
@@ -31,132 +28,94 @@ const PAGE_ROWS: u32 = 100;
 struct AgentEntitiesPage {
     shell: Shell,
     agent: AgentHeader,
-    kinds: Vec<KindLink>,
-    rows: Vec<EntityRow>,
+    kit: Tools,
+    tables: Vec<Table>,
     more: Option<String>,
 }
 
-struct KindLink {
-    label: &'static str,
-    href: String,
-    lit: bool,
-}
-
-struct EntityRow {
-    kind: &'static str,
-    icon: &'static str,
-    name: Text,
-    protocol: Option<&'static str>,
-    first_seen: Stamp,
-    last_seen: Stamp,
-    uses: String,
-    sessions: String,
-    denied: String,
-    was_denied: bool,
-    events: String,
-}
-
-/// What the entities of an agent are asked for.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct EntitiesQuery {
-    kind: Option<EntityKind>,
-    cursor: String,
+/// The list of what an agent used.
+pub(super) fn spec(here: &Here, agent: &Agent) -> Spec {
+    let path = here.base.agent(&agent.id, "entities");
+    let export = here.base.agent(&agent.id, "entities/export");
+    Spec {
+        of: Of::Agent(agent.id.clone()),
+        ..Spec::of::<Entity>(path, export, ("entity", "entities"))
+    }
 }
 
 /// Someone looks at what an agent used.
 pub(super) async fn of_agent(
     here: Here,
     State(central): State<Arc<Central>>,
-    query: Result<Query<EntitiesQuery>, QueryRejection>,
+    pairs: Pairs,
 ) -> Result<Html<String>, Failure> {
-    let query = read_query(query)?;
     let agent = find(&here, &central).await?;
-    let page = central
-        .store
-        .entities(
-            here.scope(),
-            query.kind,
-            Some(&agent.id),
-            PageRequest::new(Some(query.cursor), Some(PAGE_ROWS)),
-        )
-        .await?;
-    let action = here.base.agent(&agent.id, "entities");
-    let kind = query.kind.map_or("", EntityKind::slug);
+    let spec = spec(&here, &agent);
+    let wish = Wish::read(&spec, read_query(pairs)?)?;
+    let selection = browse::select::<Entity>(&central, here.scope(), &spec, wish).await?;
+    let heads = Head::all(&[
+        "Name",
+        "Kind",
+        "First seen",
+        "Last seen",
+        "#Uses",
+        "#Sessions",
+        "#Denied",
+    ]);
     draw(&AgentEntitiesPage {
         shell: here.shell(Section::Agents),
         agent: AgentHeader::new(&here, &agent, "entities"),
-        kinds: kind_links(&action, query.kind),
-        rows: page
-            .items
-            .iter()
-            .map(|entity| EntityRow::new(&here, &agent, entity))
-            .collect(),
-        more: page
-            .next_cursor
-            .map(|cursor| with_query(&action, &[("kind", kind), ("cursor", &cursor)])),
+        tables: vec![Table {
+            heading: None,
+            caption: "What this agent used, most named first",
+            columns: Head::sorted(heads, &selection.tools),
+            rows: selection
+                .rows
+                .iter()
+                .map(|entity| row(&here, &agent, entity))
+                .collect(),
+            empty: "No event of this agent names a tool, a model or a directory. Names of MCP servers and tools \
+                    are exported only where OTEL_LOG_TOOL_DETAILS is on; directories come from Cowork \
+                    sessions alone.",
+        }],
+        more: selection.more,
+        kit: selection.tools,
     })
 }
 
-impl EntityRow {
-    fn new(here: &Here, agent: &Agent, entity: &Entity) -> EntityRow {
-        let filter = match entity.kind {
-            EntityKind::Tool | EntityKind::McpTool => ("tool", entity.name.as_str()),
-            EntityKind::Model => ("model", entity.name.as_str()),
-            EntityKind::WorkingDirectory => ("dir", entity.name.as_str()),
-        };
-        let is_tool = matches!(entity.kind, EntityKind::Tool | EntityKind::McpTool);
-        let denied = match entity.use_count.saturating_add(entity.denied_count) {
-            asked if asked == 0 || !is_tool => "–".to_owned(),
-            asked => format!("{:.0} %", entity.denied_count as f64 * 100.0 / asked as f64),
-        };
-        EntityRow {
-            kind: kind_title(entity.kind),
-            icon: kind_icon(entity.kind),
-            name: Text::name(&entity.name),
-            protocol: entity.protocol,
-            first_seen: Stamp::brief(entity.first_seen),
-            last_seen: Stamp::brief(entity.last_seen),
-            uses: words::count(entity.use_count),
-            sessions: words::count(entity.session_count),
-            denied,
-            was_denied: entity.denied_count > 0,
-            events: with_query(&here.base.agent(&agent.id, "audit-logs"), &[filter]),
-        }
+fn row(here: &Here, agent: &Agent, entity: &Entity) -> Row {
+    let filter = match entity.kind {
+        EntityKind::Tool | EntityKind::McpTool => ("tool", entity.name.as_str()),
+        EntityKind::Model => ("model", entity.name.as_str()),
+        EntityKind::WorkingDirectory => ("dir", entity.name.as_str()),
+    };
+    let events = with_query(&here.base.agent(&agent.id, "audit-logs"), &[filter]);
+    // What tells an MCP tool from another is its protocol.
+    let kind = match entity.kind {
+        EntityKind::McpTool => EntityKind::Tool,
+        kind => kind,
+    };
+    let kind = Tag::new(icon(kind), "", singular(kind));
+    let protocol = entity
+        .protocol
+        .map(|protocol| Tag::new("plug", "", protocol));
+    Row {
+        group: None,
+        cells: vec![
+            Cell::Link(Link::new(events, &entity.name)),
+            Cell::Tags(std::iter::once(kind).chain(protocol).collect()),
+            Cell::Stamp(Stamp::brief(entity.first_seen)),
+            Cell::Stamp(Stamp::brief(entity.last_seen)),
+            Cell::Words(words::count(entity.use_count)),
+            Cell::Words(words::count(entity.session_count)),
+            denied(entity),
+        ],
     }
 }
 
-fn kind_links(action: &str, lit: Option<EntityKind>) -> Vec<KindLink> {
-    let kinds = [
-        ("All", None),
-        ("Tools", Some(EntityKind::Tool)),
-        ("MCP tools", Some(EntityKind::McpTool)),
-        ("Models", Some(EntityKind::Model)),
-        ("Directories", Some(EntityKind::WorkingDirectory)),
-    ];
-    kinds
-        .into_iter()
-        .map(|(label, kind)| KindLink {
-            label,
-            href: with_query(action, &[("kind", kind.map_or("", EntityKind::slug))]),
-            lit: kind == lit,
-        })
-        .collect()
-}
-
-fn kind_title(kind: EntityKind) -> &'static str {
+fn icon(kind: EntityKind) -> &'static str {
     match kind {
-        EntityKind::Tool => "Tool",
-        EntityKind::McpTool => "MCP tool",
-        EntityKind::Model => "Model",
-        EntityKind::WorkingDirectory => "Directory",
-    }
-}
-
-fn kind_icon(kind: EntityKind) -> &'static str {
-    match kind {
-        EntityKind::Tool => "tool",
-        EntityKind::McpTool => "plug",
+        EntityKind::Tool | EntityKind::McpTool => "tool",
         EntityKind::Model => "cloud",
         EntityKind::WorkingDirectory => "folder",
     }

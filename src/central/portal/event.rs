@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::central::Central;
 use crate::central::conversation::decision_of;
+use crate::central::identity::Basis;
 use crate::central::store::{Event, Qualifier, Sight, StoreError, Term};
 use crate::event::content::Content;
 
@@ -70,21 +71,21 @@ const TABS: [(&str, &str); 4] = [
 /// Records before and after one that its context shows.
 const CONTEXT: usize = 20;
 
-/// Identity attributes, and whether an edge observes them.
-const IDENTITY: [(&str, bool); 13] = [
-    ("user.email", false),
-    ("user.id", false),
-    ("user.account_uuid", false),
-    ("user.account_id", false),
-    ("organization.id", false),
-    ("enduser.id", false),
-    ("identity.source", false),
-    ("user.groups", false),
-    ("process.owner", true),
-    ("fieldpost.peer.uid", true),
-    ("host.name", true),
-    ("host.id", true),
-    ("device.serial", true),
+/// Identity attributes, of the client and of the edge.
+const IDENTITY: [&str; 13] = [
+    "user.email",
+    "user.id",
+    "user.account_uuid",
+    "user.account_id",
+    "organization.id",
+    "enduser.id",
+    "identity.source",
+    "user.groups",
+    "process.owner",
+    "fieldpost.peer.uid",
+    "host.name",
+    "host.id",
+    "device.serial",
 ];
 
 #[derive(Template)]
@@ -238,7 +239,8 @@ fn values(event: &Event, filters: &Filters, path: &str) -> Vec<PanelValue> {
 }
 
 fn identity(event: &Event) -> Vec<IdentityValue> {
-    let found = IDENTITY.iter().filter_map(|(key, is_observed)| {
+    let by_edge = event.machine_id.is_some();
+    let found = IDENTITY.iter().filter_map(|key| {
         let value = event
             .attributes
             .get(*key)
@@ -247,12 +249,10 @@ fn identity(event: &Event) -> Vec<IdentityValue> {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        // What only an edge sets was seen by it; without one, the client says so itself.
-        let is_observed = *is_observed && event.machine_id.is_some();
         Some(IdentityValue {
             key: Text::name(key),
             value: Text::name(&text),
-            basis: if is_observed { "observed" } else { "asserted" },
+            basis: Basis::of(key, by_edge).word(),
         })
     });
     found.collect()

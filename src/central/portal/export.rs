@@ -16,21 +16,25 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use crate::central::Central;
-use crate::central::store::Agent;
+use crate::central::store::{Agent, Criteria};
 use crate::central::streams::Stream;
 use crate::event::Timestamp;
 
 use super::address::with_query;
 use super::agents::{self, find};
 use super::browse::{Spec, Wish};
+use super::entities;
 use super::failure::Failure;
 use super::filters::Filters;
+use super::integrations;
 use super::inventory;
 use super::machines;
 use super::observability::{asked, read_query};
 use super::preferences::Preferences;
 use super::settings;
 use super::shell::Here;
+use super::versions;
+use super::views;
 
 use list::{Format, List};
 
@@ -39,6 +43,9 @@ mod rows;
 mod csv;
 mod writer;
 pub(super) mod session;
+
+/// An export that is asked for by what nobody can read.
+const UNREADABLE: Failure = Failure::BadRequest("A filter of this export cannot be read.");
 
 /// What a form of an export sends.
 type Pairs = Vec<(String, String)>;
@@ -78,23 +85,74 @@ pub(super) async fn of_inventory(
     State(central): State<Arc<Central>>,
     Form(pairs): Form<Pairs>,
 ) -> Result<Response, Failure> {
-    let (format, pairs) = format_of(pairs)?;
-    let wish = |spec: &Spec, pairs| Wish::read(spec, pairs);
-    let query = with_query(&here.base.inventory(here.param("list")), &pairs);
     let list = match here.param("list") {
-        "agents" => List::Agents(wish(&agents::spec(&here), pairs)?),
-        "owners" => List::Owners(wish(&inventory::owners_spec(&here), pairs)?),
+        "agents" => Wanted::of(agents::spec(&here), List::Agents),
+        "owners" => Wanted::of(inventory::owners_spec(&here), List::Owners),
+        "versions" => Wanted::of(versions::spec(&here), List::Versions),
+        "views" => Wanted::of(views::spec(&here), List::Views),
+        "tokens" => Wanted::of(integrations::tokens_spec(&here), List::Tokens),
         "machines" => {
-            let wish = wish(&machines::spec(&here), pairs)?;
-            List::Machines(machines::filter_of(&wish), Timestamp::now())
+            let (format, pairs) = format_of(pairs)?;
+            let spec = machines::spec(&here);
+            let query = with_query(&spec.path, &pairs);
+            let filter = machines::filter_of(&Wish::read(&spec, pairs)?);
+            let list = List::Machines(filter, Timestamp::now());
+            return written(&here, central, here.sight(), list, query, format).await;
         }
         segment => {
             let kind = inventory::kind_of(segment)?;
-            List::Entities(kind.kind, wish(&inventory::spec(&here, kind), pairs)?)
+            Wanted::of(inventory::spec(&here, kind), List::Entities)
         }
     };
-    let sight = here.sight();
-    written(&here, central, sight, list, query, format).await
+    list.written(&here, central, pairs).await
+}
+
+/// Someone takes the agents with them that used a thing.
+pub(super) async fn users(
+    here: Here,
+    State(central): State<Arc<Central>>,
+    Form(pairs): Form<Pairs>,
+) -> Result<Response, Failure> {
+    let kind = inventory::kind_of(here.param("kind"))?;
+    let spec = inventory::users_spec(&here, kind, here.param("name"));
+    let list = Wanted::of(spec, List::Users);
+    list.written(&here, central, pairs).await
+}
+
+/// Someone takes with them what an agent used.
+pub(super) async fn agent_entities(
+    here: Here,
+    State(central): State<Arc<Central>>,
+    Form(pairs): Form<Pairs>,
+) -> Result<Response, Failure> {
+    let agent = find(&here, &central).await?;
+    let list = Wanted::of(entities::spec(&here, &agent), List::Entities);
+    list.written(&here, central, pairs).await
+}
+
+/// A list with a catalog that somebody takes with them.
+struct Wanted {
+    spec: Spec,
+    list: fn(Criteria, Timestamp) -> List,
+}
+
+impl Wanted {
+    fn of(spec: Spec, list: fn(Criteria, Timestamp) -> List) -> Wanted {
+        Wanted { spec, list }
+    }
+
+    async fn written(
+        self,
+        here: &Here,
+        central: Arc<Central>,
+        pairs: Pairs,
+    ) -> Result<Response, Failure> {
+        let (format, pairs) = format_of(pairs)?;
+        let query = with_query(&self.spec.path, &pairs);
+        let criteria = Wish::read(&self.spec, pairs)?.criteria(&self.spec);
+        let list = (self.list)(criteria, Timestamp::now());
+        written(here, central, here.sight(), list, query, format).await
+    }
 }
 
 /// Someone takes the audit with them, or of it what the person may see.
@@ -108,7 +166,8 @@ pub(super) async fn audit(
     let filters = read_query(filters)?;
     let only = settings::audit::only(&here).map(str::to_owned);
     let query = filters.address(&here.base.settings("audit"), "");
-    let list = List::Audit(filters.for_store(), only);
+    let wanted = filters.for_store().map_err(|_| UNREADABLE)?;
+    let list = List::Audit(wanted, only);
     let sight = here.sight();
     written(&here, central, sight, list, query, format).await
 }
@@ -123,9 +182,7 @@ async fn events(
     let (format, pairs) = format_of(pairs)?;
     let filters = Filters::read(pairs)?;
     if filters.problem.is_some() {
-        return Err(Failure::BadRequest(
-            "A filter of this export cannot be read.",
-        ));
+        return Err(UNREADABLE);
     }
     let address = agent.map_or_else(
         || here.base.observability(),

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 
 use crate::central::people::PeopleError;
+use crate::central::request_id;
 use crate::central::store::StoreError;
 
 use super::assets;
@@ -49,6 +50,8 @@ struct FailurePage {
     advice: &'static str,
     code: u16,
     leads_home: bool,
+    /// The request's number, as the service's log has it.
+    request_id: String,
 }
 
 impl From<StoreError> for Failure {
@@ -99,6 +102,7 @@ impl IntoResponse for Failure {
                 self,
                 Failure::NoMembership | Failure::NeedsTls | Failure::TooOften
             ),
+            request_id: request_id::current(),
         };
         match page.render() {
             Ok(html) => (status, Html(html)).into_response(),

@@ -9,10 +9,9 @@ use crate::event::{Activity, Timestamp};
 
 use super::address::with_query;
 use super::failure::Failure;
-use super::preferences::Preferences;
 
 pub(super) use choices::{Chip, Choice, title_of};
-pub(super) use range::Range;
+pub(super) use range::{Range, as_field, time};
 
 mod range;
 mod choices;
@@ -115,7 +114,7 @@ impl Filters {
         if from.is_empty() && to.is_empty() {
             return;
         }
-        match (range::time("From", from), range::time("Until", to)) {
+        match (time("From", from), time("Until", to)) {
             (Ok(from), Ok(to)) => self.range = Range::Between(from, to),
             (Err(problem), _) | (_, Err(problem)) => self.problem = Some(problem),
         }
@@ -244,13 +243,8 @@ impl Filters {
 
     /// From and until as fields of kind datetime-local want them, in the page's zone.
     pub(super) fn field_times(&self) -> (String, String) {
-        let field = |time: Option<Timestamp>| {
-            time.map_or(String::new(), |time| {
-                Preferences::current().format(time, "%Y-%m-%dT%H:%M:%S")
-            })
-        };
         match self.range {
-            Range::Between(from, to) => (field(from), field(to)),
+            Range::Between(from, to) => (as_field(from), as_field(to)),
             _ => (String::new(), String::new()),
         }
     }

@@ -10,7 +10,8 @@ use axum::response::Html;
 use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::store::{PageRequest, StoreError};
+use crate::central::store::{Agent, Criteria, Of, PageRequest, SavedView, StoreError};
+use crate::event::Timestamp;
 
 use super::event_row::Link;
 use super::failure::Failure;
@@ -19,7 +20,7 @@ use super::shell::{Here, Section, Shell, draw};
 use super::views;
 
 /// Saved views that are offered.
-const VIEWS: usize = 12;
+const VIEWS: u32 = 12;
 
 /// Agents that are offered.
 const AGENTS: u32 = 8;
@@ -69,20 +70,33 @@ pub(super) async fn show(
 }
 
 async fn saved(here: &Here, central: &Central, wanted: &str) -> Result<Vec<Link>, StoreError> {
-    let person = Some(&*here.session.person.id);
-    let views = central.store.saved_views(here.scope(), person).await?;
-    let named = views
-        .iter()
-        .filter(|view| view.name.to_lowercase().contains(wanted));
-    Ok(named
-        .map(|view| views::link(here, view))
-        .take(VIEWS)
-        .collect())
+    let page = PageRequest::new(None, Some(VIEWS));
+    let named = Criteria {
+        of: Of::Person(here.session.person.id.clone()),
+        ..named(wanted)
+    };
+    let store = &central.store;
+    let views = store
+        .list::<SavedView>(here.scope(), &named, Timestamp::now(), page)
+        .await?;
+    let links = views.items.iter().map(|view| views::link(here, view));
+    Ok(links.collect())
+}
+
+/// What has a text in one of its names.
+fn named(text: &str) -> Criteria {
+    Criteria {
+        text: text.to_owned(),
+        ..Criteria::default()
+    }
 }
 
 async fn agents(here: &Here, central: &Central, text: &str) -> Result<Vec<Link>, StoreError> {
     let page = PageRequest::new(None, Some(AGENTS));
-    let agents = central.store.agents(here.scope(), Some(text), page).await?;
+    let store = &central.store;
+    let agents = store
+        .list::<Agent>(here.scope(), &named(text), Timestamp::now(), page)
+        .await?;
     let links = agents.items.iter().map(|agent| {
         let name = format!("{} · {}", agent.name, agent.owner);
         Link::new(here.base.agent(&agent.id, "audit-logs"), &name)

@@ -11,20 +11,23 @@ use serde::Deserialize;
 
 use crate::central::Central;
 use crate::central::accounts::check_name;
-use crate::central::store::{Installation, PageRequest, Role};
+use crate::central::store::{Agent, Criteria, Installation, PageRequest, Role};
 use crate::event::Timestamp;
 use crate::rollout::{Format, Rollout, edge_configuration};
 
 use super::event_row::{Link, Stamp};
 use super::failure::Failure;
 use super::shell::{Here, Section, Shell, draw};
+use super::table::Head;
 use super::words;
 
 use tokens::TokenRow;
 
-pub(super) use tokens::revoke;
+pub(super) use token::show as token;
+pub(super) use tokens::{list as tokens_page, rejected_words, revoke, spec as tokens_spec};
 
 mod tokens;
+mod token;
 
 /// Where logs go below the service's public address.
 const OTLP_PATH: &str = "/v1/claude-cowork/otel";
@@ -62,6 +65,9 @@ struct InstallPage {
     /// The agents that are there, the latest active first.
     agents_seen: Vec<Link>,
     tokens: Vec<TokenRow>,
+    heads: Vec<Head>,
+    /// Where they can be narrowed.
+    all_tokens: String,
 }
 
 /// What the form of a new token says.
@@ -123,7 +129,9 @@ pub(super) async fn install(
         .map_err(|problem| Failure::Refused(format!("The token was not made: {problem}.")))?;
     let entry = central.entry(&here.actor(), Some(&here.environment), "token.made", name);
     central.audit(entry).await?;
-    let installation = central.install(&here.environment, name).await?;
+    let installation = central
+        .install(&here.environment, name, &here.actor())
+        .await?;
     draw(&InstallPage::read(&here, &central, Some(installation)).await?)
 }
 
@@ -192,7 +200,9 @@ impl InstallPage {
         let now = Timestamp::now();
         let tokens = tokens::read(here, central, now).await?;
         let page = PageRequest::new(None, Some(AGENTS_SEEN));
-        let agents = central.store.agents(here.scope(), None, page).await?;
+        let all = Criteria::default();
+        let agents = central.store.list::<Agent>(here.scope(), &all, now, page);
+        let agents = agents.await?;
         let endpoint_base = format!("{}{OTLP_PATH}", central.public_url);
         let endpoint = format!("{endpoint_base}/v1/logs");
         let edge = with_content(Rollout::edge(EDGE_ENDPOINT));
@@ -221,6 +231,8 @@ impl InstallPage {
                 .map(|agent| Link::new(here.base.agent(&agent.id, "audit-logs"), &agent.name))
                 .collect(),
             tokens,
+            heads: tokens::heads(),
+            all_tokens: here.base.tokens(),
         })
     }
 }

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Html;
-use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::store::{Entity, EntityKind, EntityUser, Owner, Qualifier, Term};
+use crate::central::store::{Entity, EntityKind, EntityUser, Of, Owner, Pick, Qualifier, Term};
 
 use super::address::with_query;
 use super::browse::{self, Spec, Wish};
@@ -19,8 +17,6 @@ use super::shell::{Here, Section, draw};
 use super::table::{Cell, Fact, Head, Row, Table, TablePage};
 use super::text::{Text, visible};
 use super::words;
-
-mod listed;
 
 /// What is different between the lists of entities.
 pub(super) struct Kind {
@@ -69,32 +65,46 @@ const KINDS: [Kind; 4] = [
 
 /// A list of entities.
 pub(super) fn spec(here: &Here, kind: &'static Kind) -> Spec {
+    let nouns = match kind.kind {
+        EntityKind::Tool => ("tool", "tools"),
+        EntityKind::McpTool => ("MCP tool", "MCP tools"),
+        EntityKind::Model => ("model", "models"),
+        EntityKind::WorkingDirectory => ("directory", "directories"),
+    };
+    let path = here.base.inventory(kind.segment);
+    let export = here.base.export(kind.segment);
+    let all = Spec::of::<Entity>(path, export, nouns);
     Spec {
-        path: here.base.inventory(kind.segment),
-        export: here.base.export(kind.segment),
-        searches: "Name",
-        nouns: match kind.kind {
-            EntityKind::Tool => ("tool", "tools"),
-            EntityKind::McpTool => ("MCP tool", "MCP tools"),
-            EntityKind::Model => ("model", "models"),
-            EntityKind::WorkingDirectory => ("directory", "directories"),
+        facets: all.without(KIND),
+        fixed: vec![Pick {
+            facet: KIND,
+            value: kind.kind.slug().to_owned(),
+            is_excluded: false,
+        }],
+        order: match kind.kind {
+            EntityKind::McpTool => "name",
+            _ => "",
         },
-        facets: match kind.kind {
-            EntityKind::McpTool => &[("server", "MCP server"), ("denials", "Denials")],
-            EntityKind::Tool => &[("denials", "Denials")],
-            EntityKind::Model | EntityKind::WorkingDirectory => &[],
-        },
+        ..all
     }
 }
 
+/// The facet of which a list of one kind has one value.
+const KIND: &str = "kind";
+
 /// The list of owners.
 pub(super) fn owners_spec(here: &Here) -> Spec {
+    let (path, export) = (here.base.inventory("owners"), here.base.export("owners"));
+    Spec::of::<Owner>(path, export, ("owner", "owners"))
+}
+
+/// The list of the agents that used a thing.
+pub(super) fn users_spec(here: &Here, kind: &'static Kind, name: &str) -> Spec {
+    let path = here.base.entity(kind.segment, name);
+    let export = format!("{path}/export");
     Spec {
-        path: here.base.inventory("owners"),
-        export: here.base.export("owners"),
-        searches: "E-mail or id",
-        nouns: ("owner", "owners"),
-        facets: &[("known", "Known by"), ("domain", "Domain")],
+        of: Of::Entity(kind.kind, name.to_owned()),
+        ..Spec::of::<EntityUser>(path, export, ("agent", "agents"))
     }
 }
 
@@ -107,12 +117,8 @@ pub(super) async fn entities(
     let kind = kind_of(here.param("kind"))?;
     let spec = spec(&here, kind);
     let wish = Wish::read(&spec, read_query(pairs)?)?;
-    let from = here.list(&central, kind.kind);
-    let mut selection = browse::select::<Entity>(from, &spec, wish).await?;
+    let selection = browse::select::<Entity>(&central, here.scope(), &spec, wish).await?;
     let is_by_server = kind.kind == EntityKind::McpTool && !selection.tools.is_sorted();
-    if is_by_server {
-        selection.rows.sort_by(|a, b| a.name.cmp(&b.name));
-    }
     let mut server = String::new();
     let mut rows = Vec::new();
     for entity in &selection.rows {
@@ -150,41 +156,33 @@ pub(super) async fn entities(
         }],
         more: selection.more,
         tools: Some(selection.tools),
+        below: Vec::new(),
     })
 }
-
-/// Where the list of a thing's agents goes on.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct UsersQuery {
-    /// The agent after which the page begins.
-    after: String,
-}
-
-/// Agents of one page.
-const PAGE_USERS: usize = 100;
 
 /// Someone asks who else uses a thing.
 pub(super) async fn entity(
     here: Here,
     State(central): State<Arc<Central>>,
-    query: Result<Query<UsersQuery>, QueryRejection>,
+    pairs: Pairs,
 ) -> Result<Html<String>, Failure> {
-    let after = read_query(query)?.after;
     let kind = kind_of(here.param("kind"))?;
     let name = here.param("name");
-    let store = &central.store;
-    let entity = store.entity(here.scope(), kind.kind, name).await?;
+    let entity = central.store.entity(here.scope(), kind.kind, name).await?;
     let entity = entity.ok_or(Failure::NotFound("entity"))?;
-    let users = store.entity_users(here.scope(), kind.kind, name).await?;
-    let place = users.iter().position(|user| user.agent_id == after);
-    let rest = &users[place.map_or(0, |place| place + 1)..];
-    let shown = &rest[..rest.len().min(PAGE_USERS)];
-    let last = shown.last().filter(|_| rest.len() > shown.len());
-    let path = here.base.entity(kind.segment, name);
-    let more = last.map(|user| with_query(&path, &[("after", &user.agent_id)]));
+    let spec = users_spec(&here, kind, name);
+    let wish = Wish::read(&spec, read_query(pairs)?)?;
+    let selection = browse::select::<EntityUser>(&central, here.scope(), &spec, wish).await?;
     let term = Term::new(qualifier_of(kind.kind), name).to_string();
     let events = here.base.observability();
+    let heads = Head::all(&[
+        "Agent",
+        "Owner",
+        "First used",
+        "Last used",
+        "#Uses",
+        "#Denied",
+    ]);
     draw(&TablePage {
         shell: here.shell(kind.section),
         title: visible(name),
@@ -207,21 +205,19 @@ pub(super) async fn entity(
             ),
         ],
         tables: vec![Table {
-            heading: Some("Agents"),
+            heading: None,
             caption: "Agents that used it, the latest first",
-            columns: Head::all(&[
-                "Agent",
-                "Owner",
-                "First used",
-                "Last used",
-                "#Uses",
-                "#Denied",
-            ]),
-            rows: shown.iter().map(|user| user_row(&here, user)).collect(),
+            columns: Head::sorted(heads, &selection.tools),
+            rows: selection
+                .rows
+                .iter()
+                .map(|user| user_row(&here, user))
+                .collect(),
             empty: "No record that names it says whose it is.",
         }],
-        more,
-        tools: None,
+        more: selection.more,
+        tools: Some(selection.tools),
+        below: Vec::new(),
     })
 }
 
@@ -233,7 +229,7 @@ pub(super) async fn owners(
 ) -> Result<Html<String>, Failure> {
     let spec = owners_spec(&here);
     let wish = Wish::read(&spec, read_query(pairs)?)?;
-    let selection = browse::select::<Owner>(here.list(&central, ()), &spec, wish).await?;
+    let selection = browse::select::<Owner>(&central, here.scope(), &spec, wish).await?;
     let heads = Head::all(&[
         "Owner",
         "Known by",
@@ -264,6 +260,7 @@ pub(super) async fn owners(
         }],
         more: selection.more,
         tools: Some(selection.tools),
+        below: Vec::new(),
     })
 }
 
@@ -318,7 +315,7 @@ fn entity_cells(here: &Here, entity: &Entity) -> Vec<Cell> {
     ]
 }
 
-fn denied(entity: &Entity) -> Cell {
+pub(super) fn denied(entity: &Entity) -> Cell {
     let is_tool = matches!(entity.kind, EntityKind::Tool | EntityKind::McpTool);
     let asked = entity.use_count.saturating_add(entity.denied_count);
     if !is_tool || asked == 0 {

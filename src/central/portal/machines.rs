@@ -129,6 +129,7 @@ pub(super) async fn show(
         ],
         more: None,
         tools: None,
+        below: Vec::new(),
     })
 }
 

@@ -29,6 +29,7 @@ pub(super) use facets::{FacetLink, FacetView, hover};
 
 mod columns;
 mod facets;
+mod remarks;
 
 #[derive(Template)]
 #[template(path = "observability.html", config = "src/central/portal/askama.toml")]
@@ -342,27 +343,11 @@ impl Listing {
             }
             .address(&self.action)
         });
+        let hidden = prompts.values();
+        let hidden = hidden.filter(|prompt| prompt.is_hidden_in_part());
+        let what = "with the first prompt hidden by your role";
+        self.remark_on(hidden.count(), self.sessions.len(), what);
         Ok(())
-    }
-
-    /// What a reader should know of these rows before trusting them.
-    fn remark(&mut self, events: &[Event]) {
-        let late = events
-            .iter()
-            .filter(|event| super::event_row::late(event).is_some())
-            .count();
-        if late > 0 {
-            let of = if self.older.is_some() || self.newer.is_some() {
-                " on this page"
-            } else {
-                ""
-            };
-            let count = match late == events.len() {
-                true => "all".to_owned(),
-                false => words::count(late as i64),
-            };
-            self.remarks.push(format!("{count} arrived late{of}"));
-        }
     }
 
     /// What may be seen of the rows: more than elsewhere, when this list was opened.

@@ -10,7 +10,9 @@ use serde::Deserialize;
 
 use crate::central::Central;
 use crate::central::materialize::{Span, Subject};
-use crate::central::store::{Entity, EventFilter, PageRequest, Stats, StatsFilter, StoreError};
+use crate::central::store::{
+    Agent, Criteria, Entity, EventFilter, PageRequest, Stats, StatsFilter, StoreError,
+};
 use crate::event::Timestamp;
 
 use super::address::with_query;
@@ -58,6 +60,9 @@ struct Newest {
     agents: String,
 }
 
+/// Things that were seen for the first time latest, as many as are shown.
+const NEWEST: u32 = 8;
+
 /// Times that the figures are about: name in addresses, title, days, how they are summed.
 const RANGES: [(&str, &str, i64, Span); 3] = [
     ("24h", "24 hours", 1, Span::Hour),
@@ -90,10 +95,16 @@ pub(super) async fn show(
     }
     let (name, title, days, span) = RANGES[chosen];
     let since = now.days_before(days);
-    let agents = store
-        .agents(here.scope(), None, PageRequest::new(None, Some(1)))
-        .await?;
-    let newest = store.newest_entities(here.scope(), 8).await?;
+    let any = Criteria::default();
+    let one = PageRequest::new(None, Some(1));
+    let agents = store.list::<Agent>(here.scope(), &any, now, one).await?;
+    let by_first_seen = Criteria {
+        sort: "-first-seen".to_owned(),
+        ..Criteria::default()
+    };
+    let some = PageRequest::new(None, Some(NEWEST));
+    let newest = store.list::<Entity>(here.scope(), &by_first_seen, now, some);
+    let newest = newest.await?;
     let filters = Filters::last(name);
     let events = here.base.observability();
     draw(&OverviewPage {
@@ -105,6 +116,7 @@ pub(super) async fn show(
         figures: figures(&here, &central, &sums, since, name).await?,
         histogram: Histogram::of_sums(&sums, (since, now), span, &filters, &events),
         newest: newest
+            .items
             .iter()
             .map(|entity| newcomer(&here, entity))
             .collect(),

@@ -13,7 +13,6 @@ use crate::event::Timestamp;
 
 use super::address::Base;
 use super::assets;
-use super::browse;
 use super::failure::Failure;
 use super::preferences::Preferences;
 use super::text::visible;
@@ -124,15 +123,6 @@ impl Here {
                 Sight::everything(self.scope()).kept(self.retention, Timestamp::now())
             }
             _ => self.sight(),
-        }
-    }
-
-    /// Where a list of the inventory is read from.
-    pub(super) fn list<'a, W>(&self, central: &'a Central, which: W) -> browse::From<'a, W> {
-        browse::From {
-            store: &central.store,
-            scope: self.scope(),
-            which,
         }
     }
 

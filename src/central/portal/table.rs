@@ -23,6 +23,8 @@ pub(super) struct TablePage {
     pub(super) more: Option<String>,
     /// What narrows the page's list, where it can be narrowed.
     pub(super) tools: Option<Tools>,
+    /// What stands below, and is not narrowed.
+    pub(super) below: Vec<Table>,
 }
 
 /// A fact above the table.
@@ -90,19 +92,10 @@ impl Head {
         titles.iter().map(head).collect()
     }
 
-    /// The same, each sorting the list; those that have no order among them say so by having no link.
+    /// The same, each sorting the list where it has such an order.
     pub(super) fn sorted(heads: Vec<Head>, tools: &Tools) -> Vec<Head> {
-        let unsorted = [
-            "Activity",
-            "Platform",
-            "Client",
-            "Known by",
-            "Denied",
-            "Agent ids",
-            "Records",
-        ];
         let sorted = heads.into_iter().map(|head| Head {
-            sort: (!unsorted.contains(&head.title)).then(|| tools.sorted_by(&slug(head.title))),
+            sort: tools.sorted_by(&slug(head.title)),
             ..head
         });
         sorted.collect()

@@ -11,24 +11,42 @@ use crate::central::store::{ClientVersion, MachineFilter};
 use crate::event::Timestamp;
 
 use super::address::with_query;
+use super::browse::{self, Spec, Wish};
 use super::event_row::{Link, Stamp, Tag};
 use super::failure::Failure;
+use super::observability::{Pairs, read_query};
 use super::shell::{Here, Section, draw};
 use super::table::{Cell, Head, Row, Table, TablePage};
 use super::text::Text;
 use super::words;
 
+/// The list of clients' versions.
+pub(super) fn spec(here: &Here) -> Spec {
+    let path = here.base.inventory("versions");
+    Spec::of::<ClientVersion>(path, here.base.export("versions"), ("version", "versions"))
+}
+
 /// Someone looks what is in use.
 pub(super) async fn show(
     here: Here,
     State(central): State<Arc<Central>>,
+    pairs: Pairs,
 ) -> Result<Html<String>, Failure> {
-    let (store, scope) = (&central.store, here.scope());
-    let clients = store.client_versions(scope).await?;
+    let spec = spec(&here);
+    let wish = Wish::read(&spec, read_query(pairs)?)?;
+    let scope = here.scope();
+    let clients = browse::select::<ClientVersion>(&central, scope, &spec, wish).await?;
     let all = MachineFilter::default();
-    let fleet = store.fleet(scope, &all, Timestamp::now()).await?;
+    let fleet = central.store.fleet(scope, &all, Timestamp::now()).await?;
     let mut edges: Vec<(&String, &i64)> = fleet.versions.iter().collect();
     edges.sort_by_key(|(_, machines)| std::cmp::Reverse(**machines));
+    let heads = Head::all(&[
+        "Version",
+        "Client",
+        "#Agents",
+        "Last activity",
+        "Known defects",
+    ]);
     draw(&TablePage {
         shell: here.shell(Section::Versions),
         title: "Versions".to_owned(),
@@ -39,14 +57,16 @@ pub(super) async fn show(
         facts: Vec::new(),
         remarks: Vec::new(),
         actions: vec![(here.base.inventory("drift"), "What each version sends")],
-        tables: vec![
-            Table {
-                heading: Some("Clients"),
-                caption: "Versions of the client, the most used first",
-                columns: Head::all(&["Version", "Client", "#Agents", "Last activity", "Known defects"]),
-                rows: clients.iter().map(|client| client_row(&here, client)).collect(),
-                empty: "No record has told the version of its client yet.",
-            },
+        tables: vec![Table {
+            heading: None,
+            caption: "Versions of the client, the most used first",
+            columns: Head::sorted(heads, &clients.tools),
+            rows: clients.rows.iter().map(|client| client_row(&here, client)).collect(),
+            empty: "No record has told the version of its client yet.",
+        }],
+        more: clients.more,
+        tools: Some(clients.tools),
+        below: vec![
             Table {
                 heading: Some("Edges"),
                 caption: "Versions of the edge, the most used first",
@@ -65,8 +85,6 @@ pub(super) async fn show(
                 empty: "",
             },
         ],
-        more: None,
-        tools: None,
     })
 }
 

@@ -9,19 +9,25 @@ use axum::response::{Html, Redirect};
 use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::store::{Role, SavedView};
+use crate::central::store::{Of, Role, SavedView};
 use crate::central::views::{NewView, ViewError};
 
+use super::browse::{self, Spec, Tools, Wish};
 use super::event_row::{Link, Stamp};
 use super::failure::Failure;
+use super::observability::{Pairs, read_query};
 use super::shell::{Here, Section, Shell, draw};
+use super::table::Head;
 use super::text::Text;
 
 #[derive(Template)]
 #[template(path = "views.html", config = "src/central/portal/askama.toml")]
 struct ViewsPage {
     shell: Shell,
+    kit: Tools,
+    heads: Vec<Head>,
     rows: Vec<ViewRow>,
+    more: Option<String>,
 }
 
 struct ViewRow {
@@ -52,19 +58,33 @@ pub(super) struct Which {
     id: String,
 }
 
+/// The list of a person's views.
+pub(super) fn spec(here: &Here) -> Spec {
+    let (path, export) = (here.base.views(), here.base.export("views"));
+    Spec {
+        of: Of::Person(here.session.person.id.clone()),
+        is_inventory: false,
+        ..Spec::of::<SavedView>(path, export, ("view", "views"))
+    }
+}
+
 /// Someone looks for a view.
 pub(super) async fn list(
     here: Here,
     State(central): State<Arc<Central>>,
+    pairs: Pairs,
 ) -> Result<Html<String>, Failure> {
-    let person = &here.session.person.id;
-    let views = central
-        .store
-        .saved_views(here.scope(), Some(person))
-        .await?;
+    let spec = spec(&here);
+    let wish = Wish::read(&spec, read_query(pairs)?)?;
+    let selection = browse::select::<SavedView>(&central, here.scope(), &spec, wish).await?;
+    let heads = Head::all(&["Name", "Address", "For", "Saved by", "Saved"]);
+    let views = selection.rows.iter();
     draw(&ViewsPage {
-        rows: views.iter().map(|view| ViewRow::new(&here, view)).collect(),
+        heads: Head::sorted(heads, &selection.tools),
+        rows: views.map(|view| ViewRow::new(&here, view)).collect(),
         shell: here.shell(Section::Views),
+        kit: selection.tools,
+        more: selection.more,
     })
 }
 

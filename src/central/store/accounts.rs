@@ -7,7 +7,11 @@ use uuid::Uuid;
 use crate::event::Timestamp;
 
 use super::query::{Query, Row, Value};
-use super::{Environment, Integration, Scope, Store, StoreError, Token};
+use super::token_use::TABLES;
+use super::{Criteria, Environment, Integration, PageRequest, Scope, Store, StoreError, Token};
+
+/// Tokens that are read at once.
+const TOKENS: u32 = 1_000;
 
 /// What the store knows of a token that is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +99,7 @@ impl Store {
         scope: Scope,
         token_id: &str,
         key_id: &str,
-        name: &str,
+        (name, created_by): (&str, &str),
         issued_at: Timestamp,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
@@ -104,8 +108,8 @@ impl Store {
         install.push(") ON CONFLICT DO NOTHING");
         let mut issue = Query::scoped(
             "INSERT INTO tokens
-                 (tenant, environment, id, platform, key_id, name, issued_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                 (tenant, environment, id, platform, key_id, name, created_by, issued_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             scope,
         );
         issue.values.extend([
@@ -113,6 +117,7 @@ impl Store {
             CLAUDE_COWORK.0.into(),
             key_id.into(),
             name.into(),
+            created_by.into(),
             issued_at.into(),
             expires_at.into(),
         ]);
@@ -204,38 +209,22 @@ impl Store {
         .collect()
     }
 
-    /// The environment's tokens, the latest first.
+    /// The environment's tokens, all of them, the latest first.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn tokens(&self, scope: Scope) -> Result<Vec<Token>, StoreError> {
-        let sql =
-            "SELECT k.id, k.name, k.platform, k.key_id, k.issued_at, k.expires_at, k.revoked_at,
-                u.first_used, u.last_used, coalesce(u.request_count, 0), nullif(u.last_address, '')
-            FROM tokens k
-            LEFT JOIN token_use u ON u.tenant = k.tenant AND u.environment = k.environment
-                AND u.token = k.id
-            WHERE k.tenant = $1 AND k.environment = $2 ORDER BY k.issued_at DESC, k.id";
-        let rows = self
-            .derived_rows(Query::scoped(sql, scope))
-            .await?
-            .into_iter();
-        rows.map(|mut row| {
-            Ok(Token {
-                id: row.take(0)?,
-                name: row.take(1)?,
-                platform: row.take(2)?,
-                key_id: row.take(3)?,
-                issued_at: row.take(4)?,
-                expires_at: row.take(5)?,
-                revoked_at: row.take(6)?,
-                first_used: row.take(7)?,
-                last_used: row.take(8)?,
-                request_count: row.take(9)?,
-                last_address: row.take(10)?,
-            })
-        })
-        .collect()
+        let (all, now) = (Criteria::default(), Timestamp::now());
+        let (mut tokens, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = PageRequest::new(cursor, Some(TOKENS));
+            let page = self.list(scope, &all, now, page).await?;
+            tokens.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(tokens);
+            }
+        }
     }
 
     /// Gives a token another name; false when there is none with this id.
@@ -279,7 +268,7 @@ impl Store {
             .values
             .extend([token_id.into(), Timestamp::now().into()]);
         let mut statements = vec![delete];
-        for table in ["token_use", "token_addresses", "token_refusals"] {
+        for table in TABLES {
             let mut of_token = Query::scoped(
                 format!(
                     "DELETE FROM {table} WHERE tenant = $1 AND environment = $2 AND token = $3

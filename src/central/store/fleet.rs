@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::event::{DAY, Timestamp};
 
+use super::catalog::Key;
 use super::concern::{Concern, concerned, soon};
 use super::inventory::like;
 use super::machine_rules::USUAL_OF_DAYS;
@@ -128,14 +129,6 @@ pub struct Fleet {
 const SUMS: [&str; 6] = [
     "appended", "stored", "waiting", "dropped", "missing", "parked",
 ];
-
-/// What a row of the list is sorted by, for the cursor.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Key {
-    Number(i64),
-    Text(String),
-}
 
 impl Store {
     /// Counts the machines that a filter leaves.
@@ -344,17 +337,6 @@ impl Fleet {
         self.unexplained = next()?;
         self.parked = next()?;
         Ok(())
-    }
-}
-
-impl Row {
-    /// A sort key, a number or a text.
-    fn key(&mut self, column: usize) -> Result<Key, StoreError> {
-        let number: Result<i64, _> = self.clone().take(column);
-        match number {
-            Ok(number) => Ok(Key::Number(number)),
-            Err(_) => self.take(column).map(Key::Text),
-        }
     }
 }
 

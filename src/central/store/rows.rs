@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::event::content::Content;
 use crate::event::{Activity, Timestamp};
 
-use super::MachineState;
+use super::{EntityKind, MachineState};
 
 /// The tenant and environment that every query is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,58 +44,6 @@ pub struct Environment {
     pub environment_id: String,
 }
 
-/// A person's Claude, as the inventory lists it.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct Agent {
-    /// Stable id, derived from the identity, the same after a rebuild.
-    pub id: String,
-    /// `Cowork/<part of the e-mail before @>`, or `Cowork/<user.id>`.
-    pub name: String,
-    /// The e-mail, else the raw id.
-    pub owner: String,
-    /// The e-mail, trimmed and in lower case.
-    pub user_email: Option<String>,
-    /// The latest `user.id` seen: an installation, not a person.
-    pub user_id: Option<String>,
-    /// The latest `service.name`: `claude-code`, `cowork`, …
-    pub service: Option<String>,
-    /// Version of the client in its latest record.
-    pub client_version: Option<String>,
-    /// Earliest event time.
-    pub first_seen: Timestamp,
-    /// Latest event time.
-    pub last_seen: Timestamp,
-    /// Events stored.
-    pub event_count: i64,
-    /// Sessions seen.
-    pub session_count: i64,
-    /// Built-in tools used.
-    pub tool_count: i64,
-    /// MCP tools used.
-    pub mcp_tool_count: i64,
-    /// Models invoked.
-    pub model_count: i64,
-    /// The client's own estimate, in US dollars.
-    pub cost_usd: f64,
-}
-
-/// An owner: the person, or the raw id, behind one or more agents.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct Owner {
-    /// The e-mail, else the raw id.
-    pub owner: String,
-    /// The e-mail, when there is one.
-    pub user_email: Option<String>,
-    /// The ids of the owner's agents.
-    pub agent_ids: Vec<String>,
-    /// Earliest event time.
-    pub first_seen: Timestamp,
-    /// Latest event time.
-    pub last_seen: Timestamp,
-    /// Events stored.
-    pub event_count: i64,
-}
-
 /// An identity attribute that records of one agent carried.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Identity {
@@ -106,72 +55,6 @@ pub struct Identity {
     pub first_seen: Timestamp,
     /// Latest event time.
     pub last_seen: Timestamp,
-}
-
-/// What kind of thing an entity is.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum EntityKind {
-    /// A built-in tool, such as `Bash`.
-    Tool,
-    /// A tool of an MCP server, named `<server>:<tool>`.
-    McpTool,
-    /// A model that was invoked.
-    Model,
-    /// A directory that the person gave to the client.
-    WorkingDirectory,
-}
-
-impl EntityKind {
-    /// All of them.
-    pub const ALL: [EntityKind; 4] = [
-        EntityKind::Tool,
-        EntityKind::McpTool,
-        EntityKind::Model,
-        EntityKind::WorkingDirectory,
-    ];
-
-    /// The name in addresses, in the API and in the store.
-    pub fn slug(self) -> &'static str {
-        match self {
-            EntityKind::Tool => "tool",
-            EntityKind::McpTool => "mcp_tool",
-            EntityKind::Model => "model",
-            EntityKind::WorkingDirectory => "working_directory",
-        }
-    }
-
-    /// The kind with this name.
-    pub fn from_slug(slug: &str) -> Option<EntityKind> {
-        EntityKind::ALL.into_iter().find(|kind| kind.slug() == slug)
-    }
-}
-
-/// A tool, MCP tool, model or directory, in an environment or for one agent.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct Entity {
-    /// What it is.
-    pub kind: EntityKind,
-    /// Its name, unique within the kind.
-    pub name: String,
-    /// `MCP` for MCP tools.
-    pub protocol: Option<&'static str>,
-    /// Earliest event time.
-    pub first_seen: Timestamp,
-    /// Latest event time.
-    pub last_seen: Timestamp,
-    /// Events that name it.
-    pub event_count: i64,
-    /// Times it was used: tool results, model requests.
-    pub use_count: i64,
-    /// Permission decisions against it.
-    pub denied_count: i64,
-    /// Agents that used it.
-    pub agent_count: i64,
-    /// Sessions that used it.
-    pub session_count: i64,
 }
 
 /// One session, summed up.
@@ -373,6 +256,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// Whether something of it is hidden from whoever asked.
+    pub fn is_hidden_in_part(&self) -> bool {
+        let hidden = Content::hidden();
+        self.body == hidden || self.attributes.values().any(|value| *value == hidden)
+    }
+
     /// The text of attribute `key`, when it is a string.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.attributes.get(key)?.as_str()
@@ -460,6 +349,8 @@ pub struct Token {
     pub platform: String,
     /// The key that signed it.
     pub key_id: String,
+    /// Who made it, by name, where that was kept.
+    pub created_by: Option<String>,
     /// When it was issued.
     pub issued_at: Timestamp,
     /// When it ends: 365 days after it was issued.
@@ -474,6 +365,17 @@ pub struct Token {
     pub request_count: i64,
     /// Address of the latest accepted request.
     pub last_address: Option<String>,
+    /// New events that came with it today and on the six days before, in UTC.
+    pub event_count_7d: i64,
+    /// Agents whose records came with it within the last 30 days.
+    pub agent_count: i64,
+    /// Machines whose records came with it within the last 30 days.
+    pub machine_count: i64,
+    /// Of these agents, the ones that fall silent when it is revoked: no record of theirs came since then with
+    /// another token that is live.
+    pub dependent_agents: i64,
+    /// Of these machines, the ones that fall silent when it is revoked.
+    pub dependent_machines: i64,
 }
 
 /// What installing an integration shows, once.

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::event::Timestamp;
 
-use super::query::{Query, Row};
-use super::{AuditEntry, Scope, Store, StoreError};
+use super::query::Query;
+use super::{AuditEntry, Of, Scope, Store, StoreError};
 
 /// Views that one person may have in an environment, and its keys together.
 const MAX_VIEWS: i64 = 200;
@@ -31,23 +31,20 @@ pub struct SavedView {
 }
 
 impl Store {
-    /// The views that a person has: their own, and those that are shared; by name.
+    /// A view that a person has, their own or a shared one.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn saved_views(
+    pub async fn saved_view(
         &self,
         scope: Scope,
         person: Option<&str>,
-    ) -> Result<Vec<SavedView>, StoreError> {
-        let mut query = Query::scoped(
-            "SELECT id, name, address, is_shared, person, saved_by, saved_at FROM saved_views
-             WHERE tenant = $1 AND environment = $2 AND (is_shared = 1 OR person = ",
-            scope,
-        );
-        query.bind(person.unwrap_or_default());
-        query.push(") ORDER BY lower(name), saved_at, id");
-        self.rows(query).await?.into_iter().map(view).collect()
+        id: &str,
+    ) -> Result<Option<SavedView>, StoreError> {
+        let of = Of::Person(person.unwrap_or_default().to_owned());
+        let key = vec![id.to_owned()];
+        let mut found = self.with_keys(scope, &of, &[key], Timestamp::now()).await?;
+        Ok(found.pop())
     }
 
     /// Keeps a view, with the audit of it; false when the person has as many as there may be.
@@ -110,16 +107,4 @@ impl Store {
         let delete = with("DELETE FROM ", "");
         Ok(self.write(vec![audit, delete]).await?[1] > 0)
     }
-}
-
-fn view(mut row: Row) -> Result<SavedView, StoreError> {
-    Ok(SavedView {
-        id: row.take(0)?,
-        name: row.take(1)?,
-        address: row.take(2)?,
-        is_shared: row.take::<i64>(3)? == 1,
-        person_id: row.take(4)?,
-        saved_by: row.take(5)?,
-        saved_at: row.take(6)?,
-    })
 }

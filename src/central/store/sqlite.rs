@@ -255,7 +255,7 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
 /// A key of a text.
 type KeyOf = fn(&str) -> i64;
 
-/// What migrations call.
+/// What migrations call, and what PostgreSQL has: `strpos`, and a `lower` of all letters.
 fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("record_key", 1, flags, |context| {
@@ -280,6 +280,17 @@ fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
             Ok(text.as_deref().map(function))
         })?;
     }
+    connection.create_scalar_function("lower", 1, flags, |context| {
+        let text: Option<String> = context.get(0)?;
+        Ok(text.map(|text| text.to_lowercase()))
+    })?;
+    connection.create_scalar_function("strpos", 2, flags, |context| {
+        let (text, part): (Option<String>, String) = (context.get(0)?, context.get(1)?);
+        Ok(text.map(|text| {
+            let before = text.split_once(&part);
+            before.map_or(0, |(before, _)| before.chars().count() as i64 + 1)
+        }))
+    })?;
     Ok(())
 }
 

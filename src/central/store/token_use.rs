@@ -1,4 +1,4 @@
-//! What is known of the use of tokens beyond its sums: addresses, and requests that were refused.
+//! What is known of the use of tokens beyond its sums: addresses, senders, days, and what was refused.
 
 use std::collections::BTreeMap;
 
@@ -50,8 +50,16 @@ pub struct TokenUse {
     pub token_id: String,
     /// Requests taken, by the address that they came from.
     pub addresses: BTreeMap<String, Counted>,
+    /// Requests with records of an agent, by its id.
+    pub agents: BTreeMap<String, Counted>,
+    /// Requests with records of a machine, by its edge's id.
+    pub machines: BTreeMap<String, Counted>,
+    /// New events, by the day on which they came, counted from the Unix epoch.
+    pub days: BTreeMap<i64, i64>,
     /// Requests refused, by reason.
     pub refused: BTreeMap<String, Counted>,
+    /// Records rejected while the rest of their request was stored, by reason.
+    pub rejected: BTreeMap<String, Counted>,
 }
 
 /// An address that a token was used from.
@@ -80,6 +88,55 @@ pub struct TokenRefusal {
     pub request_count: i64,
 }
 
+/// A table of what tokens are used for.
+struct Table {
+    name: &'static str,
+    /// What its rows are told apart by.
+    key: &'static str,
+    first: &'static str,
+    last: &'static str,
+    count: &'static str,
+}
+
+const ADDRESSES: Table = used("token_addresses", "address");
+const AGENTS: Table = used("token_agents", "agent");
+const MACHINES: Table = used("token_machines", "machine");
+const REFUSALS: Table = Table {
+    name: "token_refusals",
+    key: "reason",
+    first: "first_refused",
+    last: "last_refused",
+    count: "request_count",
+};
+const REJECTIONS: Table = Table {
+    name: "token_rejections",
+    key: "reason",
+    first: "first_rejected",
+    last: "last_rejected",
+    count: "record_count",
+};
+
+const fn used(name: &'static str, key: &'static str) -> Table {
+    Table {
+        name,
+        key,
+        first: "first_used",
+        last: "last_used",
+        count: "request_count",
+    }
+}
+
+/// The tables that know a token: they forget it with the token.
+pub(super) const TABLES: [&str; 7] = [
+    "token_use",
+    "token_days",
+    ADDRESSES.name,
+    AGENTS.name,
+    MACHINES.name,
+    REFUSALS.name,
+    REJECTIONS.name,
+];
+
 impl Store {
     /// Writes what was counted, in one transaction.
     ///
@@ -91,22 +148,21 @@ impl Store {
         let mut uses: Vec<&TokenUse> = uses.iter().collect();
         uses.sort_by_key(|used| (used.scope.tenant, used.scope.environment, &used.token_id));
         for used in uses {
-            for (address, counted) in &used.addresses {
-                statements.extend(self.count(
-                    ("token_addresses", "address", "first_used", "last_used"),
-                    used,
-                    address,
-                    *counted,
-                ));
+            let of = [
+                (&ADDRESSES, &used.addresses),
+                (&AGENTS, &used.agents),
+                (&MACHINES, &used.machines),
+                (&REFUSALS, &used.refused),
+                (&REJECTIONS, &used.rejected),
+            ];
+            for (table, counts) in of {
+                let counts = counts.iter();
+                statements.extend(
+                    counts.filter_map(|(word, counted)| self.count(table, used, word, *counted)),
+                );
             }
-            for (reason, counted) in &used.refused {
-                statements.extend(self.count(
-                    ("token_refusals", "reason", "first_refused", "last_refused"),
-                    used,
-                    reason,
-                    *counted,
-                ));
-            }
+            let days = used.days.iter();
+            statements.extend(days.map(|(day, events)| count_day(used, *day, *events)));
             if !used.addresses.is_empty() {
                 statements.push(forget_old_addresses(used));
             }
@@ -118,7 +174,13 @@ impl Store {
     /// Adds to one row. A token that is gone has none.
     fn count(
         &self,
-        (table, key, first, last): (&str, &str, &str, &str),
+        Table {
+            name,
+            key,
+            first,
+            last,
+            count,
+        }: &Table,
         used: &TokenUse,
         word: &str,
         counted: Counted,
@@ -127,15 +189,15 @@ impl Store {
         let (least, greatest) = (self.dialect().least(), self.dialect().greatest());
         let mut query = Query::scoped(
             format!(
-                "INSERT INTO {table} (tenant, environment, token, {key}, {first}, {last}, request_count)
+                "INSERT INTO {name} (tenant, environment, token, {key}, {first}, {last}, {count})
                  SELECT CAST($1 AS bigint), CAST($2 AS bigint), CAST($3 AS text), CAST($4 AS text),
                      CAST($5 AS bigint), CAST($6 AS bigint), CAST($7 AS bigint)
                  WHERE EXISTS (SELECT 1 FROM tokens
                      WHERE tenant = $1 AND environment = $2 AND id = $3)
                  ON CONFLICT (tenant, environment, token, {key}) DO UPDATE SET
-                     {first} = {least}({table}.{first}, excluded.{first}),
-                     {last} = {greatest}({table}.{last}, excluded.{last}),
-                     request_count = {table}.request_count + excluded.request_count"
+                     {first} = {least}({name}.{first}, excluded.{first}),
+                     {last} = {greatest}({name}.{last}, excluded.{last}),
+                     {count} = {name}.{count} + excluded.{count}"
             ),
             used.scope,
         );
@@ -217,5 +279,21 @@ fn forget_old_addresses(used: &TokenUse) -> Query {
     query
         .values
         .extend([used.token_id.as_str().into(), MAX_ADDRESSES.into()]);
+    query
+}
+
+fn count_day(used: &TokenUse, day: i64, events: i64) -> Query {
+    let mut query = Query::scoped(
+        "INSERT INTO token_days (tenant, environment, token, day, event_count)
+         SELECT CAST($1 AS bigint), CAST($2 AS bigint), CAST($3 AS text), CAST($4 AS bigint),
+             CAST($5 AS bigint)
+         WHERE EXISTS (SELECT 1 FROM tokens WHERE tenant = $1 AND environment = $2 AND id = $3)
+         ON CONFLICT (tenant, environment, token, day) DO UPDATE SET
+             event_count = token_days.event_count + excluded.event_count",
+        used.scope,
+    );
+    query
+        .values
+        .extend([used.token_id.as_str().into(), day.into(), events.into()]);
     query
 }

@@ -4,7 +4,8 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use fieldpost::central::Central;
 use fieldpost::central::accounts::{TokenDeletion, TokenDetail, check_name};
-use fieldpost::central::store::{Environment, Token};
+use fieldpost::central::people::Actor;
+use fieldpost::central::store::{Environment, SenderKind, Token};
 use fieldpost::event::Timestamp;
 use fieldpost::words;
 
@@ -24,12 +25,12 @@ pub(crate) enum TokenCommand {
     Install(Install),
     /// List an environment's tokens; the tokens themselves are not kept.
     List(Placed),
-    /// Show what one token is used for: addresses, refused attempts by reason.
+    /// Show what one token is used for: who sends with it, addresses, what was refused or rejected.
     Show(OfToken),
     /// Give a token another name.
     Rename(Rename),
-    /// Revoke a token by its id, everywhere within a second.
-    Revoke(OfToken),
+    /// Revoke a token by its id, everywhere within a second; says who falls silent.
+    Revoke(Revoke),
     /// Forget a token that is revoked or expired.
     Delete(OfToken),
 }
@@ -62,6 +63,18 @@ pub(crate) struct Install {
 pub(crate) struct OfToken {
     /// The token's id, as listed.
     id: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Args)]
+pub(crate) struct Revoke {
+    /// The token's id, as listed.
+    id: String,
+    /// Revoke it even if agents or machines send with it and with no other; without this, only say who they
+    /// are.
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -126,7 +139,9 @@ async fn install(Install { name, place }: Install) -> anyhow::Result<()> {
     check_name(&name).map_err(anyhow::Error::msg)?;
     let (central, environment) = place.open().await?;
     tell(&central, &environment, "token.made", (&name, "", "")).await?;
-    let installation = central.install(&environment, &name).await?;
+    let installation = central
+        .install(&environment, &name, &Actor::command_line())
+        .await?;
     print(place.list.json, &installation, |installation| {
         format!(
             "endpoint             {}\nprotocol             {}\nauthorizationHeader  {}\n\n\
@@ -154,9 +169,16 @@ fn line(token: &Token) -> String {
         "" => String::new(),
         name => format!("  {name}"),
     };
+    let by = match &token.created_by {
+        Some(by) => format!("  by {by}"),
+        None => String::new(),
+    };
     format!(
-        "{}  {state}  {} requests{name}",
-        token.id, token.request_count
+        "{}  {state}  {} requests  {} events in 7 days  {}{name}{by}",
+        token.id,
+        token.request_count,
+        token.event_count_7d,
+        words::senders(token.agent_count, token.machine_count),
     )
 }
 
@@ -172,7 +194,10 @@ fn describe(detail: &TokenDetail) -> String {
     let TokenDetail {
         token,
         addresses,
+        senders,
+        days,
         refused,
+        rejected,
     } = detail;
     let mut text = line(token);
     text.push_str(&format!(
@@ -186,6 +211,33 @@ fn describe(detail: &TokenDetail) -> String {
         text.push_str(&format!(
             "\nfrom     {}  {} requests, the latest {}",
             from.address, from.request_count, from.last_used
+        ));
+    }
+    for day in days {
+        text.push_str(&format!(
+            "\nday      {}  {} events",
+            day.start, day.event_count
+        ));
+    }
+    for sender in senders {
+        let kind = match sender.kind {
+            SenderKind::Agent => "agent",
+            SenderKind::Machine => "machine",
+        };
+        let depends = match sender.depends {
+            true => ", falls silent when this token is revoked",
+            false => "",
+        };
+        text.push_str(&format!(
+            "\n{kind:<8} {}  the latest {}{depends}",
+            sender.name.as_deref().unwrap_or(&sender.id),
+            sender.last_used
+        ));
+    }
+    for rejection in rejected {
+        text.push_str(&format!(
+            "\nrejected {}  {} records, the latest {}",
+            rejection.reason, rejection.record_count, rejection.last_rejected
         ));
     }
     for refusal in refused {
@@ -210,11 +262,18 @@ async fn rename(Rename { id, name, place }: Rename) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn revoke(OfToken { id, place }: OfToken) -> anyhow::Result<()> {
+async fn revoke(Revoke { id, yes, place }: Revoke) -> anyhow::Result<()> {
     let (central, environment) = place.open().await?;
     let token = find(&central, &environment, &id).await?;
     let is_live = token.revoked_at.is_none();
     anyhow::ensure!(is_live, "there is no live token {id} in this environment");
+    let (agents, machines) = (token.dependent_agents, token.dependent_machines);
+    anyhow::ensure!(
+        yes || agents + machines == 0,
+        "{} would fall silent: they sent with this token within the last 30 days, and with no other since; \
+         `fieldpost central token show {id}` names them; add --yes if that is meant",
+        words::senders(agents, machines)
+    );
     tell(&central, &environment, "token.revoked", (&id, "", "")).await?;
     central.revoke_token(environment.scope, &id).await?;
     println!("revoked");

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fieldpost::central::store::{
-    EntityKind, EventFilter, PageRequest, Scope, SessionFilter, Sight, StatsFilter, Store,
+    Agent, Criteria, Entity, EventFilter, PageRequest, Pick, Scope, SessionFilter, Sight,
+    StatsFilter, Store,
 };
+use fieldpost::event::Timestamp;
 
 use super::PATIENCE;
 use super::lists::Reader;
@@ -168,15 +170,27 @@ async fn read(store: &Store, scope: Scope, question: &Question, path: &str) {
             let sight = Sight::everything(scope);
             store.events(&sight, &filter(path), page).await.map(drop)
         }
-        Question::Agents => store.agents(scope, None, page).await.map(drop),
+        Question::Agents => {
+            let all = Criteria::default();
+            let agents = store.list::<Agent>(scope, &all, Timestamp::now(), page);
+            agents.await.map(drop)
+        }
         Question::Sessions => {
             let filter = SessionFilter::default();
             store.sessions(scope, &filter, page).await.map(drop)
         }
-        Question::Tools => store
-            .entities(scope, Some(EntityKind::Tool), None, page)
-            .await
-            .map(drop),
+        Question::Tools => {
+            let tools = Criteria {
+                picks: vec![Pick {
+                    facet: "kind",
+                    value: "tool".to_owned(),
+                    is_excluded: false,
+                }],
+                ..Criteria::default()
+            };
+            let tools = store.list::<Entity>(scope, &tools, Timestamp::now(), page);
+            tools.await.map(drop)
+        }
         Question::Month => {
             let filter = StatsFilter::default();
             store.stats(scope, &filter, None).await.map(drop)

@@ -1,21 +1,22 @@
 //! What a list of the inventory can be narrowed by, and is.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use crate::central::portal::filters::Chip;
+use crate::central::portal::inventory::singular;
 use crate::central::portal::observability::{FacetLink, FacetView, hover};
 use crate::central::portal::text::{Text, visible};
+use crate::central::store::{EntityKind, Pick};
 use crate::words;
 
-use super::wish::{Pick, Wish};
-use super::{Listed, Spec};
+use super::Spec;
+use super::wish::Wish;
 
 /// Values of a facet that are shown before "more".
 const FACET_VALUES: usize = 8;
 
-/// Values of a facet at all.
-const MAX_VALUES: usize = 50;
+/// Values of all facets together, each of which has as many at most: a page stays small.
+const MAX_VALUES: usize = 112;
 
 /// The filters that are set, each with the address without it.
 pub(super) fn chips(spec: &Spec, wish: &Wish) -> Vec<Chip> {
@@ -38,24 +39,12 @@ pub(super) fn chips(spec: &Spec, wish: &Wish) -> Vec<Chip> {
         let title = spec.facets.iter().find(|(facet, _)| *facet == pick.facet);
         chips.push(Chip {
             label: title.map_or("", |(_, title)| title).to_owned(),
-            value: visible(&pick.value),
+            value: visible(label(pick.facet, &pick.value)),
             is_excluded: pick.is_excluded,
             without: without.address(&spec.path),
         });
     }
     chips
-}
-
-/// The values that the rows of a list have, with how many rows have each.
-pub(super) fn facets<T: Listed>(spec: &Spec, wish: &Wish, rows: &[T]) -> Vec<FacetView> {
-    let views = spec.facets.iter().filter_map(|facet| {
-        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-        for value in rows.iter().filter_map(|row| row.facet(facet.0)) {
-            *counts.entry(value).or_default() += 1;
-        }
-        view(spec, wish, *facet, counts, rows.len() as i64)
-    });
-    views.collect()
 }
 
 /// A facet of a list of so many rows, unless no row has a value of it.
@@ -68,7 +57,7 @@ pub(super) fn view(
 ) -> Option<FacetView> {
     let mut counts: Vec<(String, i64)> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| Reverse(*count));
-    counts.truncate(MAX_VALUES);
+    counts.truncate(MAX_VALUES / spec.facets.len().max(2));
     let mut values: Vec<FacetLink> = counts
         .into_iter()
         .map(|(value, count)| facet_link(spec, wish, facet, value, count))
@@ -86,6 +75,14 @@ pub(super) fn view(
     })
 }
 
+/// A value as people say it.
+fn label<'a>(facet: &str, value: &'a str) -> &'a str {
+    match EntityKind::from_slug(value).filter(|_| facet == "kind") {
+        Some(kind) => singular(kind),
+        None => value,
+    }
+}
+
 fn facet_link(
     spec: &Spec,
     wish: &Wish,
@@ -99,8 +96,8 @@ fn facet_link(
         is_excluded,
     };
     FacetLink {
-        label: Text::short(&value),
-        hover: hover(&value, &value),
+        label: Text::short(label(facet, &value)),
+        hover: hover(&value, label(facet, &value)),
         count: words::count(count),
         only: wish.with(pick(false)).address(&spec.path),
         exclude: wish.with(pick(true)).address(&spec.path),

@@ -3,7 +3,9 @@
 use crate::central::portal::address::with_query;
 use crate::central::portal::failure::Failure;
 
-use super::{Listed, Spec};
+use crate::central::store::{Criteria, Pick};
+
+use super::Spec;
 
 /// What an address asks of a list.
 #[derive(Clone, Debug, Default)]
@@ -12,23 +14,15 @@ pub(in crate::central::portal) struct Wish {
     pub(in crate::central::portal) picks: Vec<Pick>,
     /// A column; with a `-` before it, the greatest first.
     pub(in crate::central::portal) sort: String,
-    /// The row after which the page begins, or a cursor.
+    /// The cursor of the page.
     pub(in crate::central::portal) after: String,
-}
-
-/// A value of a facet that rows must have, or must not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::central::portal) struct Pick {
-    pub(in crate::central::portal) facet: &'static str,
-    pub(in crate::central::portal) value: String,
-    pub(in crate::central::portal) is_excluded: bool,
 }
 
 impl Wish {
     /// Reads the pairs of an address.
     ///
     /// # Errors
-    /// When a field that can hold one value stands there twice.
+    /// When a field that can hold one value stands there twice, or the list has no such order.
     pub(in crate::central::portal) fn read(
         spec: &Spec,
         pairs: Vec<(String, String)>,
@@ -60,7 +54,26 @@ impl Wish {
             }
             seen.push(key);
         }
+        let column = wish.sort.strip_prefix('-').unwrap_or(&wish.sort);
+        if !column.is_empty() && !spec.columns.contains(&column) {
+            return Err(Failure::BadRequest(
+                "The list cannot be sorted by what this address names.",
+            ));
+        }
         Ok(wish)
+    }
+
+    /// What the store is asked for a list with a catalog.
+    pub(in crate::central::portal) fn criteria(&self, spec: &Spec) -> Criteria {
+        Criteria {
+            of: spec.of.clone(),
+            text: self.text.clone(),
+            picks: [&spec.fixed[..], &self.picks].concat(),
+            sort: match self.sort.as_str() {
+                "" => spec.order.to_owned(),
+                sort => sort.to_owned(),
+            },
+        }
     }
 
     pub(super) fn pairs(&self) -> Vec<(String, String)> {
@@ -92,40 +105,5 @@ impl Wish {
         wish.picks.retain(|other| other.facet != pick.facet);
         wish.picks.push(pick);
         wish
-    }
-
-    pub(super) fn is_met_by<T: Listed>(&self, row: &T) -> bool {
-        let wanted = self.text.to_lowercase();
-        let has_text = wanted.is_empty()
-            || row
-                .texts()
-                .iter()
-                .any(|text| text.to_lowercase().contains(&wanted));
-        let has_value = |pick: &Pick| {
-            let value = row.facet(pick.facet).unwrap_or_default();
-            (value == pick.value) != pick.is_excluded
-        };
-        has_text && self.picks.iter().all(has_value)
-    }
-
-    pub(super) fn sort<T: Listed>(&self, rows: &mut [T]) {
-        let (column, greatest_first) = match self.sort.strip_prefix('-') {
-            Some(column) => (column, true),
-            None => (self.sort.as_str(), false),
-        };
-        if column.is_empty() {
-            return;
-        }
-        rows.sort_by(|one, other| {
-            let order = one
-                .measure(column)
-                .partial_cmp(&other.measure(column))
-                .unwrap_or(std::cmp::Ordering::Equal);
-            if greatest_first {
-                order.reverse()
-            } else {
-                order
-            }
-        });
     }
 }

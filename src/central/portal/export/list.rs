@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use crate::central::Central;
-use crate::central::portal::browse::{From, Wish, all};
 use crate::central::portal::preferences::Preferences;
 use crate::central::store::{
-    AuditFilter, EntityKind, EventFilter, MachineFilter, PageRequest, Sight, StoreError,
+    AuditFilter, Cataloged, Criteria, EntityKind, EventFilter, MachineFilter, PageRequest, Scope,
+    Sight, Store, StoreError,
 };
 use crate::event::Timestamp;
 
@@ -28,10 +28,17 @@ pub(super) enum Format {
 pub(super) enum List {
     Events(EventFilter),
     Sessions(EventFilter),
-    Agents(Wish),
-    Owners(Wish),
-    Entities(EntityKind, Wish),
-    /// As they are at this time.
+    // As they are at this time.
+    Agents(Criteria, Timestamp),
+    Owners(Criteria, Timestamp),
+    Entities(Criteria, Timestamp),
+    /// The agents that used one of these.
+    Users(Criteria, Timestamp),
+    /// Of the client.
+    Versions(Criteria, Timestamp),
+    /// Of a person.
+    Views(Criteria, Timestamp),
+    Tokens(Criteria, Timestamp),
     Machines(MachineFilter, Timestamp),
     /// Of everybody, or of one person.
     Audit(AuditFilter, Option<String>),
@@ -50,12 +57,13 @@ impl List {
         match self {
             List::Events(_) => "events",
             List::Sessions(_) => "sessions",
-            List::Agents(_) => "agents",
-            List::Owners(_) => "owners",
-            List::Entities(EntityKind::Tool, _) => "tools",
-            List::Entities(EntityKind::McpTool, _) => "mcp-tools",
-            List::Entities(EntityKind::Model, _) => "models",
-            List::Entities(EntityKind::WorkingDirectory, _) => "directories",
+            List::Agents(..) => "agents",
+            List::Owners(..) => "owners",
+            List::Entities(criteria, _) => nouns_of(criteria),
+            List::Users(..) => "users",
+            List::Versions(..) => "versions",
+            List::Views(..) => "views",
+            List::Tokens(..) => "tokens",
             List::Machines(..) => "machines",
             List::Audit(..) => "audit",
         }
@@ -74,9 +82,13 @@ impl List {
             List::Sessions(filter) => {
                 central.store.find_sessions(sight, filter, first).await?;
             }
-            List::Agents(_)
-            | List::Owners(_)
+            List::Agents(..)
+            | List::Owners(..)
             | List::Entities(..)
+            | List::Users(..)
+            | List::Versions(..)
+            | List::Views(..)
+            | List::Tokens(..)
             | List::Machines(..)
             | List::Audit(..) => {}
         }
@@ -88,9 +100,13 @@ impl List {
         let columns = match self {
             List::Events(_) => &rows::EVENT_COLUMNS[..],
             List::Sessions(_) => &rows::SESSION_COLUMNS[..],
-            List::Agents(_) => &rows::AGENT_COLUMNS[..],
-            List::Owners(_) => &rows::OWNER_COLUMNS[..],
+            List::Agents(..) => &rows::AGENT_COLUMNS[..],
+            List::Owners(..) => &rows::OWNER_COLUMNS[..],
             List::Entities(..) => &rows::ENTITY_COLUMNS[..],
+            List::Users(..) => &rows::USER_COLUMNS[..],
+            List::Versions(..) => &rows::VERSION_COLUMNS[..],
+            List::Views(..) => &rows::VIEW_COLUMNS[..],
+            List::Tokens(..) => &rows::TOKEN_COLUMNS[..],
             List::Machines(..) => &rows::MACHINE_COLUMNS[..],
             List::Audit(..) => &rows::AUDIT_COLUMNS[..],
         };
@@ -110,12 +126,13 @@ impl List {
         cursor: Option<String>,
     ) -> Result<Piece, StoreError> {
         let (store, scope) = (&central.store, sight.scope);
-        let of = |which| From {
+        let page = PageRequest::new(cursor, Some(CHUNK));
+        let of = From {
             store,
             scope,
-            which,
+            format,
+            preferences,
         };
-        let page = PageRequest::new(cursor, Some(CHUNK));
         match self {
             List::Events(filter) => {
                 let page = store.events(sight, filter, page).await?;
@@ -127,29 +144,13 @@ impl List {
                 let piece = written(&page.items, format, |it| rows::session(it, preferences));
                 Ok(piece.followed_by(page.next_cursor))
             }
-            List::Agents(wish) => {
-                let agents = all(of(()), wish).await?;
-                Ok(written(&agents, format, |it| rows::agent(it, preferences)))
-            }
-            List::Owners(wish) => {
-                let owners = all(of(()), wish).await?;
-                Ok(written(&owners, format, |it| rows::owner(it, preferences)))
-            }
-            List::Entities(kind, wish) => {
-                let which = *kind;
-                let entities = all(
-                    From {
-                        store,
-                        scope,
-                        which,
-                    },
-                    wish,
-                )
-                .await?;
-                Ok(written(&entities, format, |it| {
-                    rows::entity(it, preferences)
-                }))
-            }
+            List::Agents(criteria, now) => of.piece(criteria, *now, page, rows::agent).await,
+            List::Owners(criteria, now) => of.piece(criteria, *now, page, rows::owner).await,
+            List::Entities(criteria, now) => of.piece(criteria, *now, page, rows::entity).await,
+            List::Users(criteria, now) => of.piece(criteria, *now, page, rows::user).await,
+            List::Versions(criteria, now) => of.piece(criteria, *now, page, rows::version).await,
+            List::Views(criteria, now) => of.piece(criteria, *now, page, rows::view).await,
+            List::Tokens(criteria, now) => of.piece(criteria, *now, page, rows::token).await,
             List::Machines(filter, now) => {
                 let page = store.machines(scope, filter, *now, page).await?;
                 let piece = written(&page.items, format, |it| rows::machine(it, preferences));
@@ -161,6 +162,43 @@ impl List {
                 Ok(piece.followed_by(page.next_cursor))
             }
         }
+    }
+}
+
+/// Where lists with a catalog are read from, and how they are written.
+struct From<'a> {
+    store: &'a Store,
+    scope: Scope,
+    format: Format,
+    preferences: &'a Preferences,
+}
+
+impl From<'_> {
+    async fn piece<T: Cataloged + Serialize>(
+        &self,
+        criteria: &Criteria,
+        now: Timestamp,
+        page: PageRequest,
+        cells: fn(&T, &Preferences) -> Vec<String>,
+    ) -> Result<Piece, StoreError> {
+        let page = self
+            .store
+            .list::<T>(self.scope, criteria, now, page)
+            .await?;
+        let piece = written(&page.items, self.format, |it| cells(it, self.preferences));
+        Ok(piece.followed_by(page.next_cursor))
+    }
+}
+
+/// What entities are called where they are all of one kind.
+fn nouns_of(criteria: &Criteria) -> &'static str {
+    let kind = criteria.picks.iter().find(|pick| pick.facet == "kind");
+    match kind.and_then(|kind| EntityKind::from_slug(&kind.value)) {
+        Some(EntityKind::Tool) => "tools",
+        Some(EntityKind::McpTool) => "mcp-tools",
+        Some(EntityKind::Model) => "models",
+        Some(EntityKind::WorkingDirectory) => "directories",
+        None => "entities",
     }
 }
 

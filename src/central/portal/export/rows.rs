@@ -1,9 +1,16 @@
 //! The columns of each list, and the cells of its rows.
 
+use serde::Serialize;
+
 use crate::central::conversation::decision_of;
+use crate::central::defects::{Defect, of_version};
 use crate::central::portal::event_row::machine_name;
 use crate::central::portal::preferences::Preferences;
-use crate::central::store::{Agent, Audited, Entity, Event, Machine, Owner, Session};
+use crate::central::store::{
+    Agent, Audited, ClientVersion, Entity, EntityUser, Event, Machine, Owner, SavedView, Session,
+    Token,
+};
+use crate::event::Timestamp;
 use crate::event::content::Content;
 
 pub(super) const EVENT_COLUMNS: [&str; 22] = [
@@ -57,7 +64,7 @@ pub(super) const AUDIT_COLUMNS: [&str; 9] = [
     "time", "place", "person", "action", "object", "before", "after", "reason", "address",
 ];
 
-pub(super) const AGENT_COLUMNS: [&str; 15] = [
+pub(super) const AGENT_COLUMNS: [&str; 19] = [
     "agent",
     "agent_id",
     "owner",
@@ -67,13 +74,49 @@ pub(super) const AGENT_COLUMNS: [&str; 15] = [
     "client_version",
     "first_seen",
     "last_seen",
+    "activity",
     "events",
     "sessions",
+    "sessions_7d",
     "tools",
     "mcp_tools",
     "models",
     "cost_usd",
+    "cost_usd_30d",
+    "completeness",
 ];
+
+pub(super) const USER_COLUMNS: [&str; 7] = [
+    "agent",
+    "agent_id",
+    "owner",
+    "first_used",
+    "last_used",
+    "uses",
+    "denied",
+];
+
+pub(super) const VIEW_COLUMNS: [&str; 6] =
+    ["name", "address", "shared", "saved_by", "saved_at", "id"];
+
+pub(super) const TOKEN_COLUMNS: [&str; 13] = [
+    "name",
+    "id",
+    "created_by",
+    "issued_at",
+    "expires_at",
+    "revoked_at",
+    "first_used",
+    "last_used",
+    "requests",
+    "events_7d",
+    "agents",
+    "machines",
+    "last_address",
+];
+
+pub(super) const VERSION_COLUMNS: [&str; 5] =
+    ["client", "version", "agents", "last_seen", "known_defects"];
 
 pub(super) const OWNER_COLUMNS: [&str; 6] = [
     "owner",
@@ -197,13 +240,77 @@ pub(super) fn agent(agent: &Agent, preferences: &Preferences) -> Vec<String> {
         text(&agent.client_version),
         preferences.with_offset(agent.first_seen),
         preferences.with_offset(agent.last_seen),
+        word(agent.activity),
         agent.event_count.to_string(),
         agent.session_count.to_string(),
+        agent.session_count_7d.to_string(),
         agent.tool_count.to_string(),
         agent.mcp_tool_count.to_string(),
         agent.model_count.to_string(),
         agent.cost_usd.to_string(),
+        agent.cost_usd_30d.to_string(),
+        agent.completeness.map_or(String::new(), word),
     ]
+}
+
+pub(super) fn user(user: &EntityUser, preferences: &Preferences) -> Vec<String> {
+    vec![
+        user.agent_name.clone(),
+        user.agent_id.clone(),
+        user.owner.clone(),
+        preferences.with_offset(user.first_seen),
+        preferences.with_offset(user.last_seen),
+        user.use_count.to_string(),
+        user.denied_count.to_string(),
+    ]
+}
+
+pub(super) fn version(version: &ClientVersion, preferences: &Preferences) -> Vec<String> {
+    let defects = of_version(&version.version).map(Defect::words);
+    vec![
+        version.client.clone().unwrap_or_default(),
+        version.version.clone(),
+        version.agent_count.to_string(),
+        preferences.with_offset(version.last_seen),
+        defects.collect::<Vec<_>>().join("; "),
+    ]
+}
+
+pub(super) fn view(view: &SavedView, preferences: &Preferences) -> Vec<String> {
+    vec![
+        view.name.clone(),
+        view.address.clone(),
+        view.is_shared.to_string(),
+        view.saved_by.clone(),
+        preferences.with_offset(view.saved_at),
+        view.id.clone(),
+    ]
+}
+
+pub(super) fn token(token: &Token, preferences: &Preferences) -> Vec<String> {
+    let time =
+        |time: Option<Timestamp>| time.map_or(String::new(), |time| preferences.with_offset(time));
+    vec![
+        token.name.clone(),
+        token.id.clone(),
+        token.created_by.clone().unwrap_or_default(),
+        time(Some(token.issued_at)),
+        time(Some(token.expires_at)),
+        time(token.revoked_at),
+        time(token.first_used),
+        time(token.last_used),
+        token.request_count.to_string(),
+        token.event_count_7d.to_string(),
+        token.agent_count.to_string(),
+        token.machine_count.to_string(),
+        token.last_address.clone().unwrap_or_default(),
+    ]
+}
+
+/// A value as the API says it.
+fn word(value: impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 pub(super) fn owner(owner: &Owner, preferences: &Preferences) -> Vec<String> {
@@ -236,13 +343,12 @@ pub(super) fn machine(machine: &Machine, preferences: &Preferences) -> Vec<Strin
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let number = |value: Option<i64>| value.map_or(String::new(), |value| value.to_string());
     let dropped = machine.dropped_records();
-    let state = serde_json::to_value(machine.state).unwrap_or_default();
     vec![
         text(&machine.host_name),
         machine.id.clone(),
         text(&machine.os),
         text(&machine.edge_version),
-        state.as_str().unwrap_or_default().to_owned(),
+        word(machine.state),
         preferences.with_offset(machine.first_seen),
         preferences.with_offset(machine.last_seen),
         machine

@@ -80,8 +80,21 @@ impl Range {
     }
 }
 
+/// A time as fields of kind datetime-local want it, in the page's zone.
+pub(in crate::central::portal) fn as_field(time: Option<Timestamp>) -> String {
+    time.map_or(String::new(), |time| {
+        Preferences::current().format(time, "%Y-%m-%dT%H:%M:%S")
+    })
+}
+
 /// A time as an address or a field has it; none when it is empty.
-pub(super) fn time(label: &str, value: &str) -> Result<Option<Timestamp>, String> {
+///
+/// # Errors
+/// Words that say how one is written.
+pub(in crate::central::portal) fn time(
+    label: &str,
+    value: &str,
+) -> Result<Option<Timestamp>, String> {
     if value.is_empty() {
         return Ok(None);
     }

@@ -14,7 +14,7 @@ use crate::central::portal::observability::{Pairs, read_query};
 use crate::central::portal::shell::{Here, Section, draw};
 use crate::central::portal::table::{Cell, Head, Row, Table, TablePage};
 use crate::central::store::{
-    Concern, Fleet, Machine, MachineFacet, MachineFilter, MachineTerm, PageRequest,
+    Concern, Fleet, Machine, MachineFacet, MachineFilter, MachineTerm, Of, PageRequest,
 };
 use crate::event::Timestamp;
 use crate::words;
@@ -39,12 +39,17 @@ pub(in crate::central::portal) fn spec(here: &Here) -> Spec {
         export: here.base.export("machines"),
         searches: "Host name or edge id",
         nouns: ("machine", "machines"),
-        facets: &[
+        facets: vec![
             ("state", "State"),
             ("concern", "Look at"),
             ("system", "System"),
             ("version", "Edge version"),
         ],
+        columns: MachineFilter::COLUMNS.to_vec(),
+        of: Of::Environment,
+        fixed: Vec::new(),
+        order: "",
+        is_inventory: true,
     }
 }
 
@@ -135,6 +140,7 @@ pub(in crate::central::portal) async fn list(
         }],
         more,
         tools: Some(tools),
+        below: Vec::new(),
     })
 }
 

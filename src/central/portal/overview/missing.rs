@@ -4,12 +4,13 @@ use crate::central::Central;
 use crate::central::drift::{fell_away, since};
 use crate::central::portal::drift;
 use crate::central::portal::event_row::Tag;
+use crate::central::portal::integrations::rejected_words;
 use crate::central::portal::machines;
 use crate::central::portal::shell::Here;
 use crate::central::portal::text::short_id;
 use crate::central::store::{
     Concern as MachineConcern, Fleet, Machine, MachineFacet, MachineFilter, MachineRules,
-    MachineTerm, PageRequest, StoreError, Token, TokenRefusal, expires_soon,
+    MachineTerm, PageRequest, StoreError, Token, TokenRefusal, TokenRejection, expires_soon,
 };
 use crate::event::{DAY, Timestamp};
 use crate::words;
@@ -37,9 +38,16 @@ pub(super) async fn missing(
     concerns.extend(of_machines(here, central, now).await?);
     concerns.extend(of_clients(here, central, now).await?);
     let refusals = central.store.token_refusals(here.scope()).await?;
+    let rejections = central.store.token_rejections(here.scope()).await?;
     for token in central.store.tokens(here.scope()).await? {
         let refusals = refusals.get(&token.id).map_or(&[][..], Vec::as_slice);
         concerns.extend(of_token(here, &token, refusals, now));
+        let rejections = rejections.get(&token.id).map_or(&[][..], Vec::as_slice);
+        concerns.extend(
+            rejections
+                .iter()
+                .filter_map(|it| of_rejection(here, &token, it, now)),
+        );
     }
     Ok(concerns)
 }
@@ -221,6 +229,29 @@ fn of_machine(here: &Here, machine: &Machine, now: Timestamp) -> Vec<Concern> {
     about.collect()
 }
 
+/// Records that were rejected these days while the rest of their request was stored.
+fn of_rejection(
+    here: &Here,
+    token: &Token,
+    rejection: &TokenRejection,
+    now: Timestamp,
+) -> Option<Concern> {
+    let is_late = rejection.last_rejected.0 > now.0.saturating_sub(REFUSED_LATELY);
+    is_late.then(|| Concern {
+        tag: Tag::new(
+            "alert",
+            "warn",
+            format!("{} rejected", records(rejection.record_count)),
+        ),
+        detail: format!(
+            "With token {}: {}; their senders were told",
+            short_id(&token.id),
+            rejected_words(&rejection.reason)
+        ),
+        href: here.base.token(&token.id),
+    })
+}
+
 /// A token with which somebody is refused these days, also one that was revoked: its sender is not heard; and
 /// one that ends soon.
 fn of_token(
@@ -233,7 +264,6 @@ fn of_token(
         .iter()
         .filter(|refusal| refusal.last_refused.0 > now.0.saturating_sub(REFUSED_LATELY));
     let refused: i64 = lately.map(|refusal| refusal.request_count).sum();
-    let tokens = format!("{}#tokens", here.base.install());
     let name = short_id(&token.id);
     let is_live = token.revoked_at.is_none() && token.expires_at > now;
     let words = if refused > 0 {
@@ -255,9 +285,7 @@ fn of_token(
     };
     Some(Concern {
         tag: Tag::new("key", "warn", words),
-        detail:
-            "Its senders are heard only while it is good; see the list of tokens for the reason."
-                .to_owned(),
-        href: tokens,
+        detail: "Its senders are heard only while it is good; its page says why.".to_owned(),
+        href: here.base.token(&token.id),
     })
 }

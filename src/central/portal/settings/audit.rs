@@ -15,9 +15,12 @@ use super::{Tab, tabs};
 use crate::central::portal::address::with_query;
 use crate::central::portal::event_row::Stamp;
 use crate::central::portal::failure::Failure;
+use crate::central::portal::filters::{as_field, time};
 use crate::central::portal::observability::read_query;
+use crate::central::portal::preferences::Preferences;
 use crate::central::portal::shell::{Here, Section, Shell, draw};
 use crate::central::portal::text::Text;
+use crate::event::Timestamp;
 
 #[derive(Template)]
 #[template(
@@ -31,6 +34,11 @@ struct AuditPage {
     export: String,
     own_only: bool,
     filters: Filters,
+    /// From and until, as fields have them.
+    times: (String, String),
+    zone: String,
+    /// What of the filters cannot be read.
+    problem: Option<String>,
     rows: Vec<EntryView>,
     older: Option<String>,
 }
@@ -52,18 +60,25 @@ pub(in crate::central::portal) struct Filters {
     person: String,
     action: String,
     object: String,
+    /// A time as addresses have it, or as a field has it.
+    from: String,
+    to: String,
     cursor: String,
 }
 
 impl Filters {
     /// What the store is asked.
-    pub(in crate::central::portal) fn for_store(&self) -> AuditFilter {
-        AuditFilter {
+    ///
+    /// # Errors
+    /// When a time cannot be read; the words say how one is written.
+    pub(in crate::central::portal) fn for_store(&self) -> Result<AuditFilter, String> {
+        Ok(AuditFilter {
             person: Some(self.person.clone()),
             action: Some(self.action.clone()),
             object: Some(self.object.clone()),
-            ..AuditFilter::default()
-        }
+            from: time("From", &self.from)?,
+            to: time("Until", &self.to)?,
+        })
     }
 
     /// The address of these entries below a path.
@@ -74,9 +89,21 @@ impl Filters {
                 ("person", &*self.person),
                 ("action", &self.action),
                 ("object", &self.object),
+                ("from", &self.from),
+                ("to", &self.to),
                 ("cursor", cursor),
             ],
         )
+    }
+
+    /// With its times as they are whatever zone the next reader has.
+    fn settled(self, wanted: &AuditFilter) -> Filters {
+        let text = |time: Option<Timestamp>| time.map_or(String::new(), |time| time.to_string());
+        Filters {
+            from: text(wanted.from),
+            to: text(wanted.to),
+            ..self
+        }
     }
 }
 
@@ -92,24 +119,41 @@ pub(in crate::central::portal) async fn page(
     filters: Result<Query<Filters>, QueryRejection>,
 ) -> Result<Html<String>, Failure> {
     let filters = read_query(filters)?;
-    let wanted = PageRequest::new(Some(filters.cursor.clone()), None);
-    let page = central
-        .store
-        .audited(here.scope(), only(&here), &filters.for_store(), wanted)
-        .await?;
     let action = here.base.settings("audit");
-    draw(&AuditPage {
+    let mut page = AuditPage {
         shell: here.shell(Section::Settings),
         tabs: tabs(&here, "audit"),
-        export: filters.address(&here.base.settings("audit/export"), ""),
-        own_only: only(&here).is_some(),
-        rows: page.items.iter().map(EntryView::new).collect(),
-        older: page
-            .next_cursor
-            .map(|cursor| filters.address(&action, &cursor)),
         action,
+        export: String::new(),
+        own_only: only(&here).is_some(),
+        times: (filters.from.clone(), filters.to.clone()),
+        zone: Preferences::current().zone_name,
+        problem: None,
+        rows: Vec::new(),
+        older: None,
         filters,
-    })
+    };
+    let wanted = match page.filters.for_store() {
+        Ok(wanted) => wanted,
+        Err(problem) => {
+            page.problem = Some(problem);
+            return draw(&page);
+        }
+    };
+    let of_page = PageRequest::new(Some(page.filters.cursor.clone()), None);
+    let found = central
+        .store
+        .audited(here.scope(), only(&here), &wanted, of_page);
+    let found = found.await?;
+    page.filters = page.filters.settled(&wanted);
+    page.times = (as_field(wanted.from), as_field(wanted.to));
+    page.export = page
+        .filters
+        .address(&here.base.settings("audit/export"), "");
+    page.rows = found.items.iter().map(EntryView::new).collect();
+    let older = found.next_cursor;
+    page.older = older.map(|cursor| page.filters.address(&page.action, &cursor));
+    draw(&page)
 }
 
 impl EntryView {

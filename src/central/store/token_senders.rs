@@ -1,0 +1,194 @@
+//! Who sends with a token, how much, and what of it was rejected.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::event::Timestamp;
+
+use super::query::Query;
+use super::{Scope, Store, StoreError};
+
+/// Days of which a token's events are told, and within which somebody who sends with it counts as a sender.
+const DAYS: i64 = 30;
+
+/// Senders of one answer at most: the latest.
+const MAX_SENDERS: i64 = 500;
+
+/// What sends with a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SenderKind {
+    /// A person's Claude.
+    Agent,
+    /// The edge of a machine.
+    Machine,
+}
+
+/// Who sends with a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TokenSender {
+    /// What it is.
+    pub kind: SenderKind,
+    /// Its id.
+    pub id: String,
+    /// Its name, if it is known by one.
+    pub name: Option<String>,
+    /// Its first request with the token.
+    pub first_used: Timestamp,
+    /// Its latest request with the token.
+    pub last_used: Timestamp,
+    /// Whether it falls silent when the token is revoked: it sent within the last 30 days, and since then with
+    /// no other token that is live.
+    pub depends: bool,
+}
+
+/// Events of one day that came with a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TokenDay {
+    /// When the day began, in UTC.
+    pub start: Timestamp,
+    /// New events.
+    pub event_count: i64,
+}
+
+/// Records that came with a token and were rejected while the rest of their request was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TokenRejection {
+    /// `unreadable`, `too_large` or `too_old`.
+    pub reason: String,
+    /// The first of them.
+    pub first_rejected: Timestamp,
+    /// The latest of them.
+    pub last_rejected: Timestamp,
+    /// Records.
+    pub record_count: i64,
+}
+
+/// Whether a sender depends on the token of a row `x`, of a table and by a column.
+pub(super) fn depends(table: &str, column: &str, since: &str, now: &str) -> String {
+    format!(
+        "(x.last_used >= {since} AND NOT EXISTS (SELECT 1 FROM {table} y
+             JOIN tokens o ON o.tenant = y.tenant AND o.environment = y.environment AND o.id = y.token
+             WHERE y.tenant = x.tenant AND y.environment = x.environment AND y.{column} = x.{column}
+                 AND y.token <> x.token AND y.last_used > x.last_used
+                 AND o.revoked_at IS NULL AND o.expires_at > {now}))"
+    )
+}
+
+/// The time since when somebody counts as a sender.
+pub(super) fn since(now: Timestamp) -> Timestamp {
+    now.days_before(DAYS)
+}
+
+impl Store {
+    /// Who sends with a token, the latest first; those first that depend on it.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn token_senders(
+        &self,
+        scope: Scope,
+        token_id: &str,
+        now: Timestamp,
+    ) -> Result<Vec<TokenSender>, StoreError> {
+        let mut senders = Vec::new();
+        for (kind, table, column, names, name) in [
+            (
+                SenderKind::Agent,
+                "token_agents",
+                "agent",
+                "agents",
+                "n.name",
+            ),
+            (
+                SenderKind::Machine,
+                "token_machines",
+                "machine",
+                "machines",
+                "nullif(n.host_name, '')",
+            ),
+        ] {
+            let mut query = Query::scoped("", scope);
+            let (since, at) = (query.name(since(now)), query.name(now));
+            let depends = depends(table, column, &since, &at);
+            query.push(&format!(
+                "SELECT x.{column}, {name}, x.first_used, x.last_used,
+                     CASE WHEN {depends} THEN 1 ELSE 0 END
+                 FROM {table} x
+                 LEFT JOIN {names} n ON n.tenant = x.tenant AND n.environment = x.environment
+                     AND n.id = x.{column}
+                 WHERE x.tenant = $1 AND x.environment = $2 AND x.token = "
+            ));
+            query.bind(token_id);
+            query.push(&format!(" ORDER BY x.last_used DESC, x.{column} LIMIT "));
+            query.bind(MAX_SENDERS);
+            for mut row in self.derived_rows(query).await? {
+                senders.push(TokenSender {
+                    kind,
+                    id: row.take(0)?,
+                    name: row.take(1)?,
+                    first_used: row.take(2)?,
+                    last_used: row.take(3)?,
+                    depends: row.take::<i64>(4)? == 1,
+                });
+            }
+        }
+        senders.sort_by_key(|sender| (!sender.depends, std::cmp::Reverse(sender.last_used)));
+        Ok(senders)
+    }
+
+    /// Events that came with a token, by day, the latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn token_days(
+        &self,
+        scope: Scope,
+        token_id: &str,
+        now: Timestamp,
+    ) -> Result<Vec<TokenDay>, StoreError> {
+        let mut query = Query::scoped(
+            "SELECT day, event_count FROM token_days
+             WHERE tenant = $1 AND environment = $2 AND token = ",
+            scope,
+        );
+        query.bind(token_id).push(" AND day > ");
+        query.bind(now.day() - DAYS).push(" ORDER BY day DESC");
+        let rows = self.rows(query).await?.into_iter();
+        rows.map(|mut row| {
+            Ok(TokenDay {
+                start: Timestamp::of_day(row.take(0)?),
+                event_count: row.take(1)?,
+            })
+        })
+        .collect()
+    }
+
+    /// Records that were rejected while the rest of their request was stored, by token and by reason.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn token_rejections(
+        &self,
+        scope: Scope,
+    ) -> Result<BTreeMap<String, Vec<TokenRejection>>, StoreError> {
+        let query = Query::scoped(
+            "SELECT token, reason, first_rejected, last_rejected, record_count FROM token_rejections
+             WHERE tenant = $1 AND environment = $2 ORDER BY token, reason",
+            scope,
+        );
+        let mut rejections: BTreeMap<String, Vec<TokenRejection>> = BTreeMap::new();
+        for mut row in self.rows(query).await? {
+            let of_token = rejections.entry(row.take(0)?).or_default();
+            of_token.push(TokenRejection {
+                reason: row.take(1)?,
+                first_rejected: row.take(2)?,
+                last_rejected: row.take(3)?,
+                record_count: row.take(4)?,
+            });
+        }
+        Ok(rejections)
+    }
+}
