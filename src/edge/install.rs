@@ -27,7 +27,7 @@ pub(super) use self::credentials::has_credentials;
 pub use self::person::Person;
 pub use self::removal::{Removal, uninstall};
 pub use self::step::{Step, Text};
-#[cfg(not(target_os = "macos"))]
+#[cfg(not(any(target_os = "macos", windows)))]
 pub(super) use self::units::TOKEN_PATH;
 pub(super) use self::units::{SERVICE, SOCKET};
 
