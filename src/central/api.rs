@@ -6,10 +6,12 @@ mod caller;
 mod request;
 mod problem;
 mod accounts;
+mod keys;
 mod operator;
 mod machines;
 mod machine_rules;
 mod stats;
+mod signals;
 mod versions;
 mod summaries;
 mod drift;
@@ -153,6 +155,7 @@ fn routes() -> ApiRouter<Arc<Central>> {
         .merge(machines::routes())
         .merge(machine_rules::routes())
         .merge(stats::routes())
+        .merge(signals::routes())
         .merge(versions::routes())
         .merge(drift::routes())
         .merge(summaries::routes())
