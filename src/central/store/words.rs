@@ -97,6 +97,8 @@ pub(super) fn words_sought(text: &str) -> (BTreeSet<String>, Option<String>) {
     for_each_word(text, &mut |word| words.push(word.to_owned()));
     let goes_on = text.chars().next_back().is_some_and(char::is_alphanumeric);
     let last = words.pop();
+    // A character alone ends what is sought, but in the text it may go on, where it is indexed in pairs only.
+    words.retain(|word| !is_character_alone(word));
     let mut whole: BTreeSet<String> = words.into_iter().collect();
     match goes_on {
         true => (whole, last),
@@ -262,6 +264,12 @@ fn flush(word: &mut String, length: &mut usize, found: &mut impl FnMut(&str)) {
     *length = 0;
 }
 
+/// Whether a word is one character of a script that is written without spaces.
+fn is_character_alone(word: &str) -> bool {
+    let mut letters = word.chars();
+    letters.next().is_some_and(is_without_spaces) && letters.next().is_none()
+}
+
 /// Whether a character belongs to a script that is written without spaces between words.
 fn is_without_spaces(letter: char) -> bool {
     matches!(letter,
@@ -326,5 +334,12 @@ mod tests {
         assert_eq!((whole, last), (BTreeSet::from(["list".to_owned()]), None));
         assert_eq!(words_sought("->"), (BTreeSet::new(), None));
         assert_eq!(words_sought("検"), (BTreeSet::new(), Some("検".to_owned())));
+        // Of two words, each may stand in the middle of a text.
+        let (whole, last) = words_sought("修复 引擎");
+        let pairs = ["修复", "引擎"].map(str::to_owned);
+        assert_eq!(
+            (whole, last.as_deref()),
+            (BTreeSet::from(pairs), Some("擎"))
+        );
     }
 }
