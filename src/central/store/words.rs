@@ -95,7 +95,10 @@ pub(super) fn for_each_part(event: &StoredEvent, found: &mut impl FnMut(Part<'_>
 pub(super) fn words_sought(text: &str) -> (BTreeSet<String>, Option<String>) {
     let mut words = Vec::new();
     for_each_word(text, &mut |word| words.push(word.to_owned()));
-    let goes_on = text.chars().next_back().is_some_and(char::is_alphanumeric);
+    let goes_on = text
+        .chars()
+        .next_back()
+        .is_some_and(|letter| letter.is_alphanumeric() || is_without_spaces(letter));
     let last = words.pop();
     // A character alone ends what is sought, but in the text it may go on, where it is indexed in pairs only.
     words.retain(|word| !is_character_alone(word));
@@ -334,6 +337,9 @@ mod tests {
         assert_eq!((whole, last), (BTreeSet::from(["list".to_owned()]), None));
         assert_eq!(words_sought("->"), (BTreeSet::new(), None));
         assert_eq!(words_sought("検"), (BTreeSet::new(), Some("検".to_owned())));
+        // The last one is no letter: a mark that belongs to the one before.
+        let (_, last) = words_sought("เซิร์");
+        assert_eq!(last.as_deref(), Some("\u{e4c}"));
         // Of two words, each may stand in the middle of a text.
         let (whole, last) = words_sought("修复 引擎");
         let pairs = ["修复", "引擎"].map(str::to_owned);
