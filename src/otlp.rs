@@ -140,6 +140,33 @@ impl Request {
         }
     }
 
+    /// The same as requests of one resource each.
+    pub fn into_messages(self) -> Vec<Request> {
+        match self {
+            Request::Logs(request) => {
+                let messages = request.resource_logs.into_iter();
+                let request = |message| ExportLogsServiceRequest {
+                    resource_logs: vec![message],
+                };
+                messages.map(request).map(Request::Logs).collect()
+            }
+            Request::Metrics(request) => {
+                let messages = request.resource_metrics.into_iter();
+                let request = |message| ExportMetricsServiceRequest {
+                    resource_metrics: vec![message],
+                };
+                messages.map(request).map(Request::Metrics).collect()
+            }
+            Request::Traces(request) => {
+                let messages = request.resource_spans.into_iter();
+                let request = |message| ExportTraceServiceRequest {
+                    resource_spans: vec![message],
+                };
+                messages.map(request).map(Request::Traces).collect()
+            }
+        }
+    }
+
     /// Reads OTLP protobuf.
     ///
     /// # Errors

@@ -41,6 +41,7 @@ mod exactly_once;
 mod upkeep;
 mod search;
 mod sums;
+mod signals;
 mod materialization;
 mod machines;
 mod api;

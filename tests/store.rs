@@ -2,8 +2,12 @@
 
 use std::process::Stdio;
 
-use fieldpost::central::store::Location;
+use fieldpost::central::store::{Location, Retention};
+use fieldpost::event::Timestamp;
 use fieldpost::otlp::{ExportLogsServiceRequest, Request};
+use jiff::ToSpan;
+use jiff::civil::Time;
+use jiff::tz::Offset;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use refinery::Target;
@@ -446,4 +450,132 @@ async fn a_database_is_migrated_from_the_shell_and_its_password_is_never_shown()
 fn without_an_address_the_store_is_in_the_data_directory() {
     let config = fieldpost::central::config::Config::parse("", &|_| None).expect("all defaults");
     assert!(matches!(config.database, Location::DataDirectory));
+}
+
+/// Midnight UTC of the first day of a month to come, in nanoseconds, and the month as parts are named.
+fn month_ahead(months: i64) -> (i64, String) {
+    let today = Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
+    let month = today.first_of_month().saturating_add(months.months());
+    let midnight = Offset::UTC.to_timestamp(month.to_datetime(Time::midnight()));
+    let nanos = midnight.map(|midnight| i64::try_from(midnight.as_nanosecond()));
+    let nanos = nanos.expect("a time").expect("this century");
+    (nanos, month.strftime("%Y_%m").to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_busy_service_the_month_to_come_is_parted_by_day() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let url = postgres::database();
+    let location = || postgres_location(&url);
+    let client = postgres::connect(&url).await;
+    let kinds = async || {
+        let rows = client
+            .query(
+                "SELECT c.relname::text, c.relkind::text, (SELECT count(*) FROM pg_inherits d
+                     WHERE d.inhparent = c.oid)
+                 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                 WHERE i.inhparent = 'events'::regclass ORDER BY 1",
+                &[],
+            )
+            .await;
+        let rows = rows.expect("it reads");
+        rows.iter()
+            .map(|row| (row.get(0), row.get(1), row.get(2)))
+            .collect::<Vec<(String, String, i64)>>()
+    };
+    let central = TestCentral::start_at(location(), directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let (next, month) = month_ahead(1);
+    let day = 86_400_000_000_000;
+    // Of a clock that is wrong, in the month that is to be parted.
+    let early = record(
+        (next + 3 * day + 5).cast_unsigned(),
+        &[("session.id", "early")],
+    );
+    post(&central, &bearer, logs(vec![early.clone()])).await;
+    central.stop().await;
+    let quiet = kinds().await;
+    assert_eq!(quiet.len(), 7);
+    assert!(
+        quiet
+            .iter()
+            .all(|(_, kind, parts)| kind == "r" && *parts == 0)
+    );
+
+    client
+        .batch_execute(
+            "INSERT INTO rollups SELECT tenant, id, 86400,
+                 (extract(epoch FROM now())::bigint / 86400 - 1) * 86400,
+                 'all', '', 1000000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM environments",
+        )
+        .await
+        .expect("it writes");
+    let name = format!("events_{month}");
+    let is_last_day = next - Timestamp::now().0 <= day;
+    for _ in 0..2 {
+        let central = TestCentral::start_at(location(), directory.path()).await;
+        let parted = kinds().await;
+        let names = |of: &[(String, String, i64)]| -> Vec<String> {
+            of.iter().map(|(name, ..)| name.clone()).collect()
+        };
+        assert_eq!(names(&parted), names(&quiet), "months are what they were");
+        let days = (month_ahead(2).0 - next + 2 * 3_600_000_000_000) / day;
+        for (part, kind, parts) in parted {
+            let expected = match part == name && !is_last_day {
+                true => ("p", days + 1),
+                false => ("r", 0),
+            };
+            assert_eq!((kind.as_str(), parts), expected, "{part}");
+        }
+        // What was there is there, once, whenever it is sent, and beside it what comes from now on.
+        let late = record((next + 9 * day).cast_unsigned(), &[("session.id", "late")]);
+        post(&central, &bearer, logs(vec![early.clone(), late])).await;
+        let api = central.api().await;
+        assert_eq!(api.list("events?session=early").await.len(), 1);
+        assert_eq!(api.list("events").await.len(), 2);
+        central.stop().await;
+    }
+    if is_last_day {
+        return;
+    }
+    let holding = async |day: &str| {
+        let sql = format!("SELECT count(*) FROM {name}_{day}");
+        client
+            .query_one(&sql, &[])
+            .await
+            .map(|row| row.get::<_, i64>(0))
+            .ok()
+    };
+    assert_eq!(
+        [holding("04").await, holding("10").await],
+        [Some(1), Some(1)]
+    );
+
+    // Days that are over and empty go; what comes for them later has its place all the same.
+    let central = TestCentral::start_at(location(), directory.path()).await;
+    let store = &central.central.store;
+    let scope = store.environments().await.expect("the store reads")[0].scope;
+    let retention = Retention {
+        keep_seconds: Some(86_400),
+        content_seconds: None,
+    };
+    store
+        .set_retention(scope, retention)
+        .await
+        .expect("the store writes");
+    let expired = store.expire(Timestamp(next + 7 * day), &|| false).await;
+    assert_eq!(expired.expect("the store writes").events, 1);
+    for (day, expected) in [
+        ("01", None),
+        ("04", None),
+        ("06", None),
+        ("07", Some(0)),
+        ("10", Some(1)),
+    ] {
+        assert_eq!(holding(day).await, expected, "{day}");
+    }
+    post(&central, &bearer, logs(vec![early])).await;
+    assert_eq!(holding("other").await, Some(1));
+    assert_eq!(central.api().await.list("events").await.len(), 2);
+    central.stop().await;
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use fieldpost::central::config::Config;
-use fieldpost::central::store::Retention;
+use fieldpost::central::store::{Access, Retention, Role};
 use fieldpost::event::Timestamp;
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ use crate::support::records::{Record, claude_session, request};
 
 on_both_databases! {
     words_are_found_before_and_after_they_are_indexed,
+    words_of_scripts_without_spaces_and_from_the_right_are_found,
+    characters_within_words_are_found_by_reading,
     an_event_is_found_by_its_identity_before_and_after_it_is_indexed,
     what_is_too_old_goes_and_the_sums_stay,
     content_can_go_before_the_rest,
@@ -121,6 +123,115 @@ async fn words_are_found_before_and_after_they_are_indexed(kind: Kind) {
             assert_eq!(found(&api, query).await, expected, "{query}, {round}");
         }
         indexed(&central).await;
+    }
+    central.stop().await;
+}
+
+async fn words_of_scripts_without_spaces_and_from_the_right_are_found(kind: Kind) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start_on(kind, directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let api = central.api().await;
+    for (session, prompt) in [
+        ("arabic", "أصلح محرك البحث في الخادم من فضلك"),
+        ("chinese", "请修复服务器上的搜索引擎，谢谢"),
+        ("japanese", "サーバーの検索エンジンを直してください"),
+        ("korean", "서버의 검색 엔진을 고쳐 주세요"),
+        ("thai", "ช่วยแก้เครื่องมือค้นหาบนเซิร์ฟเวอร์หน่อย"),
+    ] {
+        post(
+            &central,
+            &bearer,
+            &with_prompt("ada@example.com", session, prompt),
+        )
+        .await;
+    }
+    for round in ["before", "after"] {
+        for (words, session) in [
+            ("محرك", "arabic"),
+            ("البحث الخادم", "arabic"),
+            ("الخا", "arabic"),
+            // From the middle of what is written without a space, at either end, and one character alone.
+            ("服务器", "chinese"),
+            ("搜索引擎", "chinese"),
+            ("修复 引擎", "chinese"),
+            ("谢谢", "chinese"),
+            ("修", "chinese"),
+            ("検索エンジン", "japanese"),
+            ("エンジン", "japanese"),
+            ("直して", "japanese"),
+            ("검색", "korean"),
+            ("엔진", "korean"),
+            ("ค้นหา", "thai"),
+            ("เซิร์ฟเวอร์", "thai"),
+        ] {
+            let query = words.replace(' ', "+");
+            assert_eq!(
+                found(&api, &format!("q={query}")).await,
+                [session],
+                "{words}, {round}"
+            );
+        }
+        // The same characters in another order are something else.
+        for words in ["引擎搜索", "擎索", "ンジエン", "ثحبلا"] {
+            let query = words.replace(' ', "+");
+            assert!(
+                found(&api, &format!("q={query}")).await.is_empty(),
+                "{words}, {round}"
+            );
+        }
+        indexed(&central).await;
+    }
+    central.stop().await;
+}
+
+async fn characters_within_words_are_found_by_reading(kind: Kind) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start_on(kind, directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let api = central.api().await;
+    for (session, prompt) in [
+        ("one", "Redeploying the Größenwahn service"),
+        ("two", "What does unemployment mean?"),
+    ] {
+        post(
+            &central,
+            &bearer,
+            &with_prompt("ada@example.com", session, prompt),
+        )
+        .await;
+    }
+    indexed(&central).await;
+    assert!(found(&api, "q=ploy").await.is_empty(), "no word begins so");
+    for (query, expected) in [
+        ("text=ploy", &["one", "two"][..]),
+        ("q=text:PLOY&limit=1", &["one", "two"]),
+        ("q=text:%C3%B6%C3%9Fenw", &["one"]),
+        ("q=text:%22ing+the+gr%22", &["one"]),
+        // All of them, and beside words that the index knows.
+        ("q=text:ploy+text:unem", &["two"]),
+        ("q=service+text:ploy", &["one"]),
+        ("q=text:ploy+-text:unem", &["one"]),
+        ("q=text:ployx", &[]),
+    ] {
+        assert_eq!(found(&api, query).await, expected, "{query}");
+    }
+    let facets = api.get("events/facets?text=ploy").await;
+    assert_eq!(facets["event_count"], 2, "{facets}");
+    let environments = central.central.store.environments().await;
+    let scope = environments.expect("the store reads")[0].scope;
+    let viewer = central
+        .central
+        .create_api_key(Access::Environment(scope, Role::Viewer), "viewer")
+        .await;
+    let viewer = Api::new(&central.url, viewer.expect("the store writes").expose());
+    for query in ["text=ploy", "q=text:ploy", "q=-text:ploy"] {
+        let refused = viewer.request(&format!("events?{query}")).await;
+        assert_eq!(
+            refused.status(),
+            403,
+            "{query} would tell it letter by letter"
+        );
     }
     central.stop().await;
 }
@@ -460,7 +571,10 @@ async fn what_is_exported_and_imported_is_the_same(kind: Kind) {
             "--json",
         ];
         let printed = central(&from, &arguments).await;
-        let taken = format!("{{\"records\":{},\"rejected\":0}}\n", expected.len());
+        let taken = format!(
+            "{{\"records\":{},\"points\":0,\"spans\":0,\"rejected\":0}}\n",
+            expected.len()
+        );
         assert_eq!(printed, taken);
     }
     let bare = |mut events: Vec<Value>| {
@@ -517,7 +631,8 @@ async fn an_import_goes_on_past_what_is_too_large_and_says_what_was_rejected() {
         .expect("the binary starts");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     let (printed, said) = (text(output.stdout), text(output.stderr));
-    assert_eq!(printed, "{\"records\":38,\"rejected\":2}\n", "{said}");
+    let taken = "{\"records\":38,\"points\":0,\"spans\":0,\"rejected\":2}\n";
+    assert_eq!(printed, taken, "{said}");
     assert!(
         !output.status.success() && said.contains("rejected 2 records"),
         "{said}"

@@ -8,10 +8,12 @@ mod narrow;
 mod problem;
 mod inventory;
 mod accounts;
+mod keys;
 mod operator;
 mod machines;
 mod machine_rules;
 mod stats;
+mod signals;
 mod versions;
 mod summaries;
 mod drift;
@@ -113,6 +115,7 @@ fn routes() -> ApiRouter<Arc<Central>> {
         .merge(machines::routes())
         .merge(machine_rules::routes())
         .merge(stats::routes())
+        .merge(signals::routes())
         .merge(versions::routes())
         .merge(drift::routes())
         .merge(summaries::routes())

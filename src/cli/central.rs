@@ -1,7 +1,8 @@
 //! `fieldpost central`
 
 mod store;
-mod transfer;
+mod export;
+mod import;
 mod tenants;
 mod tokens;
 mod keys;
@@ -22,8 +23,9 @@ use fieldpost::supervisor;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use export::Export;
+use import::Import;
 use store::{Backup, RetentionCommand};
-use transfer::{Export, Import};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -40,9 +42,9 @@ pub(super) enum Command {
     Retention(RetentionCommand),
     /// Copy the SQLite database and the keys into a folder, while the service runs.
     Backup(Backup),
-    /// Write an environment's records, one OTLP/JSON request a line.
+    /// Write an environment's records, metrics and traces, one OTLP/JSON request a line.
     Export(Export),
-    /// Send exported records to an OTLP endpoint, such as that of another central service.
+    /// Send what was exported to an OTLP endpoint, such as that of another central service.
     Import(Import),
     /// Tenants and their environments.
     #[command(subcommand)]
@@ -103,8 +105,8 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
         Command::Rebuild(list) => super::block_on(store::rebuild(list)),
         Command::Retention(command) => super::block_on(store::retention(command)),
         Command::Backup(backup) => super::block_on(store::backup(backup)),
-        Command::Export(export) => super::block_on(transfer::export(export)),
-        Command::Import(import) => super::block_on(transfer::import(import)),
+        Command::Export(export) => super::block_on(export::export(export)),
+        Command::Import(import) => super::block_on(import::import(import)),
         Command::Tenant(command) => super::block_on(tenants::run_tenant(command)),
         Command::Environment(command) => super::block_on(tenants::run_environment(command)),
         Command::Integration(command) => super::block_on(tokens::run_integration(command)),

@@ -20,8 +20,8 @@ use crate::central::keys::{KeyChangeError, SigningKey};
 use crate::central::store::{Access, ApiKey, Contents, Environment, Tenant};
 
 use super::Answer;
-use super::accounts::{NewKey, ShownKey, make_key};
 use super::caller::Operator;
+use super::keys::{NewKey, ShownKey, make_key};
 use super::openapi::{about, conflicting};
 use super::problem::Problem;
 use super::request::{At, Created, Fields, Id, List, Params, whole};

@@ -76,6 +76,7 @@ impl Filters {
                 "version" => &mut typed.version,
                 "machine" => &mut typed.machine,
                 "has" => &mut typed.has,
+                "text" => &mut typed.text,
                 _ => {
                     match key.as_str() {
                         "type" => filters.kind.clone_from(&value),

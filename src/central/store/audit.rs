@@ -22,6 +22,7 @@ use super::event_row::StoredEvent;
 use super::ingest::signal_deltas;
 use super::machine_standing::standing_rows;
 use super::query::{Query, Row, Value};
+use super::signal_message::SignalMessage;
 use super::{Database, Scope, Store, StoreError};
 
 /// Differences that are told for each table.
@@ -130,7 +131,9 @@ impl Counter {
         let message = self.dictionaries.inflate(&message);
         let message = message.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let sums = self.sums.entry(scope).or_default();
-        sums.merge(signal_deltas(Signal::Metrics, &message));
+        if let Some(message) = SignalMessage::decode(Signal::Metrics, &message) {
+            sums.merge(signal_deltas(&message));
+        }
         Ok(())
     }
 

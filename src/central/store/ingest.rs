@@ -1,12 +1,10 @@
 //! What is to be stored, and what became of it.
 
-use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
-use prost::Message;
-
 use crate::central::materialize::{Deltas, NewEvent};
 use crate::event::Timestamp;
 use crate::otlp::Signal;
 
+use super::signal_message::{SignalKeys, SignalMessage};
 use super::{Compressor, NewBlock, Scope};
 
 /// One request's records, ready to be stored.
@@ -35,6 +33,8 @@ pub struct NewSignal {
     pub(super) uid: String,
     /// The message, compressed.
     pub(super) message: Vec<u8>,
+    /// What it is found by.
+    pub(super) keys: SignalKeys,
     /// What it adds to the derived tables.
     pub(super) adds: Deltas,
 }
@@ -47,22 +47,27 @@ impl NewSignal {
         message: &[u8],
         compressor: &mut Compressor<'_>,
     ) -> NewSignal {
+        let mut read = SignalMessage::decode(signal, message);
         NewSignal {
             signal,
             uid,
             message: compressor.compress(message),
-            adds: signal_deltas(signal, message),
+            keys: read.as_mut().map(SignalMessage::keys).unwrap_or_default(),
+            adds: read.as_ref().map(signal_deltas).unwrap_or_default(),
         }
+    }
+
+    /// When it was: as it says, else as it came.
+    pub(super) fn time(&self, received: Timestamp) -> Timestamp {
+        self.keys.time.unwrap_or(received)
     }
 }
 
 /// What a message of metrics or traces adds to the derived tables.
-pub(super) fn signal_deltas(signal: Signal, message: &[u8]) -> Deltas {
+pub(super) fn signal_deltas(message: &SignalMessage) -> Deltas {
     let mut deltas = Deltas::default();
-    if signal == Signal::Metrics
-        && let Ok(metrics) = ResourceMetrics::decode(message)
-    {
-        deltas.add_metrics(&metrics);
+    if let SignalMessage::Metrics(metrics) = message {
+        deltas.add_metrics(metrics);
     }
     deltas
 }

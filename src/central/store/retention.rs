@@ -12,10 +12,8 @@ use serde::Serialize;
 
 use crate::central::materialize::Deltas;
 use crate::event::{DAY, Timestamp};
-use crate::otlp::Signal;
 
 use super::audit::{decode_deltas, encode_deltas};
-use super::ingest::signal_deltas;
 use super::machine_state::SECOND;
 use super::query::{Query, Row, Value};
 use super::repack::{take_out, without_content};
@@ -133,7 +131,8 @@ impl Store {
         if let Some(seconds) = retention.content_seconds {
             let cut = oldest_kept(now, seconds);
             while !is_over() {
-                let bite = self.expire_content(scope, cut).await?;
+                let bite = self.expire_content(scope, cut).await?
+                    + self.expire_signal_content(scope, cut).await?;
                 expired.contents += bite;
                 if bite == 0 {
                     break;
@@ -188,41 +187,6 @@ impl Store {
         match &self.database {
             Database::Sqlite(sqlite) => sqlite.forget(scope, cut).await,
             Database::Postgres(postgres) => postgres.forget(scope, cut).await,
-        }
-    }
-
-    /// Deletes metrics and traces that came before `cut`; what metrics add stays.
-    async fn expire_signals(&self, scope: Scope, cut: Timestamp) -> Result<u64, StoreError> {
-        let mut expired = 0;
-        loop {
-            let sql = "SELECT signal, uid, message FROM signals
-                WHERE tenant = $1 AND environment = $2 AND received < $3 LIMIT $4";
-            let mut query = Query::scoped(sql, scope);
-            query.values.extend([cut.into(), BITE.into()]);
-            let rows = self.rows(query).await?;
-            if rows.is_empty() {
-                return Ok(expired);
-            }
-            expired += rows.len() as u64;
-            let mut deltas = Deltas::default();
-            let mut gone = Vec::with_capacity(rows.len());
-            for mut row in rows {
-                let (signal, uid): (String, String) = (row.take(0)?, row.take(1)?);
-                if signal == Signal::Metrics.word() {
-                    let message: Vec<u8> = row.take(2)?;
-                    let message = self.dictionaries.inflate(&message);
-                    let message =
-                        message.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-                    deltas.merge(signal_deltas(Signal::Metrics, &message));
-                }
-                gone.push((signal, uid));
-            }
-            match &self.database {
-                Database::Sqlite(sqlite) => sqlite.retire_signals(scope, gone, deltas).await?,
-                Database::Postgres(postgres) => {
-                    postgres.retire_signals(scope, gone, deltas).await?
-                }
-            }
         }
     }
 

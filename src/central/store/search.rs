@@ -35,8 +35,10 @@ pub(super) struct Search {
     /// Sessions that worked in the directories.
     directories: Wanted,
     has_prompt: Option<bool>,
-    /// Texts that must occur, in lower case.
+    /// Texts that must occur, in lower case, and of which the text index knows the words.
     pub(super) needles: Vec<String>,
+    /// Texts that must occur, in lower case, wherever in a word they begin and end.
+    within: Vec<String>,
     without_needles: Vec<String>,
     pub(super) from: Option<Timestamp>,
     pub(super) to: Option<Timestamp>,
@@ -99,9 +101,11 @@ impl Store {
             .terms()
             .map_err(|error| StoreError::BadQuery(error.to_string()))?;
         let of = |qualifier| Wanted::of(&terms, Some(qualifier));
-        let lower = |values: Vec<String>| values.iter().map(|text| text.to_lowercase()).collect();
-        let text = Wanted::of(&terms, None);
-        let seeks_text = text.only.is_some() || !text.without.is_empty();
+        let lower = |values: Vec<String>| -> Vec<String> {
+            values.iter().map(|text| text.to_lowercase()).collect()
+        };
+        let (text, within) = (Wanted::of(&terms, None), of(Qualifier::Text));
+        let seeks_text = !text.is_any() || !within.is_any();
         if seeks_text && !sight.shows_all(of(Qualifier::Session).single()) {
             return Err(StoreError::ContentHidden);
         }
@@ -142,7 +146,8 @@ impl Store {
                 _ => None,
             },
             needles: lower(text.only.unwrap_or_default()),
-            without_needles: lower(text.without),
+            within: lower(within.only.unwrap_or_default()),
+            without_needles: lower([text.without, within.without].concat()),
             from: filter.from,
             to: filter.to,
         }))
@@ -236,6 +241,7 @@ impl Search {
     pub(super) fn is_decided_by_keys(&self) -> bool {
         let names_excluded = self.kinds.without.iter();
         self.needles.is_empty()
+            && self.within.is_empty()
             && self.without_needles.is_empty()
             && self.has_prompt.is_none()
             && [
@@ -306,7 +312,11 @@ impl Search {
             && self
                 .has_prompt
                 .is_none_or(|has| has == carries_prompt(event))
-            && self.needles.iter().all(|needle| event.mentions(needle))
+            && self
+                .needles
+                .iter()
+                .chain(&self.within)
+                .all(|needle| event.mentions(needle))
             && !self
                 .without_needles
                 .iter()

@@ -156,7 +156,11 @@ impl Store {
                 let ids = self.ids_of(scope, Names::Users, value).await?;
                 query.push("s.agent IN ").bind_texts(self.dialect(), &ids);
             }
-            Qualifier::Type | Qualifier::Decision | Qualifier::Source | Qualifier::Has => {
+            Qualifier::Type
+            | Qualifier::Decision
+            | Qualifier::Source
+            | Qualifier::Has
+            | Qualifier::Text => {
                 unreachable!("`is_of_session` lets none of these in")
             }
         }
@@ -268,6 +272,10 @@ impl Store {
 fn is_of_session(qualifier: Qualifier) -> bool {
     !matches!(
         qualifier,
-        Qualifier::Type | Qualifier::Decision | Qualifier::Source | Qualifier::Has
+        Qualifier::Type
+            | Qualifier::Decision
+            | Qualifier::Source
+            | Qualifier::Has
+            | Qualifier::Text
     )
 }

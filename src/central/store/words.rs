@@ -95,8 +95,13 @@ pub(super) fn for_each_part(event: &StoredEvent, found: &mut impl FnMut(Part<'_>
 pub(super) fn words_sought(text: &str) -> (BTreeSet<String>, Option<String>) {
     let mut words = Vec::new();
     for_each_word(text, &mut |word| words.push(word.to_owned()));
-    let goes_on = text.chars().next_back().is_some_and(char::is_alphanumeric);
+    let goes_on = text
+        .chars()
+        .next_back()
+        .is_some_and(|letter| letter.is_alphanumeric() || is_without_spaces(letter));
     let last = words.pop();
+    // A character alone ends what is sought, but in the text it may go on, where it is indexed in pairs only.
+    words.retain(|word| !is_character_alone(word));
     let mut whole: BTreeSet<String> = words.into_iter().collect();
     match goes_on {
         true => (whole, last),
@@ -262,6 +267,12 @@ fn flush(word: &mut String, length: &mut usize, found: &mut impl FnMut(&str)) {
     *length = 0;
 }
 
+/// Whether a word is one character of a script that is written without spaces.
+fn is_character_alone(word: &str) -> bool {
+    let mut letters = word.chars();
+    letters.next().is_some_and(is_without_spaces) && letters.next().is_none()
+}
+
 /// Whether a character belongs to a script that is written without spaces between words.
 fn is_without_spaces(letter: char) -> bool {
     matches!(letter,
@@ -326,5 +337,15 @@ mod tests {
         assert_eq!((whole, last), (BTreeSet::from(["list".to_owned()]), None));
         assert_eq!(words_sought("->"), (BTreeSet::new(), None));
         assert_eq!(words_sought("検"), (BTreeSet::new(), Some("検".to_owned())));
+        // The last one is no letter: a mark that belongs to the one before.
+        let (_, last) = words_sought("เซิร์");
+        assert_eq!(last.as_deref(), Some("\u{e4c}"));
+        // Of two words, each may stand in the middle of a text.
+        let (whole, last) = words_sought("修复 引擎");
+        let pairs = ["修复", "引擎"].map(str::to_owned);
+        assert_eq!(
+            (whole, last.as_deref()),
+            (BTreeSet::from(pairs), Some("擎"))
+        );
     }
 }

@@ -113,6 +113,7 @@ impl Store {
             postgres.make_partitions().await?;
         }
         self.note_old_content(stopped).await?;
+        while !*stopped.borrow() && self.read_old_signals().await? {}
         self.expire(Timestamp::now(), &|| *stopped.borrow()).await?;
         Ok(())
     }

@@ -40,6 +40,7 @@ pub(in crate::central::portal) fn title_of(qualifier: Qualifier) -> &'static str
         Qualifier::Version => "Client version",
         Qualifier::Machine => "Machine",
         Qualifier::Has => "Has",
+        Qualifier::Text => "Text",
     }
 }
 

@@ -16,6 +16,7 @@ use crate::central::store::dictionary::Dictionaries;
 use crate::central::store::event_row::EventKeys;
 use crate::central::store::keys::uid_key;
 use crate::central::store::{Ingest, NewSignal, Scope, StoreError, Stored};
+use crate::event::Timestamp;
 
 use super::fold::DELTA_FORMAT;
 use super::{SEQ_BASE, blocks};
@@ -241,10 +242,13 @@ async fn insert_signals(
     for (scope, signal, request) in signals {
         let statement = transaction
             .prepare_cached(
-                "INSERT INTO signals (tenant, environment, signal, uid, received, message)
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+                "INSERT INTO signals (tenant, environment, signal, uid, received, message, time,
+                     content_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
             )
             .await?;
+        let received = ingests[request].received;
+        let time = signal.time(received);
         let inserted = transaction
             .execute(
                 &statement,
@@ -253,8 +257,10 @@ async fn insert_signals(
                     &scope.environment,
                     &signal.signal.word(),
                     &signal.uid,
-                    &ingests[request].received.0,
+                    &received.0,
                     &signal.message,
+                    &time.0,
+                    &signal.keys.has_content.then_some(time.0),
                 ],
             )
             .await?;
@@ -262,9 +268,41 @@ async fn insert_signals(
             stored[request].known += 1;
         } else {
             stored[request].new += 1;
+            insert_traces(transaction, scope, signal, time).await?;
             deltas.entry(scope).or_default().merge(signal.adds.clone());
         }
     }
+    Ok(())
+}
+
+/// Notes which traces a message that was new has spans of.
+async fn insert_traces(
+    transaction: &Transaction<'_>,
+    scope: Scope,
+    signal: &NewSignal,
+    time: Timestamp,
+) -> Result<(), StoreError> {
+    if signal.keys.traces.is_empty() {
+        return Ok(());
+    }
+    let statement = transaction
+        .prepare_cached(
+            "INSERT INTO signal_traces (tenant, environment, trace, time, uid)
+             SELECT $1, $2, trace, $4, $5 FROM unnest($3::bigint[]) AS t (trace)
+             ON CONFLICT DO NOTHING",
+        )
+        .await?;
+    let Scope {
+        tenant,
+        environment,
+    } = scope;
+    let traces = &signal.keys.traces;
+    transaction
+        .execute(
+            &statement,
+            &[&tenant, &environment, traces, &time.0, &signal.uid],
+        )
+        .await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::central::store::keys::uid_key;
 use crate::central::store::query::Row;
 use crate::central::store::repack::BlockChange;
 use crate::central::store::retention::{Gone, forget_statements, retired_with, retired_without};
+use crate::central::store::signal_upkeep::GoneSignal;
 use crate::central::store::{Scope, StoreError};
 use crate::event::Timestamp;
 
@@ -54,19 +55,39 @@ impl Postgres {
         Ok(())
     }
 
-    /// Deletes metrics and traces, by signal and identity, and keeps what they add.
+    /// Deletes metrics and traces, and keeps what they add.
     pub(in crate::central::store) async fn retire_signals(
         &self,
         scope: Scope,
-        gone: Vec<(String, String)>,
+        gone: Vec<GoneSignal>,
         deltas: Deltas,
     ) -> Result<(), StoreError> {
         let mut client = self.client().await?;
         let transaction = lock_folding(&mut client).await?;
         let (signals, uids): (Vec<&str>, Vec<&str>) = gone
             .iter()
-            .map(|(signal, uid)| (signal.as_str(), uid.as_str()))
+            .map(|gone| (gone.signal.as_str(), gone.uid.as_str()))
             .unzip();
+        let of_traces = gone.iter().flat_map(|gone| {
+            let traces = gone.traces.iter();
+            traces.map(|trace| (*trace, (gone.time, gone.uid.as_str())))
+        });
+        let (traces, (times, trace_uids)): (Vec<i64>, (Vec<i64>, Vec<&str>)) = of_traces.unzip();
+        transaction
+            .execute(
+                "DELETE FROM signal_traces t
+                 USING unnest($3::bigint[], $4::bigint[], $5::text[]) AS gone (trace, time, uid)
+                 WHERE t.tenant = $1 AND t.environment = $2 AND t.trace = gone.trace
+                     AND t.time = gone.time AND t.uid = gone.uid",
+                &[
+                    &scope.tenant,
+                    &scope.environment,
+                    &traces,
+                    &times,
+                    &trace_uids,
+                ],
+            )
+            .await?;
         let deleted = transaction
             .execute(
                 "DELETE FROM signals s USING unnest($3::text[], $4::text[]) AS gone (signal, uid)

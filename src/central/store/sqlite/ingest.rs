@@ -127,18 +127,38 @@ fn insert_signal(
     ingest: &Ingest,
     signal: &NewSignal,
 ) -> rusqlite::Result<bool> {
+    let (scope, time) = (ingest.scope, signal.time(ingest.received));
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO signals (tenant, environment, signal, uid, received, message)
-             VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO signals (tenant, environment, signal, uid, received, message, time, content_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
-            ingest.scope.tenant,
-            ingest.scope.environment,
+            scope.tenant,
+            scope.environment,
             signal.signal.word(),
             signal.uid,
             ingest.received.0,
             signal.message,
+            time.0,
+            signal.keys.has_content.then_some(time.0),
         ])?;
-    Ok(inserted > 0)
+    if inserted == 0 {
+        return Ok(false);
+    }
+    for trace in &signal.keys.traces {
+        connection
+            .prepare_cached(
+                "INSERT INTO signal_traces (tenant, environment, trace, time, uid)
+                 VALUES (?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                scope.tenant,
+                scope.environment,
+                trace,
+                time.0,
+                signal.uid
+            ])?;
+    }
+    Ok(true)
 }

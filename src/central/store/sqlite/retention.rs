@@ -6,6 +6,7 @@ use crate::central::materialize::Deltas;
 use crate::central::store::keys::uid_key;
 use crate::central::store::repack::BlockChange;
 use crate::central::store::retention::{Gone, forget_statements, retired_with, retired_without};
+use crate::central::store::signal_upkeep::GoneSignal;
 use crate::central::store::{Scope, StoreError};
 use crate::event::Timestamp;
 
@@ -52,17 +53,31 @@ impl Sqlite {
             .await
     }
 
-    /// Deletes metrics and traces, by signal and identity, and keeps what they add.
+    /// Deletes metrics and traces, and keeps what they add.
     pub(in crate::central::store) async fn retire_signals(
         &self,
         scope: Scope,
-        gone: Vec<(String, String)>,
+        gone: Vec<GoneSignal>,
         deltas: Deltas,
     ) -> Result<(), StoreError> {
         self.writer
             .write(move |transaction| {
                 let mut deleted = 0;
-                for (signal, uid) in &gone {
+                for GoneSignal {
+                    signal,
+                    uid,
+                    time,
+                    traces,
+                } in &gone
+                {
+                    for trace in traces {
+                        transaction
+                            .prepare_cached(
+                                "DELETE FROM signal_traces WHERE tenant = ? AND environment = ?
+                                     AND trace = ? AND time = ? AND uid = ?",
+                            )?
+                            .execute(params![scope.tenant, scope.environment, trace, time, uid])?;
+                    }
                     deleted += transaction
                         .prepare_cached(
                             "DELETE FROM signals
