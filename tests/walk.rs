@@ -185,7 +185,9 @@ fn without_questions(body: &str, sent: &str) -> String {
     let mut body = body.replace(sent, "");
     for parameter in ["q", "text", "find"] {
         for mark in [SENT, NEVER_SENT] {
-            body = body.replace(&format!("{parameter}={mark}"), "");
+            for within in ["", "text%3A"] {
+                body = body.replace(&format!("{parameter}={within}{mark}"), "");
+            }
         }
     }
     body.replace("SECRET-1\"", "\"").replace(">SECRET-1<", "><")
