@@ -4,10 +4,14 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::OpenError;
 
+/// How long a file may still be locked by what is ending.
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(2);
 const FORMAT: &str = "1";
 pub(super) const SEGMENT: &str = "sled";
 pub(super) const QUARANTINED: &str = "bad";
@@ -21,7 +25,7 @@ const BALLAST_BYTES: u64 = 4 << 20;
 /// Makes the directory if need be, and takes it for this process until the returned file is closed.
 pub(super) fn claim(root: &Path) -> Result<File, OpenError> {
     make_private(root).map_err(|error| OpenError::io(root, error))?;
-    let lock = lock(root)?;
+    let lock = lock_patiently(root)?;
     check_format(root)?;
     empty_trash(root).map_err(|error| OpenError::io(root, error))?;
     Ok(lock)
@@ -34,6 +38,19 @@ pub(super) fn claim_as_it_is(root: &Path) -> Result<File, OpenError> {
     let lock = lock(root)?;
     check_format(root)?;
     Ok(lock)
+}
+
+/// Of whom had it before, a program that they started may hold it a moment longer, until it has become that program.
+fn lock_patiently(root: &Path) -> Result<File, OpenError> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match lock(root) {
+            Err(OpenError::InUse(_)) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            settled => return settled,
+        }
+    }
 }
 
 fn lock(root: &Path) -> Result<File, OpenError> {

@@ -27,8 +27,6 @@ const CACHE_BYTES: u64 = 1 << 20;
 /// Set aside on disk for a new segment of the queue, so that a full disk shows when a segment
 /// begins and not in the middle of one.
 const RESERVE_BYTES: u64 = 14 << 20;
-/// How long sled's own threads may still hold the file of a database that was just closed.
-const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Segment {
     path: PathBuf,
@@ -324,8 +322,9 @@ fn open_repairing(path: &Path, segment_bytes: usize) -> Result<sled::Db, Storage
     Err(damage.expect("the loop ends here only after damage"))
 }
 
+/// sled's own threads hold the file of a database that was just closed a moment longer.
 fn open_unlocked(path: &Path, segment_bytes: usize) -> Result<sled::Db, StorageError> {
-    let deadline = Instant::now() + LOCK_WAIT;
+    let deadline = Instant::now() + directory::LOCK_WAIT;
     loop {
         match guarded(|| configuration(path, segment_bytes).open()) {
             Err(StorageError::Io(error))
