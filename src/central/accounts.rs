@@ -125,10 +125,10 @@ impl Central {
             self.verified.forget();
             return Ok(TokenDeletion::Done);
         }
-        let tokens = self.store.tokens(scope).await?;
-        Ok(match tokens.iter().any(|token| token.id == token_id) {
-            true => TokenDeletion::Live,
-            false => TokenDeletion::Missing,
+        let token = self.store.token(scope, token_id, Timestamp::now()).await?;
+        Ok(match token {
+            Some(_) => TokenDeletion::Live,
+            None => TokenDeletion::Missing,
         })
     }
 
@@ -143,11 +143,10 @@ impl Central {
     ) -> Result<Option<TokenDetail>, StoreError> {
         // What this process counted is shown at once, that of others within a second.
         self.write_usage().await?;
-        let mut tokens = self.store.tokens(scope).await?.into_iter();
-        let Some(token) = tokens.find(|token| token.id == token_id) else {
+        let (store, now) = (&self.store, Timestamp::now());
+        let Some(token) = store.token(scope, token_id, now).await? else {
             return Ok(None);
         };
-        let (store, now) = (&self.store, Timestamp::now());
         let mut refusals = store.token_refusals(scope).await?;
         let mut rejections = store.token_rejections(scope).await?;
         Ok(Some(TokenDetail {

@@ -98,7 +98,7 @@ pub use retention::{Expired, Retention, oldest_kept};
 pub use reveals::{Opened, Reveals};
 pub use rows::{
     Dropped, Environment, Event, EventFilter, Identity, Installation, Integration, Machine, Page,
-    Scope, SeqRange, Session, SessionFilter, Token,
+    Scope, SeqRange, Session, SessionFilter, Token, TokenLife,
 };
 pub use saved_views::SavedView;
 pub use session_search::SessionsFound;
@@ -110,8 +110,8 @@ pub use stats::{MetricTotal, Stats, StatsFilter};
 pub use survey::{Facet, FacetValue, MAX_COUNTED, Survey};
 pub use tenants::{Contents, Renamed, Tenant};
 pub use terms::{MAX_QUERY, Qualifier, QueryError, Term, parse_query, query_of};
-pub use token_senders::{SenderKind, TokenDay, TokenRejection, TokenSender};
-pub use token_use::{Counted, TokenAddress, TokenRefusal, TokenUse};
+pub use token_senders::{SenderKind, TokenDay, TokenSender};
+pub use token_use::{Counted, TokenAddress, TokenRefusal, TokenRejection, TokenUse};
 
 use dictionary::Dictionaries;
 use postgres::Postgres;

@@ -16,6 +16,7 @@ use crate::central::store::{
     AuditEntry, AuditFilter, Audited, Environment, Installation, Integration, Page, Role, Scope,
     Token,
 };
+use crate::event::Timestamp;
 
 use super::Answer;
 use super::caller::{Admin, Reader};
@@ -216,10 +217,10 @@ async fn token(
 
 /// Refuses what is not there before the audit tells that it was changed.
 async fn ensure_token(central: &Central, scope: Scope, id: &str) -> Result<(), Problem> {
-    let tokens = central.store.tokens(scope).await?;
-    match tokens.iter().any(|token| token.id == id) {
-        true => Ok(()),
-        false => Err(Problem::missing("token", id)),
+    let token = central.store.token(scope, id, Timestamp::now()).await?;
+    match token {
+        Some(_) => Ok(()),
+        None => Err(Problem::missing("token", id)),
     }
 }
 

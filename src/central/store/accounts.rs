@@ -8,7 +8,9 @@ use crate::event::Timestamp;
 
 use super::query::{Query, Row, Value};
 use super::token_use::TABLES;
-use super::{Criteria, Environment, Integration, PageRequest, Scope, Store, StoreError, Token};
+use super::{
+    Criteria, Environment, Integration, Of, PageRequest, Scope, Store, StoreError, Token, TokenLife,
+};
 
 /// Tokens that are read at once.
 const TOKENS: u32 = 1_000;
@@ -225,6 +227,42 @@ impl Store {
                 return Ok(tokens);
             }
         }
+    }
+
+    /// One token, as it is at `now`.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn token(
+        &self,
+        scope: Scope,
+        token_id: &str,
+        now: Timestamp,
+    ) -> Result<Option<Token>, StoreError> {
+        let key = vec![token_id.to_owned()];
+        let mut found = self.with_keys(scope, &Of::Environment, &[key], now).await?;
+        Ok(found.pop())
+    }
+
+    /// When each of the environment's tokens ends, the latest made first: without a look at who sends with it.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn token_lives(&self, scope: Scope) -> Result<Vec<TokenLife>, StoreError> {
+        let query = Query::scoped(
+            "SELECT id, expires_at, revoked_at FROM tokens
+             WHERE tenant = $1 AND environment = $2 ORDER BY issued_at DESC, id",
+            scope,
+        );
+        let rows = self.rows(query).await?.into_iter();
+        rows.map(|mut row| {
+            Ok(TokenLife {
+                id: row.take(0)?,
+                expires_at: row.take(1)?,
+                revoked_at: row.take(2)?,
+            })
+        })
+        .collect()
     }
 
     /// Gives a token another name; false when there is none with this id.

@@ -7,7 +7,7 @@ mod accounts;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use accounts::{Installation, Integration, Token};
+pub use accounts::{Installation, Integration, Token, TokenLife};
 pub use events::{Event, EventFilter, SessionFilter};
 pub use machines::{Dropped, Machine, SeqRange};
 

@@ -1,6 +1,4 @@
-//! Who sends with a token, how much, and what of it was rejected.
-
-use std::collections::BTreeMap;
+//! Who sends with a token, and how much.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -51,19 +49,6 @@ pub struct TokenDay {
     pub start: Timestamp,
     /// New events.
     pub event_count: i64,
-}
-
-/// Records that came with a token and were rejected while the rest of their request was stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct TokenRejection {
-    /// `unreadable`, `too_large` or `too_old`.
-    pub reason: String,
-    /// The first of them.
-    pub first_rejected: Timestamp,
-    /// The latest of them.
-    pub last_rejected: Timestamp,
-    /// Records.
-    pub record_count: i64,
 }
 
 /// Whether a sender depends on the token of a row `x`, of a table and by a column.
@@ -164,31 +149,5 @@ impl Store {
             })
         })
         .collect()
-    }
-
-    /// Records that were rejected while the rest of their request was stored, by token and by reason.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn token_rejections(
-        &self,
-        scope: Scope,
-    ) -> Result<BTreeMap<String, Vec<TokenRejection>>, StoreError> {
-        let query = Query::scoped(
-            "SELECT token, reason, first_rejected, last_rejected, record_count FROM token_rejections
-             WHERE tenant = $1 AND environment = $2 ORDER BY token, reason",
-            scope,
-        );
-        let mut rejections: BTreeMap<String, Vec<TokenRejection>> = BTreeMap::new();
-        for mut row in self.rows(query).await? {
-            let of_token = rejections.entry(row.take(0)?).or_default();
-            of_token.push(TokenRejection {
-                reason: row.take(1)?,
-                first_rejected: row.take(2)?,
-                last_rejected: row.take(3)?,
-                record_count: row.take(4)?,
-            });
-        }
-        Ok(rejections)
     }
 }

@@ -1,4 +1,5 @@
-//! What is known of the use of tokens beyond its sums: addresses, senders, days, and what was refused.
+//! What is known of the use of tokens beyond its sums: addresses, senders, days, what was refused and what
+//! was rejected.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use serde::Serialize;
 
 use crate::event::Timestamp;
 
-use super::query::Query;
+use super::query::{Query, Row};
 use super::{Scope, Store, StoreError};
 
 /// Addresses of one token that are kept: the latest.
@@ -86,6 +87,19 @@ pub struct TokenRefusal {
     pub last_refused: Timestamp,
     /// Requests.
     pub request_count: i64,
+}
+
+/// Records that came with a token and were rejected while the rest of their request was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TokenRejection {
+    /// `unreadable`, `too_large` or `too_old`.
+    pub reason: String,
+    /// The first of them.
+    pub first_rejected: Timestamp,
+    /// The latest of them.
+    pub last_rejected: Timestamp,
+    /// Records.
+    pub record_count: i64,
 }
 
 /// A table of what tokens are used for.
@@ -246,24 +260,62 @@ impl Store {
         &self,
         scope: Scope,
     ) -> Result<BTreeMap<String, Vec<TokenRefusal>>, StoreError> {
+        let refusal = |mut row: Row| {
+            Ok(TokenRefusal {
+                reason: row.take(1)?,
+                first_refused: row.take(2)?,
+                last_refused: row.take(3)?,
+                request_count: row.take(4)?,
+            })
+        };
+        self.by_token(scope, &REFUSALS, refusal).await
+    }
+
+    /// Records that were rejected while the rest of their request was stored, by token and by reason.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn token_rejections(
+        &self,
+        scope: Scope,
+    ) -> Result<BTreeMap<String, Vec<TokenRejection>>, StoreError> {
+        let rejection = |mut row: Row| {
+            Ok(TokenRejection {
+                reason: row.take(1)?,
+                first_rejected: row.take(2)?,
+                last_rejected: row.take(3)?,
+                record_count: row.take(4)?,
+            })
+        };
+        self.by_token(scope, &REJECTIONS, rejection).await
+    }
+
+    /// The rows of a table, by their tokens: token, key, first, last and count.
+    async fn by_token<T>(
+        &self,
+        scope: Scope,
+        Table {
+            name,
+            key,
+            first,
+            last,
+            count,
+        }: &Table,
+        read: impl Fn(Row) -> Result<T, StoreError>,
+    ) -> Result<BTreeMap<String, Vec<T>>, StoreError> {
         let query = Query::scoped(
-            "SELECT token, reason, first_refused, last_refused, request_count FROM token_refusals
-             WHERE tenant = $1 AND environment = $2 ORDER BY token, reason",
+            format!(
+                "SELECT token, {key}, {first}, {last}, {count} FROM {name}
+                 WHERE tenant = $1 AND environment = $2 ORDER BY token, {key}"
+            ),
             scope,
         );
-        let mut refusals: BTreeMap<String, Vec<TokenRefusal>> = BTreeMap::new();
+        let mut all: BTreeMap<String, Vec<T>> = BTreeMap::new();
         for mut row in self.rows(query).await? {
-            refusals
-                .entry(row.take(0)?)
-                .or_default()
-                .push(TokenRefusal {
-                    reason: row.take(1)?,
-                    first_refused: row.take(2)?,
-                    last_refused: row.take(3)?,
-                    request_count: row.take(4)?,
-                });
+            let token = row.take(0)?;
+            all.entry(token).or_default().push(read(row)?);
         }
-        Ok(refusals)
+        Ok(all)
     }
 }
 

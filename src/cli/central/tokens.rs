@@ -301,10 +301,9 @@ async fn delete(OfToken { id, place }: OfToken) -> anyhow::Result<()> {
 }
 
 async fn find(central: &Central, environment: &Environment, id: &str) -> anyhow::Result<Token> {
-    let mut tokens = central.store.tokens(environment.scope).await?.into_iter();
-    tokens
-        .find(|token| token.id == id)
-        .with_context(|| missing(id))
+    let store = &central.store;
+    let token = store.token(environment.scope, id, Timestamp::now()).await?;
+    token.with_context(|| missing(id))
 }
 
 fn missing(id: &str) -> String {

@@ -148,10 +148,11 @@ pub(in crate::central::portal) async fn revoke(
 ) -> Result<Redirect, Failure> {
     here.require(Role::Admin)?;
     let token = here.param("token");
-    let tokens = central.store.tokens(here.scope()).await?;
-    if !tokens.iter().any(|known| known.id == token) {
-        return Err(Failure::NotFound("token"));
-    }
+    let known = central
+        .store
+        .token(here.scope(), token, Timestamp::now())
+        .await?;
+    known.ok_or(Failure::NotFound("token"))?;
     let is_meant = [token, &short_id(token)].contains(&confirm.trim());
     if !is_meant {
         return Err(Failure::Refused(format!(

@@ -10,7 +10,7 @@ use crate::central::portal::shell::Here;
 use crate::central::portal::text::short_id;
 use crate::central::store::{
     Concern as MachineConcern, Fleet, Machine, MachineFacet, MachineFilter, MachineRules,
-    MachineTerm, PageRequest, StoreError, Token, TokenRefusal, TokenRejection, expires_soon,
+    MachineTerm, PageRequest, StoreError, TokenLife, TokenRefusal, TokenRejection, expires_soon,
 };
 use crate::event::{DAY, Timestamp};
 use crate::words;
@@ -39,7 +39,7 @@ pub(super) async fn missing(
     concerns.extend(of_clients(here, central, now).await?);
     let refusals = central.store.token_refusals(here.scope()).await?;
     let rejections = central.store.token_rejections(here.scope()).await?;
-    for token in central.store.tokens(here.scope()).await? {
+    for token in central.store.token_lives(here.scope()).await? {
         let refusals = refusals.get(&token.id).map_or(&[][..], Vec::as_slice);
         concerns.extend(of_token(here, &token, refusals, now));
         let rejections = rejections.get(&token.id).map_or(&[][..], Vec::as_slice);
@@ -232,7 +232,7 @@ fn of_machine(here: &Here, machine: &Machine, now: Timestamp) -> Vec<Concern> {
 /// Records that were rejected these days while the rest of their request was stored.
 fn of_rejection(
     here: &Here,
-    token: &Token,
+    token: &TokenLife,
     rejection: &TokenRejection,
     now: Timestamp,
 ) -> Option<Concern> {
@@ -256,7 +256,7 @@ fn of_rejection(
 /// one that ends soon.
 fn of_token(
     here: &Here,
-    token: &Token,
+    token: &TokenLife,
     refusals: &[TokenRefusal],
     now: Timestamp,
 ) -> Option<Concern> {

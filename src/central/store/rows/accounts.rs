@@ -60,6 +60,17 @@ pub struct Token {
     pub dependent_machines: i64,
 }
 
+/// How long a token is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenLife {
+    /// The token's `jti`.
+    pub id: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
 /// What installing an integration shows, once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
