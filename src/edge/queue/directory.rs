@@ -11,7 +11,7 @@ use std::{
 use super::OpenError;
 
 /// How long a file may still be locked by what is ending.
-pub(super) const LOCK_WAIT: Duration = Duration::from_secs(2);
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 const FORMAT: &str = "1";
 pub(super) const SEGMENT: &str = "sled";
 pub(super) const QUARANTINED: &str = "bad";
@@ -25,7 +25,9 @@ const BALLAST_BYTES: u64 = 4 << 20;
 /// Makes the directory if need be, and takes it for this process until the returned file is closed.
 pub(super) fn claim(root: &Path) -> Result<File, OpenError> {
     make_private(root).map_err(|error| OpenError::io(root, error))?;
-    let lock = lock_patiently(root)?;
+    // Of whom had it before, a program that they started may hold it a moment longer, until it has become that program.
+    let is_held = |error: &OpenError| matches!(error, OpenError::InUse(_));
+    let lock = patiently(is_held, || lock(root))?;
     check_format(root)?;
     empty_trash(root).map_err(|error| OpenError::io(root, error))?;
     Ok(lock)
@@ -40,12 +42,15 @@ pub(super) fn claim_as_it_is(root: &Path) -> Result<File, OpenError> {
     Ok(lock)
 }
 
-/// Of whom had it before, a program that they started may hold it a moment longer, until it has become that program.
-fn lock_patiently(root: &Path) -> Result<File, OpenError> {
+/// Tries again for a moment while something is held by what is ending.
+pub(super) fn patiently<T, E>(
+    is_held: impl Fn(&E) -> bool,
+    attempt: impl Fn() -> Result<T, E>,
+) -> Result<T, E> {
     let deadline = Instant::now() + LOCK_WAIT;
     loop {
-        match lock(root) {
-            Err(OpenError::InUse(_)) if Instant::now() < deadline => {
+        match attempt() {
+            Err(error) if is_held(&error) && Instant::now() < deadline => {
                 thread::sleep(Duration::from_millis(5));
             }
             settled => return settled,

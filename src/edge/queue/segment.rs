@@ -9,8 +9,6 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
 };
 
 use super::{
@@ -324,18 +322,13 @@ fn open_repairing(path: &Path, segment_bytes: usize) -> Result<sled::Db, Storage
 
 /// sled's own threads hold the file of a database that was just closed a moment longer.
 fn open_unlocked(path: &Path, segment_bytes: usize) -> Result<sled::Db, StorageError> {
-    let deadline = Instant::now() + directory::LOCK_WAIT;
-    loop {
-        match guarded(|| configuration(path, segment_bytes).open()) {
-            Err(StorageError::Io(error))
-                if error.to_string().contains("could not acquire lock")
-                    && Instant::now() < deadline =>
-            {
-                thread::sleep(Duration::from_millis(5));
-            }
-            settled => return settled,
-        }
-    }
+    let is_held = |error: &StorageError| match error {
+        StorageError::Io(error) => error.to_string().contains("could not acquire lock"),
+        _ => false,
+    };
+    directory::patiently(is_held, || {
+        guarded(|| configuration(path, segment_bytes).open())
+    })
 }
 
 /// Calls sled, which panics on some kinds of damage.
