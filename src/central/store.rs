@@ -105,6 +105,7 @@ pub use session_search::SessionsFound;
 pub use sessions::{MAX_SESSION_EVENTS, SessionEvents};
 pub use sight::Sight;
 pub use sign_ins::{SignIn, SignInRow};
+pub use signal_message::SignalMessage;
 pub use signals::{ExportedSignals, ReceivedSignal, SignalFilter, SignalPlace};
 pub use stats::{MetricTotal, Stats, StatsFilter};
 pub use survey::{Facet, FacetValue, MAX_COUNTED, Survey};

@@ -7,7 +7,9 @@ use prost::Message;
 
 use crate::central::materialize::{NewEvent, Shape};
 use crate::central::rejection::{Rejected, Rejection};
-use crate::central::store::{BlockBuilder, Compressor, Dictionary, NewBlock, NewSignal};
+use crate::central::store::{
+    BlockBuilder, Compressor, Dictionary, NewBlock, NewSignal, SignalMessage,
+};
 use crate::event::{AgentIdentity, Facts, Identifier, Timestamp};
 use crate::http::BodyLimits;
 use crate::http::otlp::Refusal;
@@ -119,12 +121,12 @@ impl Preparing {
         match request {
             otlp::Request::Logs(logs) => self.add_events(logs, compressor, &mut prepared),
             otlp::Request::Metrics(metrics) => {
-                let messages = &metrics.resource_metrics;
-                self.add_signals(Signal::Metrics, messages, compressor, &mut prepared);
+                let messages = metrics.resource_metrics;
+                self.add_signals(messages, SignalMessage::Metrics, compressor, &mut prepared);
             }
             otlp::Request::Traces(traces) => {
-                let messages = &traces.resource_spans;
-                self.add_signals(Signal::Traces, messages, compressor, &mut prepared);
+                let messages = traces.resource_spans;
+                self.add_signals(messages, SignalMessage::Traces, compressor, &mut prepared);
             }
         }
         prepared
@@ -176,15 +178,14 @@ impl Preparing {
 
     fn add_signals<M: Message>(
         &self,
-        signal: Signal,
-        messages: &[M],
+        messages: Vec<M>,
+        message: fn(M) -> SignalMessage,
         compressor: &mut Compressor<'_>,
         prepared: &mut Prepared,
     ) {
-        let uids = self.identifier.identify_messages(messages).into_iter();
-        let signals = uids.zip(messages).map(|(uid, message)| {
-            NewSignal::new(signal, uid, &message.encode_to_vec(), compressor)
-        });
+        let uids = self.identifier.identify_messages(&messages).into_iter();
+        let signals = uids.zip(messages);
+        let signals = signals.map(|(uid, it)| NewSignal::new(uid, message(it), compressor));
         prepared.signals.extend(signals);
     }
 

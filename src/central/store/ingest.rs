@@ -40,20 +40,18 @@ pub struct NewSignal {
 }
 
 impl NewSignal {
-    /// A message of metrics or traces with this identity, as it is encoded.
+    /// A message of metrics or traces with this identity.
     pub fn new(
-        signal: Signal,
         uid: String,
-        message: &[u8],
+        mut message: SignalMessage,
         compressor: &mut Compressor<'_>,
     ) -> NewSignal {
-        let mut read = SignalMessage::decode(signal, message);
         NewSignal {
-            signal,
+            signal: message.signal(),
             uid,
-            message: compressor.compress(message),
-            keys: read.as_mut().map(SignalMessage::keys).unwrap_or_default(),
-            adds: read.as_ref().map(signal_deltas).unwrap_or_default(),
+            message: compressor.compress(&message.encode()),
+            adds: signal_deltas(&message),
+            keys: message.keys(),
         }
     }
 

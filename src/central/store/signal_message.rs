@@ -25,8 +25,10 @@ use attributes::{each_of_metrics, each_of_spans, statuses};
 
 /// One `ResourceMetrics` or `ResourceSpans`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum SignalMessage {
+pub enum SignalMessage {
+    /// Metrics of one resource.
     Metrics(ResourceMetrics),
+    /// Spans of one resource.
     Traces(ResourceSpans),
 }
 
@@ -48,6 +50,13 @@ impl SignalMessage {
             Signal::Logs => None,
             Signal::Metrics => ResourceMetrics::decode(bytes).ok().map(Self::Metrics),
             Signal::Traces => ResourceSpans::decode(bytes).ok().map(Self::Traces),
+        }
+    }
+
+    pub(super) fn signal(&self) -> Signal {
+        match self {
+            SignalMessage::Metrics(_) => Signal::Metrics,
+            SignalMessage::Traces(_) => Signal::Traces,
         }
     }
 

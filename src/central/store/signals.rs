@@ -182,10 +182,16 @@ impl Store {
 
     /// A message as it came, whichever replica's dictionary it was compressed with.
     pub(super) async fn inflate_signal(&self, frame: &[u8]) -> Result<Vec<u8>, StoreError> {
-        if !self.dictionaries.knows(frame) {
-            self.load_dictionaries().await?;
-        }
+        self.have_dictionary(frame).await?;
         Ok(self.dictionaries.inflate(frame)?)
+    }
+
+    /// Sees that what a frame was made with is at hand.
+    async fn have_dictionary(&self, frame: &[u8]) -> Result<(), StoreError> {
+        match self.dictionaries.knows(frame) {
+            true => Ok(()),
+            false => self.load_dictionaries().await,
+        }
     }
 
     /// The messages of rows of [`COLUMNS`], inflated off the threads that serve connections.
@@ -198,9 +204,7 @@ impl Store {
         for mut row in rows {
             let key: SignalKey = (row.take(0)?, row.take(1)?);
             let (received, frame): (Timestamp, Vec<u8>) = (row.take(2)?, row.take(3)?);
-            if !self.dictionaries.knows(&frame) {
-                self.load_dictionaries().await?;
-            }
+            self.have_dictionary(&frame).await?;
             frames.push((key, received, frame));
         }
         let dictionaries = self.dictionaries.clone();
