@@ -99,13 +99,14 @@ pub(super) async fn import(import: Import) -> anyhow::Result<()> {
             );
             imported.rejected += read.rejected as u64;
         }
-        if !batch.has_room(&read.request) {
+        let line = Line::new(read.request);
+        if !batch.has_room(&line) {
             endpoint.send(batch.take(), &mut imported).await?;
             if !import.json {
                 eprintln!("{} sent", imported.told());
             }
         }
-        batch.push(read.request);
+        batch.push(line);
     }
     endpoint.send(batch.take(), &mut imported).await?;
     print(import.json, &imported, Imported::told);
@@ -140,6 +141,34 @@ impl Imported {
     }
 }
 
+/// A line of the file.
+struct Line {
+    request: Request,
+    /// Length of its protobuf message.
+    bytes: usize,
+    /// The messages in it that have no identity of their own.
+    messages: HashSet<Hash>,
+}
+
+impl Line {
+    fn new(request: Request) -> Line {
+        let messages = match request.signal() {
+            Signal::Logs => HashSet::new(),
+            _ => {
+                let messages = request.clone().into_messages().into_iter();
+                messages
+                    .map(|message| blake3::hash(&message.encode()))
+                    .collect()
+            }
+        };
+        Line {
+            bytes: request.encode().len(),
+            messages,
+            request,
+        }
+    }
+}
+
 /// Lines of one signal that are sent together.
 #[derive(Default)]
 struct Batch {
@@ -151,38 +180,25 @@ struct Batch {
 }
 
 impl Batch {
-    fn has_room(&self, line: &Request) -> bool {
+    fn has_room(&self, line: &Line) -> bool {
         let Some(first) = self.lines.first() else {
             return true;
         };
-        first.signal() == line.signal()
+        first.signal() == line.request.signal()
             && self.lines.len() < BATCH
-            && self.bytes + line.encode().len() <= BATCH_BYTES
-            && messages(line).is_disjoint(&self.messages)
+            && self.bytes + line.bytes <= BATCH_BYTES
+            && line.messages.is_disjoint(&self.messages)
     }
 
-    fn push(&mut self, line: Request) {
-        self.bytes += line.encode().len();
-        self.messages.extend(messages(&line));
-        self.lines.push(line);
+    fn push(&mut self, line: Line) {
+        self.bytes += line.bytes;
+        self.messages.extend(line.messages);
+        self.lines.push(line.request);
     }
 
     /// The lines, which leaves the batch empty.
     fn take(&mut self) -> Vec<Request> {
         std::mem::take(self).lines
-    }
-}
-
-/// The messages of a line that have no identity of their own.
-fn messages(line: &Request) -> HashSet<Hash> {
-    match line.signal() {
-        Signal::Logs => HashSet::new(),
-        _ => {
-            let messages = line.clone().into_messages().into_iter();
-            messages
-                .map(|message| blake3::hash(&message.encode()))
-                .collect()
-        }
     }
 }
 
