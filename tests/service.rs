@@ -10,6 +10,7 @@ use fieldpost::http::tls::IdentityFiles;
 use reqwest::{Certificate, Client, StatusCode, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::process::Child;
 
 use crate::support::eventually;
 use crate::support::fieldpost::{TestCentral, client, command, folder, free_port};
@@ -124,12 +125,7 @@ async fn a_changed_certificate_is_shown_at_once_and_a_bad_one_never() {
     std::fs::write(&config, text).expect("the directory is writable");
     // As a process, for it is to say that it passed something over.
     let said = directory.path().join("said");
-    let _central = command()
-        .args(["central", "run", "--config"])
-        .arg(&config)
-        .stderr(std::fs::File::create(&said).expect("the directory is writable"))
-        .spawn()
-        .expect("the binary starts");
+    let _central = saying(&config, &said);
     let url = format!("https://localhost:{port}");
     let of = |authority: &Authority, name: &str| {
         trusting(authority, &here(name)).build().expect("a client")
@@ -439,6 +435,16 @@ fn every_mistake_in_the_configuration_is_said_at_once() {
     assert_eq!(config.url(address), "https://127.0.0.1:8080");
 }
 
+/// The service as a process, with what it says in a file.
+fn saying(config: &Path, said: &Path) -> Child {
+    command()
+        .args(["central", "run", "--config"])
+        .arg(config)
+        .stderr(std::fs::File::create(said).expect("the directory is writable"))
+        .spawn()
+        .expect("the binary starts")
+}
+
 /// Whoever is told that something did not work can name the request, and its line in the log says more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_request_is_found_in_the_log_by_its_number() {
@@ -449,12 +455,7 @@ async fn a_refused_request_is_found_in_the_log_by_its_number() {
     let text = format!("[data]\ndirectory = {data:?}\n[listen]\naddress = \"127.0.0.1:{port}\"\n");
     std::fs::write(&config, text).expect("the directory is writable");
     let said = directory.path().join("said");
-    let _central = command()
-        .args(["central", "run", "--config"])
-        .arg(&config)
-        .stderr(std::fs::File::create(&said).expect("the directory is writable"))
-        .spawn()
-        .expect("the binary starts");
+    let _central = saying(&config, &said);
     // No page of ours asks for this: there is no session, and no origin.
     let form = format!("http://127.0.0.1:{port}/sign-in?next=%2Fsecret");
     let refused = eventually("the service", async || {

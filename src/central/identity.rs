@@ -9,7 +9,7 @@ use super::Central;
 use super::store::{Agent, Identity, Scope, StoreError};
 
 /// Attributes that an edge sets.
-const OBSERVED: [&str; 5] = [
+pub(super) const OBSERVED: [&str; 5] = [
     SYSTEM_USER,
     "fieldpost.peer.uid",
     "host.name",

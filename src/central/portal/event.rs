@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::central::Central;
 use crate::central::conversation::decision_of;
-use crate::central::identity::Basis;
+use crate::central::identity::{Basis, OBSERVED};
 use crate::central::store::{Event, Qualifier, Sight, StoreError, Term};
 use crate::event::content::Content;
 
@@ -71,8 +71,8 @@ const TABS: [(&str, &str); 4] = [
 /// Records before and after one that its context shows.
 const CONTEXT: usize = 20;
 
-/// Identity attributes, of the client and of the edge.
-const IDENTITY: [&str; 13] = [
+/// Identity attributes that clients set.
+const ASSERTED: [&str; 8] = [
     "user.email",
     "user.id",
     "user.account_uuid",
@@ -81,11 +81,6 @@ const IDENTITY: [&str; 13] = [
     "enduser.id",
     "identity.source",
     "user.groups",
-    "process.owner",
-    "fieldpost.peer.uid",
-    "host.name",
-    "host.id",
-    "device.serial",
 ];
 
 #[derive(Template)]
@@ -240,7 +235,7 @@ fn values(event: &Event, filters: &Filters, path: &str) -> Vec<PanelValue> {
 
 fn identity(event: &Event) -> Vec<IdentityValue> {
     let by_edge = event.machine_id.is_some();
-    let found = IDENTITY.iter().filter_map(|key| {
+    let found = ASSERTED.iter().chain(&OBSERVED).filter_map(|key| {
         let value = event
             .attributes
             .get(*key)
