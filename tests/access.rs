@@ -269,6 +269,21 @@ async fn owners_manage_people_and_retention_and_the_audit_tells(kind: Kind) {
     let audit = format!("{AT}/settings/audit");
     let page = owner.get(&format!("{audit}?action=role")).await.body;
     assert!(page.contains("role.changed") && !page.contains("retention.changed"));
+    let all = owner.get(&audit).await.body;
+    for narrowed in ["action=role.changed", "-action=retention.changed"] {
+        assert!(
+            all.contains(&format!("href=\"{audit}?{narrowed}\"")),
+            "{narrowed}"
+        );
+    }
+    let rest = "-action=role&-person=nobody";
+    let page = owner.get(&format!("{audit}?{rest}")).await.body;
+    assert!(!page.contains("role.changed") && page.contains("retention.changed"));
+    let page = owner
+        .get(&format!("{audit}?action=role&-action=role"))
+        .await
+        .body;
+    assert!(page.contains("No entry matches") && page.contains("Without “Action"));
     // By time, as addresses have it and as the fields of the page do.
     for (times, is_there) in [
         ("from=2026-01-01T00:00:00Z", true),

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use fieldpost::central::store::{
-    Concern, Location, Machine, MachineFacet, MachineFilter, MachineState, MachineTerm,
-    PageRequest, Role, Scope, Store,
+    Cataloged, Concern, Criteria, Location, Machine, MachineRules, MachineState, PageRequest, Pick,
+    Role, Scope, Store, StoreError,
 };
 use fieldpost::event::Timestamp;
 use serde_json::{Map, Value, json};
@@ -138,26 +138,26 @@ async fn every_machine(store: &Store, scope: Scope, now: Timestamp) -> Vec<Machi
     machines
 }
 
-fn is_met(machine: &Machine, filter: &MachineFilter, now: Timestamp) -> bool {
-    let text = filter.text.to_lowercase();
+fn is_met(machine: &Machine, criteria: &Criteria, now: Timestamp) -> bool {
+    let text = criteria.text.to_lowercase();
     let names = [Some(machine.id.as_str()), machine.host_name.as_deref()];
     let has_text = names
         .iter()
         .flatten()
         .any(|name| name.to_lowercase().contains(&text));
-    let has = |term: &MachineTerm| {
-        let value = Some(term.value.as_str());
-        let has = match term.facet {
-            MachineFacet::State => Some(machine.state.word()) == value,
-            MachineFacet::System => machine.os.as_deref() == value,
-            MachineFacet::Version => machine.edge_version.as_deref() == value,
+    let has = |pick: &Pick| {
+        let value = Some(pick.value.as_str());
+        let has = match pick.facet {
+            "state" => Some(machine.state.word()) == value,
+            "system" => machine.os.as_deref() == value,
+            "version" => machine.edge_version.as_deref() == value,
             // What pages say of one machine they have read is what the database says of all.
-            MachineFacet::Concern => Concern::of(machine, now)
-                .any(|concern| term.value == "any" || concern.slug() == term.value),
+            _ => Concern::of(machine, now)
+                .any(|concern| pick.value == "any" || concern.slug() == pick.value),
         };
-        has != term.is_excluded
+        has != pick.is_excluded
     };
-    has_text && filter.terms.iter().all(has)
+    has_text && criteria.picks.iter().all(has)
 }
 
 /// What a machine is sorted by: a number, or a text.
@@ -176,22 +176,22 @@ fn measure(machine: &Machine, column: &str) -> (i64, String) {
         "waiting" => number(machine.queue_records.unwrap_or(0)),
         "dropped" => number(machine.dropped_records()),
         "unexplained" => number(machine.missing),
+        "parked" => number(machine.parked_records.unwrap_or(0)),
+        "token-expires" => {
+            let ends = machine.token_expires_at;
+            (ends.map_or(i64::MAX, |at| at.0), String::new())
+        }
         other => panic!("{other} is no column"),
     }
 }
 
 /// The ids of a list over all its pages, of which none has more than seven.
-async fn listed(
-    store: &Store,
-    scope: Scope,
-    filter: &MachineFilter,
-    now: Timestamp,
-) -> Vec<String> {
+async fn listed(store: &Store, scope: Scope, criteria: &Criteria, now: Timestamp) -> Vec<String> {
     let mut ids = Vec::new();
     let mut cursor = None;
     loop {
         let page = PageRequest::new(cursor, Some(7));
-        let page = store.machines(scope, filter, now, page).await;
+        let page = store.list::<Machine>(scope, criteria, now, page).await;
         let page = page.expect("the store reads");
         ids.extend(page.items.into_iter().map(|machine| machine.id));
         cursor = page.next_cursor;
@@ -201,36 +201,40 @@ async fn listed(
     }
 }
 
-fn filters() -> Vec<MachineFilter> {
-    let term = |facet, value: &str, is_excluded| MachineTerm {
+fn pick(facet: &'static str, value: &str, is_excluded: bool) -> Pick {
+    Pick {
         facet,
         value: value.to_owned(),
         is_excluded,
+    }
+}
+
+fn picked(picks: Vec<Pick>) -> Criteria {
+    Criteria {
+        picks,
+        ..Criteria::default()
+    }
+}
+
+fn filters() -> Vec<Criteria> {
+    let states = MachineState::ALL.map(|it| picked(vec![pick("state", it.word(), false)]));
+    let concerns = Concern::ALL.map(|it| picked(vec![pick("concern", it.slug(), false)]));
+    let with_text = |text: &str| Criteria {
+        text: text.to_owned(),
+        ..Criteria::default()
     };
-    let of = |terms: Vec<MachineTerm>| MachineFilter {
-        terms,
-        ..MachineFilter::default()
-    };
-    let states = MachineState::ALL.map(|it| of(vec![term(MachineFacet::State, it.word(), false)]));
-    let concerns = Concern::ALL.map(|it| of(vec![term(MachineFacet::Concern, it.slug(), false)]));
     let others = [
-        of(vec![]),
-        of(vec![term(MachineFacet::Concern, "any", false)]),
-        of(vec![term(MachineFacet::Concern, "any", true)]),
-        of(vec![term(MachineFacet::Concern, "none-such", false)]),
-        of(vec![
-            term(MachineFacet::System, "linux", true),
-            term(MachineFacet::Version, "0.1", false),
-            term(MachineFacet::State, "reporting", true),
+        picked(vec![]),
+        picked(vec![pick("concern", "any", false)]),
+        picked(vec![pick("concern", "any", true)]),
+        picked(vec![pick("concern", "dropped", true)]),
+        picked(vec![
+            pick("system", "linux", true),
+            pick("version", "0.1", false),
+            pick("state", "reporting", true),
         ]),
-        MachineFilter {
-            text: "p_1".to_owned(),
-            ..MachineFilter::default()
-        },
-        MachineFilter {
-            text: "EDGE-1".to_owned(),
-            ..MachineFilter::default()
-        },
+        with_text("p_1"),
+        with_text("EDGE-1"),
     ];
     states.into_iter().chain(concerns).chain(others).collect()
 }
@@ -268,6 +272,8 @@ async fn the_list_is_what_reading_every_machine_gives(kind: Kind) {
                 "{filter:?}"
             );
         }
+        let concerned = count(&|it| Concern::of(it, now).next().is_some());
+        assert_eq!(fleet.concerned_count, concerned, "{filter:?}");
         let mut systems: BTreeMap<String, i64> = BTreeMap::new();
         for system in met.iter().filter_map(|it| it.os.clone()) {
             *systems.entry(system).or_default() += 1;
@@ -285,23 +291,58 @@ async fn the_list_is_what_reading_every_machine_gives(kind: Kind) {
 
         let found = listed(store, scope, &filter, now).await;
         let mut expected: Vec<&&Machine> = met.iter().collect();
-        expected.sort_by_key(|it| std::cmp::Reverse((it.last_seen, it.id.clone())));
+        expected.sort_by_key(|it| (std::cmp::Reverse(it.last_seen), it.id.clone()));
         let expected: Vec<&str> = expected.iter().map(|it| it.id.as_str()).collect();
         assert_eq!(found, expected, "{filter:?}");
     }
-    for column in MachineFilter::COLUMNS {
-        let mut expected: Vec<&Machine> = all.iter().collect();
-        expected.sort_by_key(|it| (measure(it, column), it.id.clone()));
-        let mut expected: Vec<&str> = expected.iter().map(|it| it.id.as_str()).collect();
-        for sort in [column.to_owned(), format!("-{column}")] {
-            let filter = MachineFilter {
-                sort: sort.clone(),
-                ..MachineFilter::default()
+    for column in const { &Machine::CATALOG }.columns() {
+        for is_descending in [false, true] {
+            let mut expected: Vec<&Machine> = all.iter().collect();
+            expected.sort_by_key(|it| it.id.clone());
+            expected.sort_by(|one, other| {
+                let order = measure(one, column).cmp(&measure(other, column));
+                if is_descending {
+                    order.reverse()
+                } else {
+                    order
+                }
+            });
+            let expected: Vec<&str> = expected.iter().map(|it| it.id.as_str()).collect();
+            let criteria = Criteria {
+                sort: format!("{}{column}", if is_descending { "-" } else { "" }),
+                ..Criteria::default()
             };
-            assert_eq!(listed(store, scope, &filter, now).await, expected, "{sort}");
-            expected.reverse();
+            let found = listed(store, scope, &criteria, now).await;
+            assert_eq!(found, expected, "{}", criteria.sort);
         }
     }
+    // By other rules, too, a list has the states that reading each machine gives.
+    for (silent_after_days, usual_days, usual_of_days) in [(3, 2, 20), (1, 6, 10), (7, 1, 65)] {
+        let rules = MachineRules {
+            late_after_seconds: 86_400,
+            silent_after_days,
+            usual_days,
+            usual_of_days,
+        };
+        let set = store.set_machine_rules(scope, rules).await;
+        set.expect("the store writes");
+        let all = every_machine(store, scope, now).await;
+        for state in MachineState::ALL {
+            let mut expected: Vec<&str> = all
+                .iter()
+                .filter(|it| it.state == state)
+                .map(|it| it.id.as_str())
+                .collect();
+            expected.sort_unstable();
+            let of_state = picked(vec![pick("state", state.word(), false)]);
+            let mut found = listed(store, scope, &of_state, now).await;
+            found.sort_unstable();
+            assert_eq!(found, expected, "{state:?} by {rules}");
+        }
+    }
+    let unknown = picked(vec![pick("concern", "none-such", false)]);
+    let refused = store.fleet(scope, &unknown, now).await;
+    assert!(matches!(refused, Err(StoreError::BadQuery(_))));
     let audit = store.verify(|_| ()).await.expect("the store reads");
     assert_eq!(audit.differences, 0, "{:?}", audit.told);
     let audit = store.rebuild(|_| ()).await.expect("the store writes");

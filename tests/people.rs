@@ -419,11 +419,29 @@ pub(crate) async fn with_secrets(central: &TestCentral) {
     let bearer = central.install().await.authorization_header;
     let posted = client()
         .post(format!("{}/v1/logs", central.url))
-        .header("authorization", bearer)
+        .header("authorization", &bearer)
         .header("content-type", "application/json")
         .body(request.to_string());
     let posted = posted.send().await.expect("the service answers");
     assert_eq!(posted.status(), StatusCode::OK);
+    let attributes: Vec<_> = [("session.id", "s-1"), ("free.text", "SECRET-11")]
+        .map(|(key, value)| json!({"key": key, "value": {"stringValue": value}}))
+        .into();
+    let time = "1795351565408000000";
+    let point = json!({"timeUnixNano": time, "asInt": "1", "attributes": attributes});
+    let metric = json!({"name": "claude_code.session.count", "gauge": {"dataPoints": [point]}});
+    let metrics = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]});
+    central.post(&bearer, "metrics", metrics.to_string()).await;
+    let span = json!({
+        "traceId": "0612b0f1453ed699574c5de6d34a9f01",
+        "spanId": "8c906887a0899de8",
+        "name": "claude_code.tool",
+        "startTimeUnixNano": time,
+        "attributes": attributes,
+        "status": {"code": 2, "message": "SECRET-12"},
+    });
+    let spans = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
+    central.post(&bearer, "traces", spans.to_string()).await;
 }
 
 async fn content_is_in_no_byte_for_whom_it_is_hidden(kind: Kind) {

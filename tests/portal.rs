@@ -14,6 +14,8 @@ use crate::support::wire;
 const ENVIRONMENT: &str = "/t/default/default";
 
 mod lists;
+mod accounts;
+mod signals;
 mod inventory;
 mod health;
 mod drift;
@@ -174,6 +176,8 @@ async fn every_page_follows_the_rules(address: &str) {
         "/observability",
         "/sessions/",
         "/events/",
+        "/signals/metrics/",
+        "/signals/traces/",
         "/install",
     ] {
         assert!(

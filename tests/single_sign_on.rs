@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use fieldpost::central::config::Config;
 use fieldpost::central::people::{Actor, Clock, NewPassword};
-use fieldpost::central::store::{AuditFilter, Audited, Environment, PageRequest, Role};
+use fieldpost::central::store::{AuditFilter, Audited, Environment, Member, Of, PageRequest, Role};
 use fieldpost::event::Timestamp;
 use fieldpost::secret::Secret;
 use reqwest::StatusCode;
@@ -158,7 +158,7 @@ async fn groups_say_what_somebody_may_do(kind: Kind) {
         .central
         .central
         .store
-        .members(world.environment().await.scope);
+        .all::<Member>(world.environment().await.scope, Of::Environment);
     assert_eq!(
         members.await.expect("the store reads").len(),
         1,

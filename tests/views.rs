@@ -1,7 +1,9 @@
 //! Saved views: names for lists, of one's own or shared, in one environment and nowhere else.
 
 use fieldpost::central::people::Actor;
-use fieldpost::central::store::{Access, AuditFilter, Criteria, Of, PageRequest, Role, SavedView};
+use fieldpost::central::store::{
+    Access, AuditFilter, Criteria, Member, Of, PageRequest, Role, SavedView,
+};
 use fieldpost::event::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -185,7 +187,10 @@ async fn a_view_stays_in_its_environment_and_with_its_person(kind: Kind) {
         let views = views.await.map(|page| page.items);
         views.expect("the store reads").len()
     };
-    let people = service.store.members(here.scope).await;
+    let people = service
+        .store
+        .all::<Member>(here.scope, Of::Environment)
+        .await;
     let people = people.expect("the store reads");
     let ada_id = people
         .iter()

@@ -52,6 +52,10 @@ async fn filled_in(central: &TestCentral) -> Vec<(Method, String)> {
     };
     let (agent, token) = (first("agents").await, first("tokens").await);
     let event = first("events").await;
+    let messages = [
+        ("metrics", first("metrics/messages").await),
+        ("traces", first("traces").await),
+    ];
     let mut ways = vec![(Method::GET, "/t/default/default/".to_owned())];
     for (method, address) in addresses(central).await {
         let address = address
@@ -67,7 +71,19 @@ async fn filled_in(central: &TestCentral) -> Vec<(Method, String)> {
             address.replace("{id}", &event)
         });
         let of_id = [&agent, "s-1"].map(|id| address.replace("{id}", id));
-        for way in of_kind.into_iter().chain(of_id) {
+        let of_signal = messages.iter().map(|(signal, message)| {
+            let address = address.replace("{signal}", signal);
+            address
+                .replace("{message}", message)
+                .replace("{id}", message)
+        });
+        let of_list = ["people", "keys"].map(|list| address.replace("{list}", list));
+        for way in of_kind
+            .into_iter()
+            .chain(of_id)
+            .chain(of_signal)
+            .chain(of_list)
+        {
             let way = (method.clone(), way);
             if !way.1.contains('{') && !ways.contains(&way) {
                 ways.push(way);

@@ -5,7 +5,7 @@ use crate::event::Timestamp;
 use crate::metrics::Page;
 
 use super::Central;
-use super::store::{Concern, Environment, Fleet, MachineFilter, MachineState, StoreError};
+use super::store::{Concern, Criteria, Environment, Fleet, MachineState, StoreError};
 
 /// What one environment's machines add up to.
 type Sum = fn(&Fleet) -> i64;
@@ -128,7 +128,7 @@ async fn machines(page: &mut Page, central: &Central) {
 }
 
 async fn fleets(central: &Central) -> Result<Vec<(Environment, Fleet)>, StoreError> {
-    let (now, all) = (Timestamp::now(), MachineFilter::default());
+    let (now, all) = (Timestamp::now(), Criteria::default());
     let mut fleets = Vec::new();
     for environment in central.store.environments().await? {
         let fleet = central.store.fleet(environment.scope, &all, now).await?;

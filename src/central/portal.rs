@@ -51,6 +51,7 @@ mod live;
 mod views;
 mod session;
 mod event;
+mod signals;
 mod turn_view;
 mod facts;
 mod event_row;
@@ -122,6 +123,9 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .route("/sessions/{session}", get(session::show))
         .route("/sessions/{session}/export", post(export::session::export))
         .route("/events/{event}", get(event::show))
+        .route("/signals/{signal}", get(signals::list))
+        .route("/signals/{signal}/export", post(export::signals))
+        .route("/signals/{signal}/{message}", get(signals::show))
         .route("/integrations", get(integrations::list))
         .route(
             "/integrations/claude-cowork/install",

@@ -78,13 +78,44 @@ async fn filled(directory: &std::path::Path) -> (TestCentral, Browser) {
     resource["scopeLogs"][0]["scope"]["version"] = ATTACKS[1].into();
     let sent = client()
         .post(format!("{}/v1/logs", central.url))
-        .header("authorization", bearer)
+        .header("authorization", &bearer)
         .header("content-type", "application/json")
         .body(body.to_string())
         .send()
         .await
         .expect("the service answers");
     assert!(sent.status().is_success());
+    let hostile = |place: usize| {
+        let attack = ATTACKS[place];
+        let attribute = |key: &str| json!({"key": key, "value": {"stringValue": attack}});
+        let keys = [
+            "user.email",
+            "session.id",
+            "host.name",
+            "fieldpost.edge.id",
+            attack,
+        ];
+        keys.map(attribute)
+    };
+    let metrics = (0..ATTACKS.len()).map(|place| {
+        json!({"resource": {"attributes": hostile(place)}, "scopeMetrics": [{"metrics": [{
+            "name": ATTACKS[place],
+            "gauge": {"dataPoints": [{"asInt": "1", "attributes": hostile(place)}]},
+        }]}]})
+    });
+    let body = json!({"resourceMetrics": metrics.collect::<Value>()});
+    central.post(&bearer, "metrics", body.to_string()).await;
+    let spans = (0..ATTACKS.len()).map(|place| {
+        json!({"resource": {"attributes": hostile(place)}, "scopeSpans": [{"spans": [{
+            "traceId": "0612b0f1453ed699574c5de6d34a9f01",
+            "spanId": "8c906887a0899de8",
+            "name": ATTACKS[place],
+            "attributes": hostile(place),
+            "status": {"code": 2, "message": ATTACKS[place]},
+        }]}]})
+    });
+    let body = json!({"resourceSpans": spans.collect::<Value>()});
+    central.post(&bearer, "traces", body.to_string()).await;
     let browser = central.sign_in(Role::Owner).await;
     (central, browser)
 }
@@ -176,6 +207,10 @@ async fn no_export_does_what_a_record_says() {
         "exports/versions",
         "exports/tokens",
         "exports/views",
+        "exports/people",
+        "exports/keys",
+        "signals/metrics/export",
+        "signals/traces/export",
     ] {
         let (path, kind) = export.split_once('?').unwrap_or((export, ""));
         let path = format!("{ENVIRONMENT}/{path}");

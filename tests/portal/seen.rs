@@ -64,6 +64,9 @@ pub(super) async fn every_kind_of_page(browser: &Browser) -> Map<String, Value> 
         ("events-none", "/observability?q=tool%3Anone&range=30d"),
         ("events-problem", "/observability?q=toll%3ABash"),
         ("sessions", "/observability?type=session"),
+        ("metrics", "/signals/metrics"),
+        ("metrics-none", "/signals/metrics?name=none"),
+        ("traces", "/signals/traces"),
         ("integrations", "/integrations"),
         ("install", "/integrations/claude-cowork/install"),
         ("tokens", "/integrations/claude-cowork/tokens"),
@@ -72,7 +75,12 @@ pub(super) async fn every_kind_of_page(browser: &Browser) -> Map<String, Value> 
         ("go", "/go?text=a"),
         ("settings-account", "/settings/account"),
         ("settings-keys", "/settings/keys"),
+        ("settings-keys-none", "/settings/keys?text=none"),
         ("settings-people", "/settings/people"),
+        (
+            "settings-people-narrowed",
+            "/settings/people?role=owner&sort=-name",
+        ),
         ("settings-audit", "/settings/audit"),
         ("settings-machines", "/settings/machines"),
         ("settings-retention", "/settings/retention"),
@@ -98,6 +106,14 @@ pub(super) async fn every_kind_of_page(browser: &Browser) -> Map<String, Value> 
         format!("{ENVIRONMENT}/events/{id}").into(),
     );
     pages.insert("session".to_owned(), session_of(browser).await.into());
+    for (name, list) in [
+        ("metrics", "/signals/metrics"),
+        ("spans", "/signals/traces"),
+    ] {
+        let list = browser.get(&format!("{ENVIRONMENT}{list}")).await;
+        let messages = values(&list.body, "<th scope=\"row\"><a href=\"");
+        pages.insert(format!("message-of-{name}"), messages[0].clone().into());
+    }
     for tab in [
         "overview",
         "audit-logs",

@@ -20,7 +20,7 @@ use crate::event::Timestamp;
 
 use super::Answer;
 use super::caller::{Admin, Reader};
-use super::inventory::listed;
+use super::inventory::{facets, listed};
 use super::keys;
 use super::narrow::Narrow;
 use super::openapi::{about, conflicting};
@@ -64,6 +64,16 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
                 about(
                     "tokens",
                     "The tokens, without themselves, the latest first unless sorted.",
+                ),
+            ),
+        )
+        .api_route(
+            "/tokens/facets",
+            get_with(
+                facets::<Token>,
+                about(
+                    "tokenFacets",
+                    "How many tokens a filter has, and by what they can be narrowed, with counts.",
                 ),
             ),
         )

@@ -140,7 +140,8 @@ pub(super) async fn listed<T: Cataloged>(
     Ok(Json(store.list(scope, criteria, now, paging.into()).await?))
 }
 
-async fn facets<T: Cataloged>(
+/// How many rows a list has, and by what it can be narrowed.
+pub(super) async fn facets<T: Cataloged>(
     Reader { central, scope, .. }: Reader,
     Which(narrow): Which<T>,
 ) -> Answer<Facets> {

@@ -11,13 +11,15 @@ use serde::{Deserialize, Serialize};
 use crate::central::Central;
 use crate::central::accounts::check_name;
 use crate::central::people::Actor;
-use crate::central::store::{Access, ApiKey, AuditEntry, Environment, Role};
+use crate::central::store::{Access, ApiKey, AuditEntry, Environment, Page, Role};
 
 use super::Answer;
 use super::caller::Admin;
+use super::inventory::listed;
+use super::narrow::Narrow;
 use super::openapi::about;
 use super::problem::Problem;
-use super::request::{At, Created, Fields, Id, List, whole};
+use super::request::{At, Created, Fields, Id, Paging, Params};
 
 pub(super) fn routes() -> ApiRouter<Arc<Central>> {
     ApiRouter::new()
@@ -25,7 +27,10 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
             "/api-keys",
             get_with(
                 keys,
-                about("apiKeys", "The environment's API keys, without themselves."),
+                about(
+                    "apiKeys",
+                    "The environment's API keys, without themselves, the oldest first unless sorted.",
+                ),
             )
             .post_with(
                 create_key,
@@ -100,8 +105,10 @@ async fn keys(
         environment,
         ..
     }: Admin,
-) -> Answer<List<ApiKey>> {
-    Ok(whole(central.store.api_keys(environment.scope).await?))
+    Narrow { criteria, .. }: Narrow<ApiKey>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<ApiKey>> {
+    listed(&central, environment.scope, &criteria, paging).await
 }
 
 async fn create_key(
@@ -130,10 +137,8 @@ async fn delete_key(
     }: Admin,
     At(Id { id }): At<Id>,
 ) -> Result<NoContent, Problem> {
-    let keys = central.store.api_keys(environment.scope).await?;
-    if !keys.iter().any(|key| key.id == id) {
-        return Err(Problem::missing("API key", &id));
-    }
+    let key = central.store.api_key(environment.scope, &id).await?;
+    key.ok_or_else(|| Problem::missing("API key", &id))?;
     let entry = central.entry(&actor, Some(&environment), "api_key.deleted", &*id);
     central.audit(entry).await?;
     match central.store.delete_api_key(environment.scope, &id).await? {

@@ -2,22 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::central::Central;
+use crate::central::store::{Fleet, Machine, MachineAgent, MachineToken, Page};
+use crate::event::Timestamp;
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
 use axum::Json;
 use axum::response::NoContent;
-use schemars::JsonSchema;
-use serde::Deserialize;
-
-use crate::central::Central;
-use crate::central::store::{
-    Concern, Fleet, Machine, MachineAgent, MachineFacet, MachineFilter, MachineState, MachineTerm,
-    Page,
-};
-use crate::event::Timestamp;
 
 use super::Answer;
 use super::caller::{Admin, Reader};
+use super::inventory::{facets, listed};
+use super::narrow::{Narrow, Which};
 use super::openapi::about;
 use super::problem::Problem;
 use super::request::{At, Id, List, Paging, Params, whole};
@@ -31,6 +27,16 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
                 about(
                     "machines",
                     "The machines that edges run on, the latest seen first unless sorted.",
+                ),
+            ),
+        )
+        .api_route(
+            "/machines/facets",
+            get_with(
+                facets::<Machine>,
+                about(
+                    "machineFacets",
+                    "How many machines a filter has, and by what they can be narrowed, with counts.",
                 ),
             ),
         )
@@ -59,6 +65,16 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
             ),
         )
         .api_route(
+            "/machines/{id}/tokens",
+            get_with(
+                tokens,
+                about(
+                    "machineTokens",
+                    "The tokens that one machine sends with, the latest used first.",
+                ),
+            ),
+        )
+        .api_route(
             "/machines/{id}/retire",
             post_with(
                 retire,
@@ -78,102 +94,20 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
         .with_path_items(|item| item.tag("Machines"))
 }
 
-/// Which machines are asked for. A name with a `-` before it leaves those out that have the value.
-#[derive(Deserialize, JsonSchema)]
-struct MachineQuery {
-    /// Text in the host's name or the edge's id.
-    text: Option<String>,
-    /// How they report.
-    state: Option<MachineState>,
-    #[serde(rename = "-state")]
-    not_state: Option<MachineState>,
-    /// Why somebody should look at them.
-    concern: Option<Concern>,
-    #[serde(rename = "-concern")]
-    not_concern: Option<Concern>,
-    /// The operating system, as machines tell it.
-    system: Option<String>,
-    #[serde(rename = "-system")]
-    not_system: Option<String>,
-    /// The edge's version.
-    version: Option<String>,
-    #[serde(rename = "-version")]
-    not_version: Option<String>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-struct MachineOrder {
-    /// `machine`, `system`, `last-seen`, `last-heartbeat`, `edge`, `appended`, `stored`, `waiting`, `dropped`
-    /// or `unexplained`; with a `-` before it, the greatest first.
-    sort: Option<String>,
-}
-
-impl MachineQuery {
-    fn filter(self) -> MachineFilter {
-        let state = |state: Option<MachineState>| state.map(|it| it.word().to_owned());
-        let concern = |concern: Option<Concern>| concern.map(|it| it.slug().to_owned());
-        let (of, not) = (false, true);
-        let terms = [
-            (MachineFacet::State, state(self.state), of),
-            (MachineFacet::State, state(self.not_state), not),
-            (MachineFacet::Concern, concern(self.concern), of),
-            (MachineFacet::Concern, concern(self.not_concern), not),
-            (MachineFacet::System, self.system, of),
-            (MachineFacet::System, self.not_system, not),
-            (MachineFacet::Version, self.version, of),
-            (MachineFacet::Version, self.not_version, not),
-        ];
-        let term = |(facet, value, is_excluded): (_, Option<String>, _)| {
-            Some(MachineTerm {
-                facet,
-                value: value?,
-                is_excluded,
-            })
-        };
-        MachineFilter {
-            text: self.text.unwrap_or_default(),
-            terms: terms.into_iter().filter_map(term).collect(),
-            sort: String::new(),
-        }
-    }
-}
-
 async fn machines(
     Reader { central, scope, .. }: Reader,
-    Params(query): Params<MachineQuery>,
-    Params(order): Params<MachineOrder>,
+    Narrow { criteria, .. }: Narrow<Machine>,
     Params(paging): Params<Paging>,
 ) -> Answer<Page<Machine>> {
-    let filter = MachineFilter {
-        sort: order.sort.unwrap_or_default(),
-        ..query.filter()
-    };
-    if !filter.sort.is_empty() && !filter.has_order() {
-        return Err(Problem::unusable(format!(
-            "sort can be one of {}, or - and one of them",
-            MachineFilter::COLUMNS.join(", ")
-        )));
-    }
-    let now = Timestamp::now();
-    Ok(Json(
-        central
-            .store
-            .machines(scope, &filter, now, paging.into())
-            .await?,
-    ))
+    listed(&central, scope, &criteria, paging).await
 }
 
 async fn fleet(
     Reader { central, scope, .. }: Reader,
-    Params(query): Params<MachineQuery>,
+    Which(narrow): Which<Machine>,
 ) -> Answer<Fleet> {
-    let filter = query.filter();
-    Ok(Json(
-        central
-            .store
-            .fleet(scope, &filter, Timestamp::now())
-            .await?,
-    ))
+    let (store, now) = (&central.store, Timestamp::now());
+    Ok(Json(store.fleet(scope, &narrow.criteria, now).await?))
 }
 
 async fn machine(Reader { central, scope, .. }: Reader, At(Id { id }): At<Id>) -> Answer<Machine> {
@@ -191,6 +125,17 @@ async fn agents(
     let machine = store.machine(scope, &id, Timestamp::now()).await?;
     machine.ok_or_else(|| Problem::missing("machine", &id))?;
     Ok(whole(store.agents_of_machine(scope, &id).await?))
+}
+
+async fn tokens(
+    Reader { central, scope, .. }: Reader,
+    At(Id { id }): At<Id>,
+) -> Answer<List<MachineToken>> {
+    let store = &central.store;
+    let machine = store.machine(scope, &id, Timestamp::now()).await?;
+    machine.ok_or_else(|| Problem::missing("machine", &id))?;
+    central.write_usage().await?;
+    Ok(whole(store.tokens_of_machine(scope, &id).await?))
 }
 
 async fn retire(admin: Admin, At(Id { id }): At<Id>) -> Result<NoContent, Problem> {

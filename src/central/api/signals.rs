@@ -1,4 +1,4 @@
-//! `/api/v1/metrics/messages` and `/api/v1/traces`: metrics and spans as they came.
+//! `/api/v1/metrics/messages` and `/api/v1/traces`: metrics and spans as they came, in lists and one by one.
 
 use std::sync::Arc;
 
@@ -9,14 +9,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::central::Central;
-use crate::central::store::{Page, ReceivedSignal, SignalFilter};
+use crate::central::store::{Page, ReceivedSignal, Sight, SignalFilter};
 use crate::event::Timestamp;
 use crate::otlp::Signal;
 
 use super::Answer;
 use super::caller::Reader;
 use super::openapi::about;
-use super::request::{Paging, Params};
+use super::problem::Problem;
+use super::request::{At, Id, Paging, Params};
 
 pub(super) fn routes() -> ApiRouter<Arc<Central>> {
     ApiRouter::new()
@@ -29,6 +30,20 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
                     "Metrics as they came, whole, the latest first. A search by name reads 20000 messages \
                      at most: a page may have fewer rows than asked for, or none, and go on.",
                 ),
+            ),
+        )
+        .api_route(
+            "/metrics/messages/{id}",
+            get_with(
+                metric_message,
+                about("metricMessage", "One message of metrics as it came."),
+            ),
+        )
+        .api_route(
+            "/traces/{id}",
+            get_with(
+                spans,
+                about("spans", "One message of spans as it came, by its own id."),
             ),
         )
         .api_route(
@@ -70,6 +85,27 @@ async fn metrics(
         .store
         .signals(&sight, Signal::Metrics, &filter, paging.into());
     Ok(Json(signals.await?))
+}
+
+async fn metric_message(
+    Reader { central, sight, .. }: Reader,
+    At(Id { id }): At<Id>,
+) -> Answer<ReceivedSignal> {
+    one(&central, &sight, Signal::Metrics, &id).await
+}
+
+async fn spans(
+    Reader { central, sight, .. }: Reader,
+    At(Id { id }): At<Id>,
+) -> Answer<ReceivedSignal> {
+    one(&central, &sight, Signal::Traces, &id).await
+}
+
+async fn one(central: &Central, sight: &Sight, signal: Signal, id: &str) -> Answer<ReceivedSignal> {
+    let found = central.store.signal(sight, signal, id).await?;
+    found
+        .map(Json)
+        .ok_or_else(|| Problem::missing("message", id))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -10,14 +10,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::central::Central;
-use crate::central::store::{EventFilter, Facet, Member, Retention, Role, Stats};
+use crate::central::store::{EventFilter, Facet, Member, Page, Retention, Role, Stats};
 use crate::event::Timestamp;
 
 use super::Answer;
 use super::caller::Reader;
+use super::inventory::listed;
+use super::narrow::Narrow;
 use super::openapi::about;
 use super::problem::Problem;
-use super::request::{At, Id, List, Params, whole};
+use super::request::{At, Id, List, Paging, Params, whole};
 
 pub(super) fn routes() -> ApiRouter<Arc<Central>> {
     let records = ApiRouter::new()
@@ -51,7 +53,7 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
                 people,
                 about(
                     "people",
-                    "Who may see this environment, and as what. For owners.",
+                    "Who may see this environment, and as what, by name unless sorted. For owners.",
                 ),
             ),
         )
@@ -151,11 +153,13 @@ async fn people(
         role,
         ..
     }: Reader,
-) -> Answer<List<Member>> {
+    Narrow { criteria, .. }: Narrow<Member>,
+    Params(paging): Params<Paging>,
+) -> Answer<Page<Member>> {
     if role < Role::Owner {
         return Err(Problem::forbidden("only owners see who the people are"));
     }
-    Ok(whole(central.store.members(scope).await?))
+    listed(&central, scope, &criteria, paging).await
 }
 
 async fn retention(Reader { central, scope, .. }: Reader) -> Answer<Retention> {

@@ -4,6 +4,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::central::store::Environment;
+use crate::otlp::Signal;
 
 /// What may stand in a segment or a query value without encoding.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -66,6 +67,20 @@ impl Base {
 
     pub(super) fn event(&self, id: &str) -> String {
         format!("{}/events/{}", self.0, encode(id))
+    }
+
+    /// Metrics or spans as they came.
+    pub(super) fn signals(&self, signal: Signal) -> String {
+        format!("{}/signals/{signal}", self.0)
+    }
+
+    pub(super) fn signals_export(&self, signal: Signal) -> String {
+        format!("{}/export", self.signals(signal))
+    }
+
+    /// One message of them.
+    pub(super) fn signal(&self, signal: Signal, id: &str) -> String {
+        format!("{}/{}", self.signals(signal), encode(id))
     }
 
     pub(super) fn integrations(&self) -> String {

@@ -11,6 +11,7 @@ use super::observability::FacetView;
 
 use narrow::{chips, view};
 
+pub(super) use narrow::facet_of;
 pub(super) use wish::Wish;
 
 mod wish;
@@ -140,7 +141,7 @@ pub(super) async fn select<T: Cataloged>(
 }
 
 impl Tools {
-    /// What narrows a list with a catalog.
+    /// What narrows a list that is counted.
     fn tallied<T: Cataloged>(spec: &Spec, wish: Wish, tally: Tally) -> Tools {
         let catalog = const { &T::CATALOG };
         let counted = catalog.facets.iter().zip(tally.facets);
@@ -149,26 +150,11 @@ impl Tools {
             let found = counted.iter_mut().find(|(of, _)| of == name);
             found.map_or_else(Vec::new, |(_, counts)| std::mem::take(counts))
         });
-        let counts: Vec<_> = counts.collect();
-        Tools::counted(spec, wish, tally.row_count, counts)
-    }
-
-    /// What narrows a list that is counted: so many rows, and the values of each facet.
-    pub(super) fn counted<C: IntoIterator<Item = (String, i64)>>(
-        spec: &Spec,
-        wish: Wish,
-        rows: i64,
-        counts: impl IntoIterator<Item = C>,
-    ) -> Tools {
         let facets = spec.facets.iter().zip(counts);
-        let facets = facets.filter_map(|(facet, counts)| view(spec, &wish, *facet, counts, rows));
+        let facets =
+            facets.filter_map(|(facet, counts)| view(spec, &wish, *facet, counts, tally.row_count));
         let facets = facets.collect();
-        let count = usize::try_from(rows).unwrap_or(0);
-        let count = words::plural(count, spec.nouns.0, spec.nouns.1);
-        Tools::new(spec, wish, facets, count)
-    }
-
-    fn new(spec: &Spec, wish: Wish, facets: Vec<FacetView>, count: String) -> Tools {
+        let count = usize::try_from(tally.row_count).unwrap_or(0);
         Tools {
             path: spec.path.clone(),
             text: wish.text.clone(),
@@ -181,7 +167,7 @@ impl Tools {
                 .collect(),
             chips: chips(spec, &wish),
             facets,
-            count,
+            count: words::plural(count, spec.nouns.0, spec.nouns.1),
             export: spec.export.clone(),
             is_savable: spec.is_inventory,
             pairs: wish.first_page().pairs(),

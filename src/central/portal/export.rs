@@ -16,7 +16,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use crate::central::Central;
-use crate::central::store::{Agent, Criteria};
+use crate::central::store::{Agent, Criteria, Role};
 use crate::central::streams::Stream;
 use crate::event::Timestamp;
 
@@ -33,6 +33,7 @@ use super::observability::{asked, read_query};
 use super::preferences::Preferences;
 use super::settings;
 use super::shell::Here;
+use super::signals::{SignalWish, signal_of};
 use super::versions;
 use super::views;
 
@@ -91,13 +92,11 @@ pub(super) async fn of_inventory(
         "versions" => Wanted::of(versions::spec(&here), List::Versions),
         "views" => Wanted::of(views::spec(&here), List::Views),
         "tokens" => Wanted::of(integrations::tokens_spec(&here), List::Tokens),
-        "machines" => {
-            let (format, pairs) = format_of(pairs)?;
-            let spec = machines::spec(&here);
-            let query = with_query(&spec.path, &pairs);
-            let filter = machines::filter_of(&Wish::read(&spec, pairs)?);
-            let list = List::Machines(filter, Timestamp::now());
-            return written(&here, central, here.sight(), list, query, format).await;
+        "machines" => Wanted::of(machines::spec(&here), List::Machines),
+        "keys" => Wanted::of(settings::keys::spec(&here), List::Keys),
+        "people" => {
+            here.require(Role::Owner)?;
+            Wanted::of(settings::people::spec(&here), List::People)
         }
         segment => {
             let kind = inventory::kind_of(segment)?;
@@ -153,6 +152,21 @@ impl Wanted {
         let list = (self.list)(criteria, Timestamp::now());
         written(here, central, here.sight(), list, query, format).await
     }
+}
+
+/// Someone takes metrics or spans with them, as they came.
+pub(super) async fn signals(
+    here: Here,
+    State(central): State<Arc<Central>>,
+    Form(pairs): Form<Pairs>,
+) -> Result<Response, Failure> {
+    let signal = signal_of(&here)?;
+    let (format, pairs) = format_of(pairs)?;
+    let wish = SignalWish::read(signal, pairs)?;
+    let filter = wish.for_store().map_err(|_| UNREADABLE)?;
+    let query = wish.address(&here.base.signals(signal));
+    let list = List::Signals(signal, filter);
+    written(&here, central, here.sight(), list, query, format).await
 }
 
 /// Someone takes the audit with them, or of it what the person may see.
@@ -236,6 +250,7 @@ async fn written(
         List::Events(_) => "export.events",
         List::Sessions(_) => "export.sessions",
         List::Audit(..) => "export.audit",
+        List::Signals(..) => "export.signals",
         _ => "export.inventory",
     };
     let entry = central.entry(&here.actor(), Some(&here.environment), action, &*query);

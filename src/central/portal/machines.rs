@@ -7,7 +7,9 @@ use axum::extract::State;
 use axum::response::Html;
 
 use crate::central::Central;
-use crate::central::store::{Machine, MachineAgent, MachineState, Qualifier, SeqRange, Term};
+use crate::central::store::{
+    Machine, MachineAgent, MachineState, MachineToken, Qualifier, SeqRange, Term,
+};
 use crate::event::Timestamp;
 
 use super::address::with_query;
@@ -20,7 +22,7 @@ use super::table::{Cell, Head, Row, Table, TablePage};
 use super::text::{Text, visible};
 use super::words;
 
-pub(super) use listed::{filter_of, list, of_concern, spec};
+pub(super) use listed::{list, of_concern, spec};
 
 mod listed;
 
@@ -34,6 +36,8 @@ pub(super) async fn show(
     let machine = central.store.machine(here.scope(), id, now).await?;
     let machine = machine.ok_or(Failure::NotFound("machine"))?;
     let agents = central.store.agents_of_machine(here.scope(), id).await?;
+    central.write_usage().await?;
+    let tokens = central.store.tokens_of_machine(here.scope(), id).await?;
     let term = Term::new(Qualifier::Machine, id).to_string();
     let events = here.base.observability();
     let range_row = |range: &SeqRange, reason: &str, tone: &'static str| Row {
@@ -82,12 +86,7 @@ pub(super) async fn show(
             fact("Waiting there", Cell::Words(waiting(&machine))),
             fact("Parked there", parked(&machine)),
             fact("Clock", clock(&machine)),
-            fact(
-                "Token expires",
-                machine
-                    .token_expires_at
-                    .map_or(Cell::Nothing, |at| Cell::Stamp(Stamp::brief(at))),
-            ),
+            fact("Token expires", token_ends(&machine)),
         ],
         remarks: vec![verdict(&machine)],
         actions: [
@@ -120,6 +119,18 @@ pub(super) async fn show(
                 empty: "No record that came by it names a session.",
             },
             Table {
+                heading: Some("Tokens that it sends with"),
+                caption: "Tokens, the latest used first; their pages say what was refused and rejected",
+                columns: Head::all(&[
+                    "Token",
+                    "First used",
+                    "Last used",
+                    "#Rejected records, of all that came with it",
+                ]),
+                rows: tokens.iter().map(|token| token_row(&here, token)).collect(),
+                empty: "It was not noted with which token its records came.",
+            },
+            Table {
                 heading: Some("Secrets that its edge took out"),
                 caption: "Rules of redaction and how often each found something, the most first",
                 columns: Head::all(&["Rule", "#Since the edge started"]),
@@ -145,6 +156,19 @@ fn agent_row(here: &Here, agent: &MachineAgent) -> Row {
             Cell::Words(words::count(agent.session_count)),
             Cell::Stamp(Stamp::brief(agent.first_seen)),
             Cell::Stamp(Stamp::brief(agent.last_seen)),
+        ],
+    }
+}
+
+fn token_row(here: &Here, token: &MachineToken) -> Row {
+    let name = token.name.as_deref().unwrap_or(&token.id);
+    Row {
+        group: None,
+        cells: vec![
+            Cell::Link(Link::new(here.base.token(&token.id), name)),
+            Cell::Stamp(Stamp::brief(token.first_used)),
+            Cell::Stamp(Stamp::brief(token.last_used)),
+            Cell::Words(words::count(token.rejected_count)),
         ],
     }
 }
@@ -239,8 +263,14 @@ fn clock(machine: &Machine) -> Cell {
         return Cell::Tags(vec![Tag::new("check", "ok", "right")]);
     }
     let way = if seconds < 0 { "behind" } else { "ahead" };
-    let span = words::span(seconds.abs().saturating_mul(1_000_000_000));
+    let span = words::span(seconds.saturating_abs().saturating_mul(1_000_000_000));
     Cell::Tags(vec![Tag::new("clock", "warn", format!("{span} {way}"))])
+}
+
+fn token_ends(machine: &Machine) -> Cell {
+    machine
+        .token_expires_at
+        .map_or(Cell::Nothing, |at| Cell::Stamp(Stamp::brief(at)))
 }
 
 fn name_or_nothing(name: Option<&str>) -> Cell {

@@ -47,6 +47,8 @@ struct OperationView {
 /// A parameter, a part of a body, or a part of a value.
 struct Field {
     name: String,
+    /// Whether there is the same with a `-` before it.
+    excludes: bool,
     place: &'static str,
     kind: Kind,
     description: String,
@@ -143,12 +145,22 @@ impl OperationView {
     fn new(method: &str, path: &str, operation: &Operation) -> OperationView {
         let parameters = operation.parameters.iter().filter_map(ReferenceOr::as_item);
         let mut inputs: Vec<Field> = parameters.map(parameter).collect();
+        // What a parameter asks for, the same with a - before it leaves out: one row tells both.
+        let excluding: Vec<String> = inputs
+            .iter()
+            .filter_map(|field| field.name.strip_prefix('-').map(str::to_owned))
+            .collect();
+        inputs.retain(|field| !field.name.starts_with('-'));
+        for field in &mut inputs {
+            field.excludes = excluding.contains(&field.name);
+        }
         let body = operation.request_body.as_ref();
         let body = body.and_then(ReferenceOr::as_item).into_iter();
         for media in body.flat_map(|body| body.content.values()) {
             if let Some(schema) = &media.schema {
                 inputs.push(Field {
                     name: "body".to_owned(),
+                    excludes: false,
                     place: "body",
                     kind: Kind::of(&schema.json_schema),
                     description: description(&schema.json_schema),
@@ -179,6 +191,7 @@ fn parameter(parameter: &Parameter) -> Field {
     let data = parameter.parameter_data_ref();
     Field {
         name: data.name.clone(),
+        excludes: false,
         place: match parameter {
             Parameter::Path { .. } => "path",
             Parameter::Header { .. } => "header",
@@ -220,6 +233,7 @@ fn fields(schema: &Schema, place: &'static str) -> Vec<Field> {
         let part = Schema::try_from(part.clone()).ok()?;
         Some(Field {
             name: name.clone(),
+            excludes: false,
             place,
             kind: Kind::of(&part),
             description: description(&part),

@@ -10,6 +10,7 @@ use crate::central::Central;
 use crate::central::people::{Actor, From, SignedIn};
 use crate::central::store::{Environment, Membership, Retention, Reveals, Role, Scope, Sight};
 use crate::event::Timestamp;
+use crate::otlp::Signal;
 
 use super::address::Base;
 use super::assets;
@@ -50,6 +51,8 @@ pub(super) enum Section {
     Versions,
     Events,
     Sessions,
+    Metrics,
+    Traces,
     Views,
     Integrations,
     Install,
@@ -251,6 +254,20 @@ impl Here {
                     "session",
                     self.base.sessions(),
                     Section::Sessions,
+                ),
+                entry(
+                    None,
+                    "Metrics",
+                    "dot",
+                    self.base.signals(Signal::Metrics),
+                    Section::Metrics,
+                ),
+                entry(
+                    None,
+                    "Traces",
+                    "restart",
+                    self.base.signals(Signal::Traces),
+                    Section::Traces,
                 ),
                 entry(
                     None,

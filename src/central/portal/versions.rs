@@ -7,7 +7,7 @@ use axum::response::Html;
 
 use crate::central::Central;
 use crate::central::defects::{self, DEFECTS, Defect};
-use crate::central::store::{ClientVersion, MachineFilter};
+use crate::central::store::{ClientVersion, Criteria};
 use crate::event::Timestamp;
 
 use super::address::with_query;
@@ -36,7 +36,7 @@ pub(super) async fn show(
     let wish = Wish::read(&spec, read_query(pairs)?)?;
     let scope = here.scope();
     let clients = browse::select::<ClientVersion>(&central, scope, &spec, wish).await?;
-    let all = MachineFilter::default();
+    let all = Criteria::default();
     let fleet = central.store.fleet(scope, &all, Timestamp::now()).await?;
     let mut edges: Vec<(&String, &i64)> = fleet.versions.iter().collect();
     edges.sort_by_key(|(_, machines)| std::cmp::Reverse(**machines));

@@ -8,12 +8,7 @@ use crate::event::Timestamp;
 
 use super::query::{Query, Row, Value};
 use super::token_use::TABLES;
-use super::{
-    Criteria, Environment, Integration, Of, PageRequest, Scope, Store, StoreError, Token, TokenLife,
-};
-
-/// Tokens that are read at once.
-const TOKENS: u32 = 1_000;
+use super::{Environment, Integration, Of, Scope, Store, StoreError, Token, TokenLife};
 
 /// What the store knows of a token that is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,24 +204,6 @@ impl Store {
             })
         })
         .collect()
-    }
-
-    /// The environment's tokens, all of them, the latest first.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn tokens(&self, scope: Scope) -> Result<Vec<Token>, StoreError> {
-        let (all, now) = (Criteria::default(), Timestamp::now());
-        let (mut tokens, mut cursor) = (Vec::new(), None);
-        loop {
-            let page = PageRequest::new(cursor, Some(TOKENS));
-            let page = self.list(scope, &all, now, page).await?;
-            tokens.extend(page.items);
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                return Ok(tokens);
-            }
-        }
     }
 
     /// One token, as it is at `now`.

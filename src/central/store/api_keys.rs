@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::event::Timestamp;
 
 use super::people::{PERSON, person};
-use super::query::{Query, Row};
-use super::{AuditEntry, Person, Scope, Store, StoreError};
+use super::query::Query;
+use super::{AuditEntry, Of, Person, Scope, Store, StoreError};
 
 /// What a person or a key may do in an environment. Each may do what those before it may.
 #[derive(
@@ -279,19 +279,14 @@ impl Store {
             .transpose()
     }
 
-    /// The keys of an environment, in the order in which they were made.
+    /// One key of an environment.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn api_keys(&self, scope: Scope) -> Result<Vec<ApiKey>, StoreError> {
-        let sql = "SELECT id, name, created_at, person, expires_at, last_used, role FROM api_keys
-            WHERE tenant = $1 AND environment = $2 ORDER BY created_at, id";
-        let rows = self.rows(Query::scoped(sql, scope)).await?.into_iter();
-        rows.map(|mut row| {
-            let role: String = row.take(6)?;
-            key(&mut row, Role::of(&role).word())
-        })
-        .collect()
+    pub async fn api_key(&self, scope: Scope, id: &str) -> Result<Option<ApiKey>, StoreError> {
+        let (key, now) = (vec![id.to_owned()], Timestamp::now());
+        let mut found = self.with_keys(scope, &Of::Environment, &[key], now).await?;
+        Ok(found.pop())
     }
 
     /// The operators' keys, in the order in which they were made.
@@ -299,9 +294,20 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn operator_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        let sql = "SELECT id, name, created_at, NULL, NULL, NULL FROM operator_keys ORDER BY created_at, id";
+        let sql = "SELECT id, name, created_at FROM operator_keys ORDER BY created_at, id";
         let rows = self.rows(Query::new(sql, [])).await?.into_iter();
-        rows.map(|mut row| key(&mut row, "operator")).collect()
+        rows.map(|mut row| {
+            Ok(ApiKey {
+                id: row.take(0)?,
+                name: row.take(1)?,
+                role: "operator",
+                created_at: row.take(2)?,
+                person_id: None,
+                expires_at: None,
+                last_used: None,
+            })
+        })
+        .collect()
     }
 
     /// Deletes a key of an environment by its id; false when there is none.
@@ -325,16 +331,4 @@ impl Store {
         let delete = Query::new("DELETE FROM operator_keys WHERE id = $1", [id.into()]);
         Ok(self.write(vec![delete]).await?[0] > 0)
     }
-}
-
-fn key(row: &mut Row, role: &'static str) -> Result<ApiKey, StoreError> {
-    Ok(ApiKey {
-        id: row.take(0)?,
-        name: row.take(1)?,
-        role,
-        created_at: row.take(2)?,
-        person_id: row.take(3)?,
-        expires_at: row.take(4)?,
-        last_used: row.take(5)?,
-    })
 }

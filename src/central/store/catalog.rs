@@ -5,6 +5,8 @@
 //! order and after the cursor; then the rows with these keys. So what costs something to find out of a row is
 //! found out of the rows that are shown.
 
+use std::pin::Pin;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
@@ -15,11 +17,14 @@ use super::{Page, PageRequest, Scope, Store, StoreError};
 
 mod agents;
 mod owners;
+mod machines;
 mod entities;
 mod users;
 mod versions;
 mod views;
 mod tokens;
+mod people;
+mod keys;
 mod tally;
 
 pub use agents::{Activeness, Agent, Completeness};
@@ -28,6 +33,9 @@ pub use owners::Owner;
 pub use tally::Tally;
 pub use users::EntityUser;
 pub use versions::ClientVersion;
+
+/// Rows that are read at once where all are.
+const MAX_ROWS: u32 = 1_000;
 
 /// What a list holds, and by what it is told apart.
 pub struct Catalog<T> {
@@ -45,11 +53,9 @@ pub struct Catalog<T> {
     texts: &'static [&'static str],
     /// What tells a row from all others.
     key: &'static [&'static str],
-    /// What is read of a row.
-    row: &'static str,
+    rows: Rows<T>,
     /// `(SELECT …) l`: all rows.
     source: fn(&mut Query, &Of, Timestamp),
-    read: fn(Row) -> Result<T, StoreError>,
     key_of: fn(&T) -> Vec<&str>,
 }
 
@@ -77,7 +83,26 @@ enum Values {
         belong: &'static str,
         value: &'static str,
     },
+    /// Those of [`Facet::one_of`] of which this, in the same order, is so.
+    Each(&'static [&'static str]),
 }
+
+/// How the rows with some keys are read.
+enum Rows<T> {
+    /// Of the source: what is selected of it, and what reads that.
+    Selected(&'static str, fn(Row) -> Result<T, StoreError>),
+    /// From several tables, in any order.
+    Whole(ReadWhole<T>),
+}
+
+/// Reads what has these keys, as it is at a time.
+type ReadWhole<T> =
+    for<'a> fn(
+        &'a Store,
+        Scope,
+        &'a [Vec<String>],
+        Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<T>, StoreError>> + Send + 'a>>;
 
 /// A list that has a catalog.
 pub trait Cataloged: Sized + Send + 'static {
@@ -126,7 +151,7 @@ pub struct Criteria {
 /// What a row is sorted by, for the cursor.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Key {
+enum Key {
     Number(i64),
     Text(String),
 }
@@ -171,7 +196,7 @@ impl<T> Catalog<T> {
     }
 
     /// `(SELECT …) l WHERE …`, without the rows that the criteria do not leave.
-    fn push(
+    pub(super) fn push(
         &self,
         query: &mut Query,
         criteria: &Criteria,
@@ -202,31 +227,36 @@ impl<T> Catalog<T> {
 impl Facet {
     /// Leaves only rows with the value, or those without it.
     fn push(&self, query: &mut Query, pick: &Pick) -> Result<(), StoreError> {
-        if !self.one_of.is_empty() && !self.one_of.contains(&&*pick.value) {
+        let place = self.one_of.iter().position(|one| *one == pick.value);
+        if !self.one_of.is_empty() && place.is_none() {
             return Err(StoreError::BadQuery(format!(
                 "{} can be one of: {}",
                 self.name,
                 self.one_of.join(", ")
             )));
         }
-        let value = query.name(pick.value.as_str());
-        query.push(&match (&self.values, pick.is_excluded) {
-            (Values::One(of), false) => format!(" AND {of} = {value}"),
-            (Values::One(of), true) => format!(" AND ({of} IS NULL OR {of} <> {value})"),
+        let mut value = || query.name(pick.value.as_str());
+        let not = if pick.is_excluded { "NOT " } else { "" };
+        let condition = match (&self.values, pick.is_excluded) {
+            (Values::One(of), false) => format!("{of} = {}", value()),
+            (Values::One(of), true) => format!("({of} IS NULL OR {of} <> {})", value()),
             (
                 Values::Many {
                     table,
                     belong,
                     value: of,
                 },
-                is_excluded,
-            ) => {
-                let not = if is_excluded { "NOT " } else { "" };
-                format!(
-                    " AND {not}EXISTS (SELECT 1 FROM {table} v WHERE {belong} AND {of} = {value})"
-                )
+                _,
+            ) => format!(
+                "{not}EXISTS (SELECT 1 FROM {table} v WHERE {belong} AND {of} = {})",
+                value()
+            ),
+            (Values::Each(conditions), _) => {
+                let condition = place.and_then(|place| conditions.get(place));
+                format!("{not}({})", condition.unwrap_or(&"false"))
             }
-        });
+        };
+        query.push(" AND ").push(&condition);
         Ok(())
     }
 }
@@ -273,6 +303,28 @@ impl Store {
         })
     }
 
+    /// All of a list as it is at this moment, for lists that are short.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn all<T: Cataloged>(&self, scope: Scope, of: Of) -> Result<Vec<T>, StoreError> {
+        let now = Timestamp::now();
+        let criteria = Criteria {
+            of,
+            ..Criteria::default()
+        };
+        let (mut rows, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = PageRequest::new(cursor, Some(MAX_ROWS));
+            let page = self.list(scope, &criteria, now, page).await?;
+            rows.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(rows);
+            }
+        }
+    }
+
     /// The rows with these keys, in their order; those that are gone are left out.
     pub(super) async fn with_keys<T: Cataloged>(
         &self,
@@ -285,25 +337,16 @@ impl Store {
             return Ok(Vec::new());
         }
         let catalog = const { &T::CATALOG };
-        let mut query = Query::scoped(format!("SELECT {} FROM ", catalog.row), scope);
-        (catalog.source)(&mut query, of, now);
-        match catalog.key {
-            [key] => {
-                query.push(&format!(" WHERE {key} IN "));
-                query.bind_list(keys.iter().flatten().map(String::as_str));
+        let mut rows = match &catalog.rows {
+            Rows::Selected(columns, read) => {
+                let mut query = Query::scoped(format!("SELECT {columns} FROM "), scope);
+                (catalog.source)(&mut query, of, now);
+                push_keys(&mut query, catalog.key, keys);
+                let rows = self.derived_rows(query).await?.into_iter();
+                rows.map(read).collect::<Result<Vec<T>, _>>()?
             }
-            key => {
-                query.push(&format!(" WHERE ({}) IN (VALUES ", key.join(", ")));
-                query.has_list = true;
-                for (place, key) in keys.iter().enumerate() {
-                    query.push(if place == 0 { "" } else { ", " });
-                    query.bind_list(key.iter().map(String::as_str));
-                }
-                query.push(")");
-            }
-        }
-        let rows = self.derived_rows(query).await?.into_iter();
-        let mut rows: Vec<T> = rows.map(catalog.read).collect::<Result<_, _>>()?;
+            Rows::Whole(read) => read(self, scope, keys, now).await?,
+        };
         let place = |row: &T| {
             let key = (catalog.key_of)(row);
             keys.iter().position(|of| *of == key)
@@ -311,6 +354,22 @@ impl Store {
         rows.sort_by_cached_key(place);
         Ok(rows)
     }
+}
+
+/// Leaves what has one of these keys.
+fn push_keys(query: &mut Query, columns: &[&str], keys: &[Vec<String>]) {
+    if let [column] = columns {
+        query.push(&format!(" WHERE {column} IN "));
+        query.bind_list(keys.iter().flatten().map(String::as_str));
+        return;
+    }
+    query.push(&format!(" WHERE ({}) IN (VALUES ", columns.join(", ")));
+    query.has_list = true;
+    for (place, key) in keys.iter().enumerate() {
+        query.push(if place == 0 { "" } else { ", " });
+        query.bind_list(key.iter().map(String::as_str));
+    }
+    query.push(")");
 }
 
 /// Leaves what comes after a row: of the rows that are sorted the same, those with greater keys.
@@ -330,7 +389,7 @@ fn push_after(query: &mut Query, order: &Order<'_>, at: Key, key: &str, after: V
 
 impl Row {
     /// A sort key, a number or a text.
-    pub(super) fn key(&mut self, column: usize) -> Result<Key, StoreError> {
+    fn key(&mut self, column: usize) -> Result<Key, StoreError> {
         let number: Result<i64, _> = self.clone().take(column);
         match number {
             Ok(number) => Ok(Key::Number(number)),

@@ -11,6 +11,43 @@ use super::machine_state::MachineState;
 /// A token that ends within this time is a concern, in nanoseconds.
 const EXPIRES_SOON: i64 = 30 * DAY;
 
+/// What is so of a machine that a concern is about, as text of a statement.
+macro_rules! is_so {
+    (Unexplained) => {
+        "l.missing > 0"
+    };
+    (Dropped) => {
+        "(l.dropped > 0 OR l.lost > 0)"
+    };
+    (Silent) => {
+        "l.state = 'silent'"
+    };
+    (Parked) => {
+        "l.parked > 0"
+    };
+    (Token) => {
+        "(l.expires_soon = 1 AND l.state <> 'retired')"
+    };
+    (Clock) => {
+        "(l.clock_is_off = 1 AND l.state <> 'retired')"
+    };
+    (any) => {
+        concat!(
+            is_so!(Unexplained),
+            " OR ",
+            is_so!(Dropped),
+            " OR ",
+            is_so!(Silent),
+            " OR ",
+            is_so!(Parked),
+            " OR ",
+            is_so!(Token),
+            " OR ",
+            is_so!(Clock)
+        )
+    };
+}
+
 /// Why somebody should look at a machine.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -43,7 +80,7 @@ impl Concern {
     ];
 
     /// The concern as addresses have it.
-    pub fn slug(self) -> &'static str {
+    pub const fn slug(self) -> &'static str {
         match self {
             Concern::Unexplained => "unexplained",
             Concern::Dropped => "dropped",
@@ -75,19 +112,25 @@ impl Concern {
             })
     }
 
-    /// What is so of a machine that it is about. A machine that was put aside is no longer expected to have a
-    /// clock or a token.
-    pub(super) fn is_so(self) -> &'static str {
+    /// What is so of a machine, a row `l` of the list, that it is about. A machine that was put aside is no
+    /// longer expected to have a clock or a token.
+    pub(super) const fn is_so(self) -> &'static str {
         match self {
-            Concern::Unexplained => "f.missing > 0",
-            Concern::Dropped => "(f.dropped > 0 OR f.lost > 0)",
-            Concern::Silent => "f.state = 'silent'",
-            Concern::Parked => "f.parked > 0",
-            Concern::Token => "(f.expires_soon = 1 AND f.state <> 'retired')",
-            Concern::Clock => "(f.clock_is_off = 1 AND f.state <> 'retired')",
+            Concern::Unexplained => is_so!(Unexplained),
+            Concern::Dropped => is_so!(Dropped),
+            Concern::Silent => is_so!(Silent),
+            Concern::Parked => is_so!(Parked),
+            Concern::Token => is_so!(Token),
+            Concern::Clock => is_so!(Clock),
         }
     }
 }
+
+/// The name of all of them together.
+pub(super) const ANY: &str = "any";
+
+/// What is so of a machine that any of them is about.
+pub(super) const ANY_IS_SO: &str = is_so!(any);
 
 /// Whether a token that ends at `at` is a concern at `now`.
 pub fn expires_soon(at: Timestamp, now: Timestamp) -> bool {
@@ -97,18 +140,4 @@ pub fn expires_soon(at: Timestamp, now: Timestamp) -> bool {
 /// A token that ends before this time is a concern at `now`.
 pub(super) fn soon(now: Timestamp) -> Timestamp {
     Timestamp(now.0.saturating_add(EXPIRES_SOON))
-}
-
-/// What is so of machines that a concern of this name is about.
-pub(super) fn concerned(slug: &str) -> String {
-    let named = |concern: &Concern| slug == "any" || concern.slug() == slug;
-    let about: Vec<&str> = Concern::ALL
-        .iter()
-        .filter(|it| named(it))
-        .map(|it| it.is_so())
-        .collect();
-    match about.is_empty() {
-        true => "false".to_owned(),
-        false => about.join(" OR "),
-    }
 }

@@ -90,13 +90,10 @@ impl Presence<'_> {
     }
 }
 
-/// A machine that reported last before this can be silent at `now`: so many working days have passed since.
-pub(super) fn silent_before(now: Timestamp, rules: &MachineRules) -> Timestamp {
-    let today = now.day();
-    let mut missed = (0..today).rev().filter(|day| is_working_day(*day));
-    let others = usize::try_from(rules.silent_after_days - 1).unwrap_or(0);
-    let first_missed = missed.nth(others).unwrap_or(0);
-    Timestamp::of_day(first_missed)
+/// Which working day a day is, counted from the Monday before the epoch; a day of a weekend is its Friday.
+pub(super) fn working_day(day: i64) -> i64 {
+    let monday = day + 3;
+    monday.div_euclid(7) * 5 + monday.rem_euclid(7).min(4)
 }
 
 /// Monday to Friday; 1 January 1970 was a Thursday.
@@ -140,6 +137,17 @@ mod tests {
         assert_eq!(state(11, &every_day, noon(16)), MachineState::Silent);
         // Whoever works two days a week is not missed.
         assert_eq!(state(11, &[3, 4, 10, 11], noon(30)), MachineState::Late);
+    }
+
+    #[test]
+    fn working_days_are_counted_without_weekends() {
+        let counted = |day: i64| working_day(day) - working_day(-3);
+        assert_eq!(
+            (-3..11).map(counted).collect::<Vec<_>>(),
+            [0, 1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 9, 9, 9]
+        );
+        let is_one = |day: &i64| counted(*day) > counted(day - 1);
+        assert!((-30..30).all(|day| is_one(&day) == is_working_day(day)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Reads machines, with what is missing of their records; which ones, [`MachineFilter`] says.
+//! Reads machines whole, with what is missing of their records; lists of them, [`super::catalog`] reads.
 
 use std::collections::BTreeMap;
 
@@ -7,33 +7,9 @@ use crate::event::{CLOCK_TOLERANCE, Report, Timestamp};
 use super::machine_account::Account;
 use super::machine_state::{MachineState, Presence};
 use super::query::{Query, Row};
-use super::{Machine, MachineFilter, Page, PageRequest, Scope, SeqRange, Store, StoreError};
+use super::{Machine, Scope, SeqRange, Store, StoreError};
 
 impl Store {
-    /// Machines, in the order and as far as `filter` asks, as they are at `now`.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn machines(
-        &self,
-        scope: Scope,
-        filter: &MachineFilter,
-        now: Timestamp,
-        page: PageRequest,
-    ) -> Result<Page<Machine>, StoreError> {
-        let listed = self.listed_machines(scope, filter, now, page).await?;
-        let read = self.machines_by_id(scope, &listed.items, now).await?;
-        let mut read: BTreeMap<String, Machine> = read
-            .into_iter()
-            .map(|machine| (machine.id.clone(), machine))
-            .collect();
-        let in_order = listed.items.iter().filter_map(|id| read.remove(id));
-        Ok(Page {
-            items: in_order.collect(),
-            next_cursor: listed.next_cursor,
-        })
-    }
-
     /// One machine, as it is at `now`.
     ///
     /// # Errors

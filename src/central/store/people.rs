@@ -181,35 +181,6 @@ impl Store {
         .collect()
     }
 
-    /// The people of an environment, by name.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn members(&self, scope: Scope) -> Result<Vec<Member>, StoreError> {
-        let sql = format!(
-            "SELECT {PERSON}, m.role,
-                 (SELECT max(s.used_at) FROM sign_ins s WHERE s.person = p.id),
-                 (SELECT count(*) FROM sign_ins s WHERE s.person = p.id),
-                 (SELECT count(*) FROM person_identities i WHERE i.person = p.id),
-                 CASE WHEN m.by_groups_at IS NULL THEN 0 ELSE 1 END
-             FROM memberships m JOIN people p ON p.id = m.person
-             WHERE m.tenant = $1 AND m.environment = $2 ORDER BY p.name"
-        );
-        let rows = self.rows(Query::scoped(sql, scope)).await?.into_iter();
-        rows.map(|mut row| {
-            let role: String = row.take(4)?;
-            Ok(Member {
-                person: person(&mut row)?,
-                role: Role::of(&role),
-                last_seen: row.take(5)?,
-                sign_in_count: row.take(6)?,
-                has_single_sign_on: row.take::<i64>(7)? != 0,
-                is_by_groups: row.take::<i64>(8)? != 0,
-            })
-        })
-        .collect()
-    }
-
     /// Lets a person into an environment, or gives another role there.
     ///
     /// # Errors

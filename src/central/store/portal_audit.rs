@@ -1,6 +1,9 @@
 //! What people did in the portal: append-only, and written in the same transaction as the change, or before
 //! what it tells of is shown.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,14 +74,31 @@ pub struct Audited {
 pub struct AuditFilter {
     /// A person's name, or what stands for it: `command line`, `API key NAME`.
     pub person: Option<String>,
+    /// All but this person's.
+    #[serde(rename = "-person")]
+    pub not_person: Option<String>,
     /// An action, or the part of one before its dot.
     pub action: Option<String>,
+    /// All but this action.
+    #[serde(rename = "-action")]
+    pub not_action: Option<String>,
     /// Text in the object.
     pub object: Option<String>,
     /// Entries at or after this time.
     pub from: Option<Timestamp>,
     /// Entries before this time.
     pub to: Option<Timestamp>,
+}
+
+/// How many entries a list has, and by what they can be told apart, the most frequent first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditTally {
+    /// Entries.
+    pub entry_count: i64,
+    /// How many each person has, by name.
+    pub people: Vec<(String, i64)>,
+    /// How many there are of each action.
+    pub actions: Vec<(String, i64)>,
 }
 
 /// Longest text of a column that is kept, in characters.
@@ -165,40 +185,10 @@ impl Store {
         filter: &AuditFilter,
         page: PageRequest,
     ) -> Result<Page<Audited>, StoreError> {
-        let mut query = Query::scoped(
-            "SELECT a.seq, a.time, a.place, a.person, a.name, a.action, a.object, a.was, a.became,
-                 a.reason, a.address
-             FROM portal_audit a
-             WHERE ((a.of_tenant = $1 AND a.of_environment = $2)
-                 OR (a.of_environment IS NULL AND a.person IN (SELECT m.person FROM memberships m
-                     WHERE m.tenant = $1 AND m.environment = $2)))",
-            scope,
-        );
-        if let Some(person) = only {
-            query.push(" AND a.person = ").bind(person);
-        }
-        if let Some(name) = given(&filter.person) {
-            // Names of people are in lower case; what stands for others, such as "API key X", is as it is.
-            query.push(" AND a.name IN (").bind(name.as_str());
-            query.push(", ").bind(name.to_lowercase()).push(")");
-        }
-        if let Some(action) = given(&filter.action) {
-            query.push(" AND (a.action = ").bind(action.as_str());
-            query.push(" OR a.action LIKE ").bind(format!("{action}.%"));
-            query.push(")");
-        }
-        if let Some(object) = given(&filter.object) {
-            query.push(" AND a.object LIKE ");
-            query
-                .bind(format!("%{}%", escape_like(&object)))
-                .push(" ESCAPE '!'");
-        }
-        if let Some(from) = filter.from {
-            query.push(" AND a.time >= ").bind(from);
-        }
-        if let Some(to) = filter.to {
-            query.push(" AND a.time < ").bind(to);
-        }
+        let columns =
+            "a.seq, a.time, a.place, a.person, a.name, a.action, a.object, a.was, a.became,
+             a.reason, a.address";
+        let mut query = entries(columns, scope, only, filter);
         if let Some(seq) = page.after::<i64>()? {
             query.push(" AND a.seq < ").bind(seq);
         }
@@ -230,6 +220,87 @@ impl Store {
             items,
         })
     }
+
+    /// Counts what [`Store::audited`] lists.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn audit_tally(
+        &self,
+        scope: Scope,
+        only: Option<&str>,
+        filter: &AuditFilter,
+    ) -> Result<AuditTally, StoreError> {
+        let mut query = entries("a.name, a.action, count(*)", scope, only, filter);
+        query.push(" GROUP BY a.name, a.action");
+        let mut entry_count = 0;
+        let (mut people, mut actions) = (BTreeMap::new(), BTreeMap::new());
+        for mut row in self.rows(query).await? {
+            let (name, action): (String, String) = (row.take(0)?, row.take(1)?);
+            let entries: i64 = row.take(2)?;
+            entry_count += entries;
+            *people.entry(name).or_default() += entries;
+            *actions.entry(action).or_default() += entries;
+        }
+        let most_frequent = |counts: BTreeMap<String, i64>| {
+            let mut counts: Vec<(String, i64)> = counts.into_iter().collect();
+            counts.sort_by_key(|(_, entries)| Reverse(*entries));
+            counts
+        };
+        Ok(AuditTally {
+            entry_count,
+            people: most_frequent(people),
+            actions: most_frequent(actions),
+        })
+    }
+}
+
+/// `SELECT … WHERE …`: the entries that a list shows.
+fn entries(columns: &str, scope: Scope, only: Option<&str>, filter: &AuditFilter) -> Query {
+    let mut query = Query::scoped(
+        format!(
+            "SELECT {columns} FROM portal_audit a
+             WHERE ((a.of_tenant = $1 AND a.of_environment = $2)
+                 OR (a.of_environment IS NULL AND a.person IN (SELECT m.person FROM memberships m
+                     WHERE m.tenant = $1 AND m.environment = $2)))"
+        ),
+        scope,
+    );
+    if let Some(person) = only {
+        query.push(" AND a.person = ").bind(person);
+    }
+    for (name, not) in [(&filter.person, ""), (&filter.not_person, "NOT ")] {
+        if let Some(name) = given(name) {
+            // Names of people are in lower case; what stands for others, such as "API key X", is as it is.
+            query
+                .push(&format!(" AND a.name {not}IN ("))
+                .bind(name.as_str());
+            query.push(", ").bind(name.to_lowercase()).push(")");
+        }
+    }
+    for (action, not) in [(&filter.action, ""), (&filter.not_action, "NOT ")] {
+        if let Some(action) = given(action) {
+            query
+                .push(&format!(" AND {not}(a.action = "))
+                .bind(action.as_str());
+            query.push(" OR a.action LIKE ").bind(format!("{action}.%"));
+            query.push(")");
+        }
+    }
+    if let Some(object) = given(&filter.object) {
+        let pattern = format!("%{}%", escape_like(&object));
+        query
+            .push(" AND a.object LIKE ")
+            .bind(pattern)
+            .push(" ESCAPE '!'");
+    }
+    if let Some(from) = filter.from {
+        query.push(" AND a.time >= ").bind(from);
+    }
+    if let Some(to) = filter.to {
+        query.push(" AND a.time < ").bind(to);
+    }
+    query
 }
 
 /// Text that stands for itself in a pattern.

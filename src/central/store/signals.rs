@@ -142,6 +142,27 @@ impl Store {
         }
     }
 
+    /// One message, as it came.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn signal(
+        &self,
+        sight: &Sight,
+        signal: Signal,
+        id: &str,
+    ) -> Result<Option<ReceivedSignal>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM signals s WHERE s.tenant = $1 AND s.environment = $2 AND s.signal = $3
+                 AND s.uid = $4"
+        );
+        let mut query = Query::scoped(sql, sight.scope);
+        query.values.extend([signal.word().into(), id.into()]);
+        let rows = self.rows(query).await?;
+        let found = self.read_signals(signal, rows).await?.pop();
+        Ok(found.map(|stored| stored.seen_by(sight)))
+    }
+
     /// Some metrics or traces of an environment after a place, by time; none when all were given. One that
     /// comes meanwhile may be given or not.
     ///

@@ -11,7 +11,7 @@ use super::{Scope, Store, StoreError};
 /// Days of which a token's events are told, and within which somebody who sends with it counts as a sender.
 const DAYS: i64 = 30;
 
-/// Senders of one answer at most: the latest.
+/// Senders, or tokens of one, of one answer at most: the latest.
 const MAX_SENDERS: i64 = 500;
 
 /// What sends with a token.
@@ -40,6 +40,22 @@ pub struct TokenSender {
     /// Whether it falls silent when the token is revoked: it sent within the last 30 days, and since then with
     /// no other token that is live.
     pub depends: bool,
+}
+
+/// A token that a machine sends with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct MachineToken {
+    /// Its id.
+    pub id: String,
+    /// What people call it.
+    pub name: Option<String>,
+    /// The machine's first request with it.
+    pub first_used: Timestamp,
+    /// The machine's latest request with it.
+    pub last_used: Timestamp,
+    /// Records that came with it, from whatever machine, and were rejected while the rest of their request was
+    /// stored.
+    pub rejected_count: i64,
 }
 
 /// Events of one day that came with a token.
@@ -122,6 +138,42 @@ impl Store {
         }
         senders.sort_by_key(|sender| (!sender.depends, std::cmp::Reverse(sender.last_used)));
         Ok(senders)
+    }
+
+    /// The tokens that a machine sends with, the latest used first.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn tokens_of_machine(
+        &self,
+        scope: Scope,
+        machine: &str,
+    ) -> Result<Vec<MachineToken>, StoreError> {
+        let mut query = Query::scoped(
+            "SELECT x.token, nullif(k.name, ''), x.first_used, x.last_used,
+                 coalesce((SELECT CAST(sum(r.record_count) AS bigint) FROM token_rejections r
+                     WHERE r.tenant = x.tenant AND r.environment = x.environment
+                         AND r.token = x.token), 0)
+             FROM token_machines x
+             LEFT JOIN tokens k ON k.tenant = x.tenant AND k.environment = x.environment
+                 AND k.id = x.token
+             WHERE x.tenant = $1 AND x.environment = $2 AND x.machine = ",
+            scope,
+        );
+        query.bind(machine);
+        query.push(" ORDER BY x.last_used DESC, x.token LIMIT ");
+        query.bind(MAX_SENDERS);
+        let rows = self.rows(query).await?.into_iter();
+        rows.map(|mut row| {
+            Ok(MachineToken {
+                id: row.take(0)?,
+                name: row.take(1)?,
+                first_used: row.take(2)?,
+                last_used: row.take(3)?,
+                rejected_count: row.take(4)?,
+            })
+        })
+        .collect()
     }
 
     /// Events that came with a token, by day, the latest first.

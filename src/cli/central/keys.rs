@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use fieldpost::central::Central;
 use fieldpost::central::accounts::check_name;
 use fieldpost::central::keys::KeyChangeError;
-use fieldpost::central::store::{Access, Environment, Role};
+use fieldpost::central::store::{Access, Environment, Of, Role};
 use fieldpost::words;
 
 use super::{List, Place, lines, print, tell, tell_above};
@@ -175,7 +175,12 @@ async fn make(NewApiKey { name, of }: NewApiKey) -> anyhow::Result<()> {
 async fn list(of: OfRole) -> anyhow::Result<()> {
     let (central, environment) = of.open().await?;
     let keys = match environment {
-        Some(environment) => central.store.api_keys(environment.scope).await?,
+        Some(environment) => {
+            central
+                .store
+                .all(environment.scope, Of::Environment)
+                .await?
+        }
         None => central.store.operator_keys().await?,
     };
     print(of.place.list.json, &keys, |keys| {
@@ -192,7 +197,12 @@ async fn list(of: OfRole) -> anyhow::Result<()> {
 async fn delete(DeleteApiKey { id, of }: DeleteApiKey) -> anyhow::Result<()> {
     let (central, environment) = of.open().await?;
     let keys = match &environment {
-        Some(environment) => central.store.api_keys(environment.scope).await?,
+        Some(environment) => {
+            central
+                .store
+                .all(environment.scope, Of::Environment)
+                .await?
+        }
         None => central.store.operator_keys().await?,
     };
     let key = keys.iter().find(|key| key.id == id);

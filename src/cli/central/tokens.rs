@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use fieldpost::central::Central;
 use fieldpost::central::accounts::{TokenDeletion, TokenDetail, check_name};
 use fieldpost::central::people::Actor;
-use fieldpost::central::store::{Environment, SenderKind, Token};
+use fieldpost::central::store::{Environment, Of, SenderKind, Token};
 use fieldpost::event::Timestamp;
 use fieldpost::words;
 
@@ -154,7 +154,10 @@ async fn install(Install { name, place }: Install) -> anyhow::Result<()> {
 
 async fn list(place: Place) -> anyhow::Result<()> {
     let (central, environment) = place.open().await?;
-    let tokens = central.store.tokens(environment.scope).await?;
+    let tokens = central
+        .store
+        .all::<Token>(environment.scope, Of::Environment)
+        .await?;
     print(place.list.json, &tokens, |tokens| lines(tokens, line));
     Ok(())
 }

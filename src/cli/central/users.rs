@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use fieldpost::central::Central;
 use fieldpost::central::people::{Actor, NewPassword};
-use fieldpost::central::store::{Environment, Role};
+use fieldpost::central::store::{self, Environment, Of, Role};
 use fieldpost::secret::Secret;
 use serde_json::{Value, json};
 
@@ -178,7 +178,10 @@ async fn add(add: Add, actor: &Actor) -> anyhow::Result<()> {
 
 async fn list(place: Place) -> anyhow::Result<()> {
     let (central, environment) = place.open().await?;
-    let members = central.store.members(environment.scope).await?;
+    let members = central
+        .store
+        .all::<store::Member>(environment.scope, Of::Environment)
+        .await?;
     print(place.list.json, &members, |members| {
         lines(members, |member| {
             let seen = member

@@ -58,21 +58,27 @@ pub(super) fn view(
     let mut counts: Vec<(String, i64)> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| Reverse(*count));
     counts.truncate(MAX_VALUES / spec.facets.len().max(2));
-    let mut values: Vec<FacetLink> = counts
+    let links = counts
         .into_iter()
-        .map(|(value, count)| facet_link(spec, wish, facet, value, count))
-        .collect();
-    if values.is_empty() {
-        return None;
-    }
+        .map(|(value, count)| facet_link(spec, wish, facet, value, count));
+    facet_of(title, of, links.collect())
+}
+
+/// A facet of a list of so many rows, unless it has no value.
+pub(in crate::central::portal) fn facet_of(
+    title: &'static str,
+    of: i64,
+    mut values: Vec<FacetLink>,
+) -> Option<FacetView> {
     let more = values.split_off(values.len().min(FACET_VALUES));
-    Some(FacetView {
+    let view = FacetView {
         title,
         of: words::count(of),
         is_sample: false,
         values,
         more,
-    })
+    };
+    (!view.values.is_empty()).then_some(view)
 }
 
 /// A value as people say it.

@@ -5,10 +5,11 @@ use serde::Serialize;
 use crate::central::Central;
 use crate::central::portal::preferences::Preferences;
 use crate::central::store::{
-    AuditFilter, Cataloged, Criteria, EntityKind, EventFilter, MachineFilter, PageRequest, Scope,
-    Sight, Store, StoreError,
+    AuditFilter, Cataloged, Criteria, EntityKind, EventFilter, PageRequest, Scope, Sight,
+    SignalFilter, Store, StoreError,
 };
 use crate::event::Timestamp;
+use crate::otlp::Signal;
 
 use super::{csv, rows};
 
@@ -39,7 +40,12 @@ pub(super) enum List {
     /// Of a person.
     Views(Criteria, Timestamp),
     Tokens(Criteria, Timestamp),
-    Machines(MachineFilter, Timestamp),
+    Machines(Criteria, Timestamp),
+    People(Criteria, Timestamp),
+    /// Of a person, for the API.
+    Keys(Criteria, Timestamp),
+    /// As they came.
+    Signals(Signal, SignalFilter),
     /// Of everybody, or of one person.
     Audit(AuditFilter, Option<String>),
 }
@@ -65,6 +71,9 @@ impl List {
             List::Views(..) => "views",
             List::Tokens(..) => "tokens",
             List::Machines(..) => "machines",
+            List::People(..) => "people",
+            List::Keys(..) => "api-keys",
+            List::Signals(signal, _) => signal.word(),
             List::Audit(..) => "audit",
         }
     }
@@ -90,6 +99,9 @@ impl List {
             | List::Views(..)
             | List::Tokens(..)
             | List::Machines(..)
+            | List::People(..)
+            | List::Keys(..)
+            | List::Signals(..)
             | List::Audit(..) => {}
         }
         Ok(())
@@ -108,6 +120,9 @@ impl List {
             List::Views(..) => &rows::VIEW_COLUMNS[..],
             List::Tokens(..) => &rows::TOKEN_COLUMNS[..],
             List::Machines(..) => &rows::MACHINE_COLUMNS[..],
+            List::People(..) => &rows::PERSON_COLUMNS[..],
+            List::Keys(..) => &rows::KEY_COLUMNS[..],
+            List::Signals(..) => &rows::SIGNAL_COLUMNS[..],
             List::Audit(..) => &rows::AUDIT_COLUMNS[..],
         };
         match format {
@@ -151,9 +166,12 @@ impl List {
             List::Versions(criteria, now) => of.piece(criteria, *now, page, rows::version).await,
             List::Views(criteria, now) => of.piece(criteria, *now, page, rows::view).await,
             List::Tokens(criteria, now) => of.piece(criteria, *now, page, rows::token).await,
-            List::Machines(filter, now) => {
-                let page = store.machines(scope, filter, *now, page).await?;
-                let piece = written(&page.items, format, |it| rows::machine(it, preferences));
+            List::Machines(criteria, now) => of.piece(criteria, *now, page, rows::machine).await,
+            List::People(criteria, now) => of.piece(criteria, *now, page, rows::person).await,
+            List::Keys(criteria, now) => of.piece(criteria, *now, page, rows::key).await,
+            List::Signals(signal, filter) => {
+                let page = store.signals(sight, *signal, filter, page).await?;
+                let piece = written(&page.items, format, |it| rows::signal(it, preferences));
                 Ok(piece.followed_by(page.next_cursor))
             }
             List::Audit(filter, only) => {

@@ -6,12 +6,16 @@ use crate::central::conversation::decision_of;
 use crate::central::defects::{Defect, of_version};
 use crate::central::portal::event_row::machine_name;
 use crate::central::portal::preferences::Preferences;
+use crate::central::portal::signals::Message;
 use crate::central::store::{
-    Agent, Audited, ClientVersion, Entity, EntityUser, Event, Machine, Owner, SavedView, Session,
-    Token,
+    Agent, ClientVersion, Entity, EntityUser, Event, Machine, Owner, ReceivedSignal, Session,
 };
 use crate::event::Timestamp;
 use crate::event::content::Content;
+
+pub(super) use accounts::*;
+
+mod accounts;
 
 pub(super) const EVENT_COLUMNS: [&str; 22] = [
     "time",
@@ -60,8 +64,18 @@ pub(super) const SESSION_COLUMNS: [&str; 19] = [
     "machines",
 ];
 
-pub(super) const AUDIT_COLUMNS: [&str; 9] = [
-    "time", "place", "person", "action", "object", "before", "after", "reason", "address",
+pub(super) const SIGNAL_COLUMNS: [&str; 11] = [
+    "time",
+    "received_at",
+    "names",
+    "points",
+    "user_email",
+    "user_id",
+    "host_name",
+    "edge_id",
+    "session",
+    "client_version",
+    "id",
 ];
 
 pub(super) const AGENT_COLUMNS: [&str; 19] = [
@@ -96,25 +110,6 @@ pub(super) const USER_COLUMNS: [&str; 7] = [
     "denied",
 ];
 
-pub(super) const VIEW_COLUMNS: [&str; 6] =
-    ["name", "address", "shared", "saved_by", "saved_at", "id"];
-
-pub(super) const TOKEN_COLUMNS: [&str; 13] = [
-    "name",
-    "id",
-    "created_by",
-    "issued_at",
-    "expires_at",
-    "revoked_at",
-    "first_used",
-    "last_used",
-    "requests",
-    "events_7d",
-    "agents",
-    "machines",
-    "last_address",
-];
-
 pub(super) const VERSION_COLUMNS: [&str; 5] =
     ["client", "version", "agents", "last_seen", "known_defects"];
 
@@ -140,7 +135,7 @@ pub(super) const ENTITY_COLUMNS: [&str; 10] = [
     "sessions",
 ];
 
-pub(super) const MACHINE_COLUMNS: [&str; 14] = [
+pub(super) const MACHINE_COLUMNS: [&str; 16] = [
     "machine",
     "id",
     "system",
@@ -154,7 +149,9 @@ pub(super) const MACHINE_COLUMNS: [&str; 14] = [
     "waiting",
     "dropped",
     "unexplained",
+    "parked",
     "clock_offset_seconds",
+    "token_expires_at",
 ];
 
 pub(super) fn event(event: &Event, preferences: &Preferences) -> Vec<String> {
@@ -276,37 +273,6 @@ pub(super) fn version(version: &ClientVersion, preferences: &Preferences) -> Vec
     ]
 }
 
-pub(super) fn view(view: &SavedView, preferences: &Preferences) -> Vec<String> {
-    vec![
-        view.name.clone(),
-        view.address.clone(),
-        view.is_shared.to_string(),
-        view.saved_by.clone(),
-        preferences.with_offset(view.saved_at),
-        view.id.clone(),
-    ]
-}
-
-pub(super) fn token(token: &Token, preferences: &Preferences) -> Vec<String> {
-    let time =
-        |time: Option<Timestamp>| time.map_or(String::new(), |time| preferences.with_offset(time));
-    vec![
-        token.name.clone(),
-        token.id.clone(),
-        token.created_by.clone().unwrap_or_default(),
-        time(Some(token.issued_at)),
-        time(Some(token.expires_at)),
-        time(token.revoked_at),
-        time(token.first_used),
-        time(token.last_used),
-        token.request_count.to_string(),
-        token.event_count_7d.to_string(),
-        token.agent_count.to_string(),
-        token.machine_count.to_string(),
-        token.last_address.clone().unwrap_or_default(),
-    ]
-}
-
 /// A value as the API says it.
 fn word(value: impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
@@ -342,6 +308,8 @@ pub(super) fn entity(entity: &Entity, preferences: &Preferences) -> Vec<String> 
 pub(super) fn machine(machine: &Machine, preferences: &Preferences) -> Vec<String> {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let number = |value: Option<i64>| value.map_or(String::new(), |value| value.to_string());
+    let time =
+        |time: Option<Timestamp>| time.map_or(String::new(), |time| preferences.with_offset(time));
     let dropped = machine.dropped_records();
     vec![
         text(&machine.host_name),
@@ -351,31 +319,32 @@ pub(super) fn machine(machine: &Machine, preferences: &Preferences) -> Vec<Strin
         word(machine.state),
         preferences.with_offset(machine.first_seen),
         preferences.with_offset(machine.last_seen),
-        machine
-            .last_heartbeat
-            .map_or(String::new(), |time| preferences.with_offset(time)),
+        time(machine.last_heartbeat),
         machine.last_seq.to_string(),
         machine.stored.to_string(),
         number(machine.queue_records),
         dropped.to_string(),
         machine.missing.to_string(),
+        number(machine.parked_records),
         number(machine.clock_offset_seconds),
+        time(machine.token_expires_at),
     ]
 }
 
-pub(super) fn audited(entry: &Audited, preferences: &Preferences) -> Vec<String> {
-    let texts = [
-        &entry.place,
-        &entry.person,
-        &entry.action,
-        &entry.object,
-        &entry.before,
-        &entry.after,
-        &entry.reason,
-        &entry.address,
-    ];
-    let time = preferences.with_offset(entry.time);
-    std::iter::once(time)
-        .chain(texts.into_iter().cloned())
-        .collect()
+pub(super) fn signal(received: &ReceivedSignal, preferences: &Preferences) -> Vec<String> {
+    let message = Message::new(&received.message);
+    let text = |key| message.text(key).unwrap_or_default().to_owned();
+    vec![
+        preferences.with_offset(received.time),
+        preferences.with_offset(received.received_at),
+        message.names().join("; "),
+        message.point_count().to_string(),
+        text("user.email"),
+        text("user.id"),
+        text("host.name"),
+        text("fieldpost.edge.id"),
+        text("session.id"),
+        text("service.version"),
+        received.id.clone(),
+    ]
 }

@@ -16,7 +16,7 @@ use crate::central::portal::observability::{Pairs, read_query};
 use crate::central::portal::shell::{Here, Section, Shell, draw};
 use crate::central::portal::table::Head;
 use crate::central::portal::text::{Text, short_id, visible};
-use crate::central::store::{Role, StoreError, Token, TokenRefusal};
+use crate::central::store::{Of, Role, StoreError, Token, TokenRefusal};
 use crate::event::Timestamp;
 use crate::words;
 
@@ -69,7 +69,7 @@ pub(super) async fn read(
     now: Timestamp,
 ) -> Result<Vec<TokenRow>, StoreError> {
     central.write_usage().await?;
-    let tokens = central.store.tokens(here.scope()).await?;
+    let tokens = central.store.all(here.scope(), Of::Environment).await?;
     rows(here, central, tokens, now).await
 }
 

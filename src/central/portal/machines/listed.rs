@@ -1,4 +1,4 @@
-//! The list of machines: narrowed, sorted, counted and paged by the database, for there can be many.
+//! The list of machines.
 
 use std::sync::Arc;
 
@@ -7,70 +7,25 @@ use axum::response::Html;
 
 use crate::central::Central;
 use crate::central::portal::address::with_query;
-use crate::central::portal::browse::{Spec, Tools, Wish};
+use crate::central::portal::browse::{self, Spec, Wish};
 use crate::central::portal::event_row::Tag;
 use crate::central::portal::failure::Failure;
 use crate::central::portal::observability::{Pairs, read_query};
 use crate::central::portal::shell::{Here, Section, draw};
 use crate::central::portal::table::{Cell, Head, Row, Table, TablePage};
-use crate::central::store::{
-    Concern, Fleet, Machine, MachineFacet, MachineFilter, MachineTerm, Of, PageRequest,
-};
+use crate::central::store::{Concern, Machine};
 use crate::event::Timestamp;
 use crate::words;
 
-use super::{link, name_or_nothing, state, waiting};
-
-/// Rows of a page.
-const PAGE_ROWS: u32 = 100;
-
-/// What machines can be narrowed by, as addresses name it.
-const FACETS: [(&str, MachineFacet); 4] = [
-    ("state", MachineFacet::State),
-    ("concern", MachineFacet::Concern),
-    ("system", MachineFacet::System),
-    ("version", MachineFacet::Version),
-];
+use super::{clock, link, name_or_nothing, parked, state, token_ends, waiting};
 
 /// The list of machines.
 pub(in crate::central::portal) fn spec(here: &Here) -> Spec {
-    Spec {
-        path: here.base.inventory("machines"),
-        export: here.base.export("machines"),
-        searches: "Host name or edge id",
-        nouns: ("machine", "machines"),
-        facets: vec![
-            ("state", "State"),
-            ("concern", "Look at"),
-            ("system", "System"),
-            ("version", "Edge version"),
-        ],
-        columns: MachineFilter::COLUMNS.to_vec(),
-        of: Of::Environment,
-        fixed: Vec::new(),
-        order: "",
-        is_inventory: true,
-    }
-}
-
-/// What the store is asked for a wish.
-pub(in crate::central::portal) fn filter_of(wish: &Wish) -> MachineFilter {
-    let term = |name: &str, value: &str, is_excluded| {
-        let (_, facet) = FACETS.iter().find(|(facet, _)| *facet == name)?;
-        Some(MachineTerm {
-            facet: *facet,
-            value: value.to_owned(),
-            is_excluded,
-        })
-    };
-    let terms = wish.picks.iter();
-    MachineFilter {
-        text: wish.text.clone(),
-        terms: terms
-            .filter_map(|pick| term(pick.facet, &pick.value, pick.is_excluded))
-            .collect(),
-        sort: wish.sort.clone(),
-    }
+    let (path, export) = (
+        here.base.inventory("machines"),
+        here.base.export("machines"),
+    );
+    Spec::of::<Machine>(path, export, ("machine", "machines"))
 }
 
 /// Where the machines are listed that a concern is about.
@@ -89,21 +44,8 @@ pub(in crate::central::portal) async fn list(
 ) -> Result<Html<String>, Failure> {
     let spec = spec(&here);
     let wish = Wish::read(&spec, read_query(pairs)?)?;
-    let filter = filter_of(&wish);
     let (scope, now) = (here.scope(), Timestamp::now());
-    let page = PageRequest::new(Some(wish.after.clone()), Some(PAGE_ROWS));
-    let (fleet, page) = tokio::try_join!(
-        central.store.fleet(scope, &filter, now),
-        central.store.machines(scope, &filter, now, page),
-    )?;
-    let more = page.next_cursor.map(|after| {
-        Wish {
-            after,
-            ..wish.clone()
-        }
-        .address(&spec.path)
-    });
-    let tools = Tools::counted(&spec, wish, fleet.machine_count, facets_of(&fleet));
+    let machines = browse::select::<Machine>(&central, scope, &spec, wish).await?;
     let heads = Head::all(&[
         "Machine",
         "System",
@@ -114,7 +56,10 @@ pub(in crate::central::portal) async fn list(
         "#Waiting",
         "#Dropped",
         "#Unexplained",
+        "#Parked",
         "Records",
+        "Clock",
+        "Token expires",
     ]);
     draw(&TablePage {
         shell: here.shell(Section::Machines),
@@ -129,41 +74,19 @@ pub(in crate::central::portal) async fn list(
         tables: vec![Table {
             heading: None,
             caption: "Machines, the latest seen first",
-            columns: Head::sorted(heads, &tools),
-            rows: page
-                .items
+            columns: Head::sorted(heads, &machines.tools),
+            rows: machines
+                .rows
                 .iter()
                 .map(|machine| row(&here, machine, now))
                 .collect(),
             empty: "No edge has reported yet. Install one under Integrations; Claude that exports \
                     directly to this service is listed under Agents only.",
         }],
-        more,
-        tools: Some(tools),
+        more: machines.more,
+        tools: Some(machines.tools),
         below: Vec::new(),
     })
-}
-
-/// The values of each facet of [`spec`], in its order, with how many machines have each.
-fn facets_of(fleet: &Fleet) -> [Vec<(String, i64)>; 4] {
-    let states = fleet.states.iter();
-    let concerns = fleet.concerns.iter();
-    let named = |counts: &std::collections::BTreeMap<String, i64>| {
-        counts
-            .iter()
-            .map(|(value, count)| (value.clone(), *count))
-            .collect()
-    };
-    [
-        states
-            .map(|(state, count)| (state.word().to_owned(), *count))
-            .collect(),
-        concerns
-            .map(|(concern, count)| (concern.slug().to_owned(), *count))
-            .collect(),
-        named(&fleet.systems),
-        named(&fleet.versions),
-    ]
 }
 
 fn row(here: &Here, machine: &Machine, now: Timestamp) -> Row {
@@ -179,7 +102,10 @@ fn row(here: &Here, machine: &Machine, now: Timestamp) -> Row {
             Cell::Words(waiting(machine)),
             Cell::Words(words::count(machine.dropped_records())),
             Cell::Words(words::count(machine.missing)),
+            parked(machine),
             Cell::Tags(vec![verdict(machine)]),
+            clock(machine),
+            token_ends(machine),
         ],
     }
 }

@@ -9,8 +9,8 @@ use crate::central::portal::machines;
 use crate::central::portal::shell::Here;
 use crate::central::portal::text::short_id;
 use crate::central::store::{
-    Concern as MachineConcern, Fleet, Machine, MachineFacet, MachineFilter, MachineRules,
-    MachineTerm, PageRequest, StoreError, TokenLife, TokenRefusal, TokenRejection, expires_soon,
+    Concern as MachineConcern, Criteria, Fleet, Machine, MachineRules, PageRequest, Pick,
+    StoreError, TokenLife, TokenRefusal, TokenRejection, expires_soon,
 };
 use crate::event::{DAY, Timestamp};
 use crate::words;
@@ -59,7 +59,7 @@ async fn of_machines(
     now: Timestamp,
 ) -> Result<Vec<Concern>, StoreError> {
     let (store, scope) = (&central.store, here.scope());
-    let fleet = store.fleet(scope, &MachineFilter::default(), now).await?;
+    let fleet = store.fleet(scope, &Criteria::default(), now).await?;
     if fleet.concerned_count > NAMED_MACHINES {
         let rules = store.machine_rules(scope).await?;
         let counted = fleet.concerns.iter();
@@ -70,16 +70,16 @@ async fn of_machines(
     if fleet.concerned_count == 0 {
         return Ok(Vec::new());
     }
-    let any = MachineFilter {
-        terms: vec![MachineTerm {
-            facet: MachineFacet::Concern,
+    let any = Criteria {
+        picks: vec![Pick {
+            facet: "concern",
             value: "any".to_owned(),
             is_excluded: false,
         }],
-        ..MachineFilter::default()
+        ..Criteria::default()
     };
     let page = PageRequest::new(None, u32::try_from(NAMED_MACHINES).ok());
-    let machines = store.machines(scope, &any, now, page).await?;
+    let machines = store.list::<Machine>(scope, &any, now, page).await?;
     let concerns = machines
         .items
         .iter()

@@ -10,13 +10,16 @@ use serde::Deserialize;
 
 use crate::central::Central;
 use crate::central::accounts::check_name;
-use crate::central::store::{AuditEntry, Role};
+use crate::central::store::{ApiKey, AuditEntry, Of, Role};
 use crate::event::{DAY, Timestamp};
 
 use super::{Tab, tabs};
+use crate::central::portal::browse::{self, Spec, Tools, Wish};
 use crate::central::portal::event_row::Stamp;
 use crate::central::portal::failure::Failure;
+use crate::central::portal::observability::{Pairs, read_query};
 use crate::central::portal::shell::{Here, Section, Shell, draw};
+use crate::central::portal::table::Head;
 use crate::central::portal::text::Text;
 
 /// Days that a key may be good for.
@@ -32,7 +35,10 @@ struct KeysPage {
     made: Option<String>,
     roles: Vec<&'static str>,
     days: [i64; 4],
+    kit: Tools,
+    heads: Vec<Head>,
     rows: Vec<KeyView>,
+    more: Option<String>,
 }
 
 struct KeyView {
@@ -59,12 +65,26 @@ pub(in crate::central::portal) struct Which {
     id: String,
 }
 
+/// The list of one's own keys.
+pub(in crate::central::portal) fn spec(here: &Here) -> Spec {
+    let (path, export) = (here.base.settings("keys"), here.base.export("keys"));
+    let all = Spec::of::<ApiKey>(path, export, ("key", "keys"));
+    Spec {
+        of: Of::Person(here.session.person.id.clone()),
+        facets: all.without("whose"),
+        is_inventory: false,
+        ..all
+    }
+}
+
 /// Someone looks at their keys.
 pub(in crate::central::portal) async fn page(
     here: Here,
     State(central): State<Arc<Central>>,
+    pairs: Pairs,
 ) -> Result<Html<String>, Failure> {
-    draw_with(&here, &central, None).await
+    let wish = Wish::read(&spec(&here), read_query(pairs)?)?;
+    draw_with(&here, &central, wish, None).await
 }
 
 /// Someone makes a key. Its page is the only place where it ever stands.
@@ -92,7 +112,13 @@ pub(in crate::central::portal) async fn make(
     let key = central
         .create_personal_key(here.scope(), person, new.role, expires_at, &entry)
         .await?;
-    draw_with(&here, &central, Some(key.expose().to_owned())).await
+    draw_with(
+        &here,
+        &central,
+        Wish::default(),
+        Some(key.expose().to_owned()),
+    )
+    .await
 }
 
 /// Someone deletes a key of theirs.
@@ -121,23 +147,26 @@ pub(in crate::central::portal) async fn delete(
 async fn draw_with(
     here: &Here,
     central: &Central,
+    wish: Wish,
     made: Option<String>,
 ) -> Result<Html<String>, Failure> {
-    let keys = central.store.api_keys(here.scope()).await?;
-    let own = Some(&here.session.person.id);
-    let rows = keys
-        .iter()
-        .filter(|key| key.person_id.as_ref() == own)
-        .map(|key| KeyView {
-            id: key.id.clone(),
-            name: Text::name(&key.name),
-            role: key.role,
-            made: Stamp::brief(key.created_at),
-            expires: key.expires_at.map(Stamp::brief),
-            used: key.last_used.map(Stamp::brief),
-        });
+    let keys = browse::select::<ApiKey>(central, here.scope(), &spec(here), wish).await?;
+    let rows = keys.rows.iter().map(|key| KeyView {
+        id: key.id.clone(),
+        name: Text::name(&key.name),
+        role: key.role,
+        made: Stamp::brief(key.created_at),
+        expires: key.expires_at.map(Stamp::brief),
+        used: key.last_used.map(Stamp::brief),
+    });
     draw(&KeysPage {
         rows: rows.collect(),
+        heads: Head::sorted(
+            Head::all(&["Name", "Role", "Made", "Expires", "Last used"]),
+            &keys.tools,
+        ),
+        kit: keys.tools,
+        more: keys.more,
         shell: here.shell(Section::Settings),
         tabs: tabs(here, "keys"),
         action: here.base.settings("keys"),

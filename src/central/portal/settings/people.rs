@@ -13,9 +13,12 @@ use crate::central::people::{NewPassword, PeopleError};
 use crate::central::store::{Member, Person, Role};
 
 use super::{Tab, tabs};
+use crate::central::portal::browse::{self, Spec, Tools, Wish};
 use crate::central::portal::event_row::Stamp;
 use crate::central::portal::failure::Failure;
+use crate::central::portal::observability::{Pairs, read_query};
 use crate::central::portal::shell::{Here, Section, Shell, draw};
+use crate::central::portal::table::Head;
 use crate::central::portal::text::{Text, visible};
 
 #[derive(Template)]
@@ -33,7 +36,10 @@ struct PeoplePage {
     has_links: bool,
     /// What people call the identity provider.
     provider: Option<String>,
+    kit: Tools,
+    heads: Vec<Head>,
     rows: Vec<MemberView>,
+    more: Option<String>,
 }
 
 struct MemberView {
@@ -55,13 +61,24 @@ pub(in crate::central::portal) struct Change {
     role: Option<Role>,
 }
 
+/// The list of the environment's people.
+pub(in crate::central::portal) fn spec(here: &Here) -> Spec {
+    let (path, export) = (here.base.settings("people"), here.base.export("people"));
+    Spec {
+        is_inventory: false,
+        ..Spec::of::<Member>(path, export, ("person", "people"))
+    }
+}
+
 /// Someone looks at who is here.
 pub(in crate::central::portal) async fn page(
     here: Here,
     State(central): State<Arc<Central>>,
+    pairs: Pairs,
 ) -> Result<Html<String>, Failure> {
     here.require(Role::Owner)?;
-    draw_with(&here, &central, None).await
+    let wish = Wish::read(&spec(&here), read_query(pairs)?)?;
+    draw_with(&here, &central, wish, None).await
 }
 
 /// Someone lets somebody in: the page that follows shows the link for it, once.
@@ -90,7 +107,7 @@ pub(in crate::central::portal) async fn add(
         false => None,
     };
     let link = link.map(|link| (visible(&person.name), link.url.expose().to_owned()));
-    draw_with(&here, &central, link).await
+    draw_with(&here, &central, Wish::default(), link).await
 }
 
 /// Someone makes a link for somebody who cannot get in any more.
@@ -108,7 +125,7 @@ pub(in crate::central::portal) async fn link(
     ensure_ours(&here, &central, &person).await?;
     let link = central.sign_in_link(&person.name, &here.actor()).await?;
     let link = (visible(&person.name), link.url.expose().to_owned());
-    draw_with(&here, &central, Some(link)).await
+    draw_with(&here, &central, Wish::default(), Some(link)).await
 }
 
 /// Someone gives somebody another role.
@@ -156,10 +173,11 @@ async fn ensure_ours(here: &Here, central: &Central, person: &Person) -> Result<
 async fn draw_with(
     here: &Here,
     central: &Central,
+    wish: Wish,
     link: Option<(String, String)>,
 ) -> Result<Html<String>, Failure> {
-    let members = central.store.members(here.scope()).await?;
-    let rows = members.iter().map(|member| MemberView {
+    let people = browse::select::<Member>(central, here.scope(), &spec(here), wish).await?;
+    let rows = people.rows.iter().map(|member| MemberView {
         name: Text::name(&member.person.name),
         value: member.person.name.clone(),
         label: visible(&member.person.name),
@@ -175,6 +193,12 @@ async fn draw_with(
     });
     draw(&PeoplePage {
         rows: rows.collect(),
+        heads: Head::sorted(
+            Head::all(&["Name", "Role", "Signs in by", "Last seen"]),
+            &people.tools,
+        ),
+        kit: people.tools,
+        more: people.more,
         shell: here.shell(Section::Settings),
         tabs: tabs(here, "people"),
         action: here.base.settings("people"),

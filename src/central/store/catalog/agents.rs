@@ -8,7 +8,7 @@ use crate::central::store::event_row::dollars;
 use crate::central::store::query::{Query, Row};
 use crate::event::Timestamp;
 
-use super::{Catalog, Cataloged, Facet, Of, Values};
+use super::{Catalog, Cataloged, Facet, Of, Rows, Values};
 
 /// What agents used, of some kinds.
 macro_rules! used {
@@ -180,11 +180,13 @@ impl Cataloged for Agent {
         order: "-last-activity",
         texts: &["l.name", "l.owner", "l.id", "coalesce(l.user_id, '')"],
         key: &["l.id"],
-        row: "l.id, l.name, l.owner, l.email, l.user_id, l.service, l.version, l.first_seen, l.last_seen,
+        rows: Rows::Selected(
+            "l.id, l.name, l.owner, l.email, l.user_id, l.service, l.version, l.first_seen, l.last_seen,
             l.event_count, l.sessions, l.sessions_7d, l.tools, l.mcp_tools, l.models, l.cost_micros,
             l.cost_30d, l.standing, l.activity",
+            read,
+        ),
         source,
-        read,
         key_of: |agent| vec![&agent.id],
     };
 }

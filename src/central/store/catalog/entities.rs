@@ -7,7 +7,7 @@ use crate::central::store::StoreError;
 use crate::central::store::query::{Query, Row};
 use crate::event::Timestamp;
 
-use super::{Catalog, Cataloged, Facet, Of, Values};
+use super::{Catalog, Cataloged, Facet, Of, Rows, Values};
 
 /// What kind of thing an entity is.
 #[derive(
@@ -116,11 +116,12 @@ impl Cataloged for Entity {
         order: "-events",
         texts: &["l.name"],
         key: &["l.kind", "l.name"],
-        row:
+        rows: Rows::Selected(
             "l.kind, l.name, l.first_seen, l.last_seen, l.event_count, l.use_count, l.denied_count,
             l.agents, l.sessions",
+            read,
+        ),
         source,
-        read,
         key_of: |entity| vec![entity.kind.slug(), &entity.name],
     };
 }

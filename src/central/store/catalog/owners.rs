@@ -7,7 +7,7 @@ use crate::central::store::StoreError;
 use crate::central::store::query::{Query, Row};
 use crate::event::Timestamp;
 
-use super::{Catalog, Cataloged, Facet, Of, Values};
+use super::{Catalog, Cataloged, Facet, Of, Rows, Values};
 
 /// An owner: the person, or the raw id, behind one or more agents.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -57,9 +57,11 @@ impl Cataloged for Owner {
         order: "-last-seen",
         texts: &["l.owner"],
         key: &["l.owner"],
-        row: "l.owner, l.email, l.ids, l.first_seen, l.last_seen, l.event_count",
+        rows: Rows::Selected(
+            "l.owner, l.email, l.ids, l.first_seen, l.last_seen, l.event_count",
+            read,
+        ),
         source,
-        read,
         key_of: |owner| vec![&owner.owner],
     };
 }

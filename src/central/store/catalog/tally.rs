@@ -32,46 +32,113 @@ impl Store {
         now: Timestamp,
     ) -> Result<Tally, StoreError> {
         let catalog = const { &T::CATALOG };
-        let facets = catalog.facets.iter().enumerate();
-        let single: Vec<(usize, &str)> = facets
-            .filter_map(|(place, facet)| match facet.values {
-                Values::One(of) => Some((place, of)),
-                Values::Many { .. } => None,
-            })
-            .collect();
-        let columns: Vec<&str> = single.iter().map(|(_, of)| *of).collect();
-        let columns = columns.join(", ");
-        let mut query = Query::scoped(format!("SELECT count(*), {columns} FROM "), scope);
-        catalog.push(&mut query, criteria, now, "")?;
-        query.push(&format!(" GROUP BY {columns}"));
-        let mut row_count = 0;
-        let mut counts: Vec<HashMap<String, i64>> = vec![HashMap::new(); catalog.facets.len()];
+        let mut tally = Counted::of(catalog);
+        let (query, facets) = catalog.count_one(scope, criteria, now)?;
         for mut row in self.derived_rows(query).await? {
             let rows: i64 = row.take(0)?;
-            row_count += rows;
-            for (column, (place, _)) in single.iter().enumerate() {
-                if let Some(value) = row.take::<Option<String>>(column + 1)? {
-                    *counts[*place].entry(value).or_default() += rows;
+            tally.row_count += rows;
+            for (column, facet) in (1..).zip(&facets) {
+                if let Some(value) = row.take::<Option<String>>(column)? {
+                    tally.add(*facet, value, rows);
+                }
+            }
+        }
+        if let Some((query, values)) = catalog.count_each(scope, criteria, now)? {
+            for mut row in self.rows(query).await? {
+                for (column, (facet, value)) in values.iter().enumerate() {
+                    tally.add(*facet, (*value).to_owned(), row.take(column)?);
                 }
             }
         }
         for (place, facet) in catalog.facets.iter().enumerate() {
-            if let Some(mut query) = catalog.count_many(facet, scope, criteria, now)? {
-                query.bind(MAX_VALUES);
+            if let Some(query) = catalog.count_many(facet, scope, criteria, now)? {
                 for mut row in self.rows(query).await? {
-                    counts[place].insert(row.take(0)?, row.take(1)?);
+                    tally.add(place, row.take(0)?, row.take(1)?);
                 }
             }
         }
         Ok(Tally {
-            row_count,
-            facets: counts.into_iter().map(most_frequent).collect(),
+            row_count: tally.row_count,
+            facets: tally.facets.into_iter().map(most_frequent).collect(),
         })
     }
 }
 
+/// What was counted so far.
+struct Counted {
+    row_count: i64,
+    /// The values of each facet.
+    facets: Vec<HashMap<String, i64>>,
+}
+
+impl Counted {
+    fn of<T>(catalog: &Catalog<T>) -> Counted {
+        Counted {
+            row_count: 0,
+            facets: vec![HashMap::new(); catalog.facets.len()],
+        }
+    }
+
+    /// Adds rows with a value of the facet at this place.
+    fn add(&mut self, facet: usize, value: String, rows: i64) {
+        if rows > 0 {
+            *self.facets[facet].entry(value).or_default() += rows;
+        }
+    }
+}
+
+/// A facet by its place in the catalog, and one of its values.
+type ValueAt = (usize, &'static str);
+
 impl<T> Catalog<T> {
-    /// Counts the values of a facet of which rows have any number, but for how many are wanted.
+    /// Counts all rows, by the values of the facets of which each has one: these by their places.
+    fn count_one(
+        &self,
+        scope: Scope,
+        criteria: &Criteria,
+        now: Timestamp,
+    ) -> Result<(Query, Vec<usize>), StoreError> {
+        let facets = self.facets.iter().enumerate();
+        let one = facets.filter_map(|(place, facet)| match facet.values {
+            Values::One(of) => Some((place, of)),
+            Values::Many { .. } | Values::Each(_) => None,
+        });
+        let (places, columns): (Vec<usize>, Vec<&str>) = one.unzip();
+        let columns = columns.join(", ");
+        let mut query = Query::scoped(format!("SELECT count(*), {columns} FROM "), scope);
+        self.push(&mut query, criteria, now, "")?;
+        query.push(&format!(" GROUP BY {columns}"));
+        Ok((query, places))
+    }
+
+    /// Counts the rows of which something is so, for the facets that consist of that.
+    fn count_each(
+        &self,
+        scope: Scope,
+        criteria: &Criteria,
+        now: Timestamp,
+    ) -> Result<Option<(Query, Vec<ValueAt>)>, StoreError> {
+        let (mut values, mut sums) = (Vec::new(), Vec::new());
+        for (place, facet) in self.facets.iter().enumerate() {
+            let Values::Each(conditions) = facet.values else {
+                continue;
+            };
+            for (value, is_so) in facet.one_of.iter().zip(conditions) {
+                values.push((place, *value));
+                sums.push(format!(
+                    "coalesce(sum(CASE WHEN {is_so} THEN 1 ELSE 0 END), 0)"
+                ));
+            }
+        }
+        if values.is_empty() {
+            return Ok(None);
+        }
+        let mut query = Query::scoped(format!("SELECT {} FROM ", sums.join(", ")), scope);
+        self.push(&mut query, criteria, now, "")?;
+        Ok(Some((query, values)))
+    }
+
+    /// Counts the most frequent values of a facet of which rows have any number.
     fn count_many(
         &self,
         facet: &Facet,
@@ -98,6 +165,7 @@ impl<T> Catalog<T> {
         query.push(&format!(
             " GROUP BY {value} ORDER BY {rows} DESC, {value} LIMIT "
         ));
+        query.bind(MAX_VALUES);
         Ok(Some(query))
     }
 }

@@ -5,7 +5,7 @@ use crate::central::store::token_senders::{depends, since};
 use crate::central::store::{StoreError, Token};
 use crate::event::Timestamp;
 
-use super::{Catalog, Cataloged, Facet, Of, Values};
+use super::{Catalog, Cataloged, Facet, Of, Rows, Values};
 
 impl Cataloged for Token {
     const CATALOG: Catalog<Token> = Catalog {
@@ -16,6 +16,18 @@ impl Cataloged for Token {
                 about: "Whether it can be used, and was.",
                 one_of: &["in use", "not used yet", "expired", "revoked"],
                 values: Values::One("l.state"),
+            },
+            Facet {
+                name: "trouble",
+                title: "Trouble",
+                about: "Whether requests with it were refused, or some of its records were rejected.",
+                one_of: &["requests refused", "records rejected"],
+                values: Values::Each(&[
+                    "EXISTS (SELECT 1 FROM token_refusals x WHERE x.tenant = $1 AND x.environment = $2
+                         AND x.token = l.id)",
+                    "EXISTS (SELECT 1 FROM token_rejections x WHERE x.tenant = $1
+                         AND x.environment = $2 AND x.token = l.id)",
+                ]),
             },
             Facet {
                 name: "by",
@@ -43,11 +55,13 @@ impl Cataloged for Token {
         order: "-made",
         texts: &["l.name", "l.id"],
         key: &["l.id"],
-        row: "l.id, l.name, l.platform, l.key_id, l.created_by, l.issued_at, l.expires_at, l.revoked_at,
+        rows: Rows::Selected(
+            "l.id, l.name, l.platform, l.key_id, l.created_by, l.issued_at, l.expires_at, l.revoked_at,
             l.first_used, l.last_used, l.requests, l.last_address, l.events_7d, l.agents, l.machines,
             l.agents_depend, l.machines_depend",
+            read,
+        ),
         source,
-        read,
         key_of: |token| vec![&token.id],
     };
 }

@@ -7,7 +7,7 @@ use crate::central::store::StoreError;
 use crate::central::store::query::{Query, Row};
 use crate::event::Timestamp;
 
-use super::{Catalog, Cataloged, Facet, Of, Values};
+use super::{Catalog, Cataloged, Facet, Of, Rows, Values};
 
 /// An agent that used an entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -66,9 +66,11 @@ impl Cataloged for EntityUser {
         order: "-last-used",
         texts: &["l.agent_name", "l.owner", "l.agent_id"],
         key: &["l.agent_id"],
-        row: "l.agent_id, l.agent_name, l.owner, l.first_seen, l.last_seen, l.use_count, l.denied_count",
+        rows: Rows::Selected(
+            "l.agent_id, l.agent_name, l.owner, l.first_seen, l.last_seen, l.use_count, l.denied_count",
+            read,
+        ),
         source,
-        read,
         key_of: |user| vec![&user.agent_id],
     };
 }

@@ -7,7 +7,7 @@ use crate::central::store::StoreError;
 use crate::central::store::query::{Query, Row};
 use crate::event::Timestamp;
 
-use super::{Catalog, Cataloged, Facet, Of, Values};
+use super::{Catalog, Cataloged, Facet, Of, Rows, Values};
 
 /// A version of a client, by the agents whose latest record came from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -42,9 +42,8 @@ impl Cataloged for ClientVersion {
         order: "-agents",
         texts: &["l.version"],
         key: &["l.client", "l.version"],
-        row: "l.client, l.version, l.agents, l.last_seen",
+        rows: Rows::Selected("l.client, l.version, l.agents, l.last_seen", read),
         source,
-        read,
         key_of: |version| vec![version.client.as_deref().unwrap_or(""), &version.version],
     };
 }

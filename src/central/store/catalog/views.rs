@@ -4,7 +4,7 @@ use crate::central::store::query::{Query, Row};
 use crate::central::store::{SavedView, StoreError};
 use crate::event::Timestamp;
 
-use super::{Catalog, Cataloged, Facet, Of, Values};
+use super::{Catalog, Cataloged, Facet, Of, Rows, Values};
 
 impl Cataloged for SavedView {
     const CATALOG: Catalog<SavedView> = Catalog {
@@ -43,9 +43,11 @@ impl Cataloged for SavedView {
         order: "name",
         texts: &["l.name", "l.address"],
         key: &["l.id"],
-        row: "l.id, l.name, l.address, l.is_shared, l.person, l.saved_by, l.saved_at",
+        rows: Rows::Selected(
+            "l.id, l.name, l.address, l.is_shared, l.person, l.saved_by, l.saved_at",
+            read,
+        ),
         source,
-        read,
         key_of: |view| vec![&view.id],
     };
 }
