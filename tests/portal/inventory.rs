@@ -15,6 +15,7 @@ on_both_databases! {
     every_filter_and_order_is_the_same_on_the_page_in_the_export_and_in_the_api,
     an_agent_says_whether_its_records_are_all_here,
     what_cannot_be_a_filter_is_refused,
+    what_has_no_name_or_no_prompt_says_so,
 }
 
 /// Three people: two whose clients are known by e-mail, and one whose is not; one of them by an edge.
@@ -143,10 +144,10 @@ async fn every_filter_and_order_is_the_same_on_the_page_in_the_export_and_in_the
             facets: None,
             ..List::of("versions", "versions", "", "")
         },
+        List::of("machines", "machines", "machines/facets", ""),
         List {
             page: format!("{ENVIRONMENT}/integrations/claude-cowork/tokens"),
-            facets: None,
-            ..List::of("tokens", "tokens", "", "")
+            ..List::of("tokens", "tokens", "tokens/facets", "")
         },
         List {
             page: of_agent.clone(),
@@ -289,5 +290,46 @@ async fn what_cannot_be_a_filter_is_refused(kind: Kind) {
         .request(&format!("agents?sort=owner&limit=1&cursor={cursor}"))
         .await;
     assert_eq!(other.status(), 400);
+    central.stop().await;
+}
+
+async fn what_has_no_name_or_no_prompt_says_so(kind: Kind) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (central, api, viewer) = filled(kind, directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let mut records = claude_session("new@example.com", "s-new", 1);
+    records[0].body = "claude_code.managed_settings_resolved".to_owned();
+    let attributes = &mut records[0].attributes;
+    attributes.insert("event.name".to_owned(), json!("managed_settings_resolved"));
+    attributes.remove("prompt");
+    let mut unnamed = claude_session("ada@example.com", "s-ada", 1);
+    unnamed[0].body = "claude_code.tool_result".to_owned();
+    let attributes = &mut unnamed[0].attributes;
+    attributes.insert("event.name".to_owned(), json!("tool_result"));
+    attributes.insert("tool_name".to_owned(), json!("mcp_tool"));
+    records.extend(unnamed);
+    let body = request(&records).to_string();
+    central.post(&bearer, "logs", body).await;
+    for (who, is_new) in [("new", true), ("ada", false)] {
+        let agent = api.list(&format!("agents?text={who}")).await.remove(0);
+        let agent = agent["id"].as_str().expect("an id");
+        let page = format!("{ENVIRONMENT}/inventory/agents/{agent}/overview");
+        let page = viewer.get(&page).await.body;
+        assert_eq!(page.contains("No prompt yet"), is_new, "{who}: {page}");
+    }
+    for (tool, is_unnamed) in [("mcp_tool", true), ("tickets%3Alookup_ticket", false)] {
+        let page = format!("{ENVIRONMENT}/inventory/mcp-tools/{tool}");
+        let page = viewer.get(&page).await.body;
+        let says = page.contains("OTEL_LOG_TOOL_DETAILS was off");
+        assert_eq!(says, is_unnamed, "{tool}: {page}");
+    }
+    let list = format!("{ENVIRONMENT}/inventory/mcp-tools");
+    assert!(
+        viewer
+            .get(&list)
+            .await
+            .body
+            .contains("OTEL_LOG_TOOL_DETAILS was off")
+    );
     central.stop().await;
 }

@@ -28,6 +28,9 @@ pub(super) struct Kind {
     section: Section,
 }
 
+/// Why the server of an MCP tool has no name.
+const UNNAMED: &str = "A server that the client did not name: OTEL_LOG_TOOL_DETAILS was off";
+
 const KINDS: [Kind; 4] = [
     Kind {
         kind: EntityKind::Tool,
@@ -119,14 +122,16 @@ pub(super) async fn entities(
     let wish = Wish::read(&spec, read_query(pairs)?)?;
     let selection = browse::select::<Entity>(&central, here.scope(), &spec, wish).await?;
     let is_by_server = kind.kind == EntityKind::McpTool && !selection.tools.is_sorted();
-    let mut server = String::new();
+    let mut server = None;
     let mut rows = Vec::new();
     for entity in &selection.rows {
         let of = server_of(&entity.name);
-        let begins = is_by_server && of != server;
-        of.clone_into(&mut server);
+        let begins = is_by_server && server.replace(of) != Some(of);
         rows.push(Row {
-            group: begins.then(|| visible(of)),
+            group: begins.then(|| match is_named(of) {
+                true => visible(of),
+                false => UNNAMED.to_owned(),
+            }),
             cells: entity_cells(&here, entity),
         });
     }
@@ -196,7 +201,10 @@ pub(super) async fn entity(
             fact("Sessions", Cell::Words(words::count(entity.session_count))),
             fact("Denied", denied(&entity)),
         ],
-        remarks: Vec::new(),
+        remarks: match kind.kind == EntityKind::McpTool && !is_named(server_of(name)) {
+            true => vec![Tag::new("unknown", "", UNNAMED)],
+            false => Vec::new(),
+        },
         actions: vec![
             (with_query(&events, &[("q", &term)]), "Events"),
             (
@@ -299,6 +307,11 @@ fn qualifier_of(kind: EntityKind) -> Qualifier {
 }
 
 /// The MCP server of a tool that is named `server:tool`.
+/// Whether the client named an MCP server, and did not only say that there is one.
+fn is_named(server: &str) -> bool {
+    !server.is_empty() && server != "custom"
+}
+
 fn server_of(name: &str) -> &str {
     name.split_once(':').map_or("", |(server, _)| server)
 }

@@ -258,14 +258,14 @@ impl Here {
                 entry(
                     None,
                     "Metrics",
-                    "dot",
+                    "metric",
                     self.base.signals(Signal::Metrics),
                     Section::Metrics,
                 ),
                 entry(
                     None,
                     "Traces",
-                    "restart",
+                    "trace",
                     self.base.signals(Signal::Traces),
                     Section::Traces,
                 ),

@@ -41,6 +41,8 @@ struct Words {
     section: Section,
     title: &'static str,
     lead: &'static str,
+    /// The order of the list.
+    order: &'static str,
     /// What a message holds.
     items: (&'static str, &'static str),
     empty: &'static str,
@@ -50,6 +52,7 @@ const METRICS: Words = Words {
     section: Section::Metrics,
     title: "Metrics",
     lead: "What clients counted, as it came: a row is what one resource sent at once.",
+    order: "The latest point first",
     items: ("metric", "metrics"),
     empty: "Clients send metrics when OTEL_METRICS_EXPORTER is otlp.",
 };
@@ -57,9 +60,10 @@ const METRICS: Words = Words {
 const TRACES: Words = Words {
     section: Section::Traces,
     title: "Traces",
-    lead: "Spans as they came: a row is what one resource sent at once, the latest to start first.",
+    lead: "Spans as they came: a row is what one resource sent at once.",
+    order: "The latest to start first",
     items: ("span", "spans"),
-    empty: "Clients send spans when OTEL_TRACES_EXPORTER is otlp and their telemetry of spans is on.",
+    empty: "Clients send spans when CLAUDE_CODE_ENHANCED_TELEMETRY_BETA is 1 and OTEL_TRACES_EXPORTER is otlp.",
 };
 
 #[derive(Template)]
@@ -165,7 +169,7 @@ pub(super) async fn show(
         title: Text::name(&message.title()),
         facts: facts(&here, &found, &message),
         hides: here.role != Role::Owner,
-        table: items(words, &message),
+        table: items(&message),
         is_cut: cut.is_some(),
         raw: Passage::plain(cut.map_or(raw.as_str(), |(end, _)| &raw[..end])),
     })
@@ -230,8 +234,8 @@ fn row(here: &Here, signal: Signal, received: &ReceivedSignal) -> Row {
 fn facts(here: &Here, received: &ReceivedSignal, message: &Message<'_>) -> Vec<Fact> {
     let mut facts = vec![
         fact("Id", Cell::Code(Text::id(&received.id))),
-        fact("Time", Cell::Stamp(Stamp::of(received.time))),
-        fact("Received", Cell::Stamp(Stamp::of(received.received_at))),
+        fact("Time", Cell::Stamp(Stamp::brief(received.time))),
+        fact("Received", Cell::Stamp(Stamp::brief(received.received_at))),
         fact("Whose", whose(here, message)),
         fact("Machine", machine(here, message)),
         fact("Session", session(here, message)),
@@ -254,24 +258,23 @@ fn facts(here: &Here, received: &ReceivedSignal, message: &Message<'_>) -> Vec<F
 }
 
 /// The metrics or spans of a message.
-fn items(words: &Words, message: &Message<'_>) -> Table {
+fn items(message: &Message<'_>) -> Table {
     let items = message.items.iter().take(MAX_ITEMS);
     let row = |item: &message::Item<'_>| Row {
         group: None,
         cells: vec![
             Cell::Code(Text::name(item.name)),
-            Cell::Words(item.kind.to_owned()),
+            Cell::Words(match item.lasted {
+                Some(lasted) => words::milliseconds(lasted),
+                None => item.kind.to_owned(),
+            }),
             Cell::Words(count(item.point_count)),
-            match item.lasted {
-                Some(lasted) => Cell::Words(words::milliseconds(lasted)),
-                None => Cell::Nothing,
-            },
         ],
     };
     Table {
-        heading: Some(words.title),
+        heading: Some("What it holds"),
         caption: "What the message holds, the first 200",
-        columns: Head::all(&["Name", "Kind", "#Points", "Lasted"]),
+        columns: Head::all(&["Name", "Kind, or how long it lasted", "#Points or spans"]),
         rows: items.map(row).collect(),
         empty: "The message holds none.",
     }
@@ -302,7 +305,10 @@ fn session(here: &Here, message: &Message<'_>) -> Cell {
     message.text("session.id").map_or(Cell::Nothing, |id| {
         let term = Term::new(Qualifier::Session, id).to_string();
         let events = with_query(&here.base.observability(), &[("q", &term)]);
-        Cell::Link(Link::new(events, id))
+        Cell::Link(Link {
+            name: Text::id(id),
+            ..Link::new(events, id)
+        })
     })
 }
 

@@ -40,6 +40,8 @@ struct AgentOverviewPage {
     histogram: Histogram,
     listing: Latest,
     sessions: String,
+    /// Whether nothing but configuration has come of it.
+    is_idle: bool,
 }
 
 /// The rows that the list of sessions has, too.
@@ -81,6 +83,8 @@ pub(in crate::central::portal) async fn show(
                 .collect(),
         },
         sessions: here.base.agent(&agent.id, "sessions"),
+        is_idle: agent.tool_count + agent.mcp_tool_count + agent.model_count == 0
+            && prompts.is_empty(),
         agent: AgentHeader::new(&here, &agent, "overview"),
     })
 }
