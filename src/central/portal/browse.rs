@@ -1,6 +1,8 @@
 //! A list of the inventory, narrowed and sorted by what its address says: a text, one value of a facet, or all
 //! but one. By what, the list's catalog in the store says; the database narrows, counts and pages it.
 
+use std::cmp::Reverse;
+
 use crate::central::Central;
 use crate::central::store::{Cataloged, Of, PageRequest, Pick, Scope, StoreError, Tally};
 use crate::event::Timestamp;
@@ -9,7 +11,7 @@ use crate::words;
 use super::filters::Chip;
 use super::observability::FacetView;
 
-use narrow::{chips, view};
+use narrow::{chip, chips, view, without_each};
 
 pub(super) use narrow::facet_of;
 pub(super) use wish::Wish;
@@ -95,6 +97,8 @@ pub(super) struct Tools {
     pub(super) chips: Vec<Chip>,
     pub(super) facets: Vec<FacetView>,
     pub(super) count: String,
+    /// Where the list has no row: its filters, each with how many rows there are without it.
+    pub(super) loosened: Vec<(Chip, String)>,
     pub(super) export: String,
     /// Whether it can be saved as a view: a list of the inventory.
     pub(super) is_savable: bool,
@@ -127,6 +131,10 @@ pub(super) async fn select<T: Cataloged>(
         central.store.list::<T>(scope, &criteria, now, page),
         central.store.tally::<T>(scope, &criteria, now),
     )?;
+    let mut tools = Tools::tallied::<T>(spec, wish.clone(), tally);
+    if page.items.is_empty() {
+        tools.loosened = loosened::<T>(central, scope, spec, &wish, now).await?;
+    }
     Ok(Selection {
         rows: page.items,
         more: page.next_cursor.map(|after| {
@@ -136,8 +144,35 @@ pub(super) async fn select<T: Cataloged>(
             }
             .address(&spec.path)
         }),
-        tools: Tools::tallied::<T>(spec, wish, tally),
+        tools,
     })
+}
+
+/// The filters of a list without a row, the one first without which there are most, with how many there are.
+async fn loosened<T: Cataloged>(
+    central: &Central,
+    scope: Scope,
+    spec: &Spec,
+    wish: &Wish,
+    now: Timestamp,
+) -> Result<Vec<(Chip, String)>, StoreError> {
+    let mut found = Vec::new();
+    for (filter, without) in without_each(wish) {
+        let criteria = without.criteria(spec);
+        let rows = central.store.row_count::<T>(scope, &criteria, now).await?;
+        found.push((rows, chip(spec, wish, filter, &without)));
+    }
+    found.sort_by_key(|(rows, _)| Reverse(*rows));
+    let found = found.into_iter();
+    Ok(found
+        .map(|(rows, chip)| (chip, in_words(spec, rows)))
+        .collect())
+}
+
+/// So many rows, in words.
+fn in_words(spec: &Spec, rows: i64) -> String {
+    let rows = usize::try_from(rows).unwrap_or(0);
+    words::plural(rows, spec.nouns.0, spec.nouns.1)
 }
 
 impl Tools {
@@ -154,7 +189,6 @@ impl Tools {
         let facets =
             facets.filter_map(|(facet, counts)| view(spec, &wish, *facet, counts, tally.row_count));
         let facets = facets.collect();
-        let count = usize::try_from(tally.row_count).unwrap_or(0);
         Tools {
             path: spec.path.clone(),
             text: wish.text.clone(),
@@ -167,7 +201,8 @@ impl Tools {
                 .collect(),
             chips: chips(spec, &wish),
             facets,
-            count: words::plural(count, spec.nouns.0, spec.nouns.1),
+            count: in_words(spec, tally.row_count),
+            loosened: Vec::new(),
             export: spec.export.clone(),
             is_savable: spec.is_inventory,
             pairs: wish.first_page().pairs(),

@@ -120,13 +120,8 @@ pub(super) async fn show(
             },
             Table {
                 heading: Some("Tokens that it sends with"),
-                caption: "Tokens, the latest used first; their pages say what was refused and rejected",
-                columns: Head::all(&[
-                    "Token",
-                    "First used",
-                    "Last used",
-                    "#Rejected records, of all that came with it",
-                ]),
+                caption: "Tokens, the latest used first, with the records that were rejected of all that came with each",
+                columns: Head::all(&["Token", "First used", "Last used", "#Rejected with it"]),
                 rows: tokens.iter().map(|token| token_row(&here, token)).collect(),
                 empty: "It was not noted with which token its records came.",
             },

@@ -265,7 +265,7 @@ fn items(message: &Message<'_>) -> Table {
         cells: vec![
             Cell::Code(Text::name(item.name)),
             Cell::Words(match item.lasted {
-                Some(lasted) => words::milliseconds(lasted),
+                Some(lasted) => format!("{}, {}", item.kind, words::milliseconds(lasted)),
                 None => item.kind.to_owned(),
             }),
             Cell::Words(count(item.point_count)),
@@ -274,7 +274,7 @@ fn items(message: &Message<'_>) -> Table {
     Table {
         heading: Some("What it holds"),
         caption: "What the message holds, the first 200",
-        columns: Head::all(&["Name", "Kind, or how long it lasted", "#Points or spans"]),
+        columns: Head::all(&["Name", "Kind", "#Count"]),
         rows: items.map(row).collect(),
         empty: "The message holds none.",
     }

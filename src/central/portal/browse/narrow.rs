@@ -20,31 +20,49 @@ const MAX_VALUES: usize = 112;
 
 /// The filters that are set, each with the address without it.
 pub(super) fn chips(spec: &Spec, wish: &Wish) -> Vec<Chip> {
-    let mut chips = Vec::new();
+    let filters = without_each(wish).into_iter();
+    filters
+        .map(|(filter, without)| chip(spec, wish, filter, &without))
+        .collect()
+}
+
+/// The text, or one of the picks.
+pub(super) type Filter<'a> = Option<&'a Pick>;
+
+/// What is asked for without each filter that is set.
+pub(super) fn without_each(wish: &Wish) -> Vec<(Filter<'_>, Wish)> {
+    let mut without = Vec::new();
     if !wish.text.is_empty() {
-        let without = Wish {
+        let rest = Wish {
             text: String::new(),
             ..wish.first_page()
         };
-        chips.push(Chip {
-            label: "Text".to_owned(),
-            value: visible(&wish.text),
-            is_excluded: false,
-            without: without.address(&spec.path),
-        });
+        without.push((None, rest));
     }
     for pick in &wish.picks {
-        let mut without = wish.first_page();
-        without.picks.retain(|other| other != pick);
-        let title = spec.facets.iter().find(|(facet, _)| *facet == pick.facet);
-        chips.push(Chip {
-            label: title.map_or("", |(_, title)| title).to_owned(),
-            value: visible(label(pick.facet, &pick.value)),
-            is_excluded: pick.is_excluded,
-            without: without.address(&spec.path),
-        });
+        let mut rest = wish.first_page();
+        rest.picks.retain(|other| other != pick);
+        without.push((Some(pick), rest));
     }
-    chips
+    without
+}
+
+/// A filter with the address without it.
+pub(super) fn chip(spec: &Spec, wish: &Wish, filter: Filter<'_>, without: &Wish) -> Chip {
+    let title_of = |pick: &Pick| spec.facets.iter().find(|(facet, _)| *facet == pick.facet);
+    let (title, value) = match filter {
+        None => ("Text", wish.text.as_str()),
+        Some(pick) => (
+            title_of(pick).map_or("", |(_, title)| title),
+            label(pick.facet, &pick.value),
+        ),
+    };
+    Chip {
+        label: title.to_owned(),
+        value: visible(value),
+        is_excluded: filter.is_some_and(|pick| pick.is_excluded),
+        without: without.address(&spec.path),
+    }
 }
 
 /// A facet of a list of so many rows, unless no row has a value of it.

@@ -64,6 +64,24 @@ impl Store {
     }
 }
 
+impl Store {
+    /// How many rows criteria leave of a list as it is at `now`.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub async fn row_count<T: Cataloged>(
+        &self,
+        scope: Scope,
+        criteria: &Criteria,
+        now: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let mut query = Query::scoped("SELECT count(*) FROM ", scope);
+        const { &T::CATALOG }.push(&mut query, criteria, now, "")?;
+        let row = self.derived_rows(query).await?.pop();
+        row.map_or(Ok(0), |mut row| row.take(0))
+    }
+}
+
 /// What was counted so far.
 struct Counted {
     row_count: i64,
