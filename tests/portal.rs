@@ -14,6 +14,7 @@ use crate::support::wire;
 const ENVIRONMENT: &str = "/t/default/default";
 
 mod lists;
+mod layout;
 mod inventory;
 mod health;
 mod drift;

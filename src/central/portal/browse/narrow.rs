@@ -72,6 +72,7 @@ pub(super) fn view(
         is_sample: false,
         values,
         more,
+        all: None,
     })
 }
 
@@ -98,6 +99,7 @@ fn facet_link(
     FacetLink {
         label: Text::short(label(facet, &value)),
         hover: hover(&value, label(facet, &value)),
+        term: None,
         count: words::count(count),
         only: wish.with(pick(false)).address(&spec.path),
         exclude: wish.with(pick(true)).address(&spec.path),
