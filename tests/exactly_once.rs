@@ -21,6 +21,7 @@ use crate::support::{PATIENCE, eventually};
 
 on_both_databases! {
     late_shuffled_and_repeated_records_give_the_tables_of_a_punctual_run,
+    sums_made_anew_while_records_come_are_those_of_the_events,
 }
 
 /// Records in one batch.
@@ -132,6 +133,39 @@ async fn late_shuffled_and_repeated_records_give_the_tables_of_a_punctual_run(ki
     assert_eq!(tables(&mixed.api().await).await, expected);
     verify(&mixed).await;
     mixed.stop().await;
+}
+
+/// What is stored is committed together with what recounts, in one transaction.
+async fn sums_made_anew_while_records_come_are_those_of_the_events(kind: Kind) {
+    const SENDERS: usize = 8;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let central = TestCentral::start_on(kind, directory.path()).await;
+    let bearer = central.install().await.authorization_header;
+    let records = sessions().concat();
+    let mut senders = JoinSet::new();
+    for sender in 0..SENDERS {
+        let (url, bearer) = (central.url.clone(), bearer.clone());
+        let own: Vec<Record> = records
+            .iter()
+            .skip(sender)
+            .step_by(SENDERS)
+            .cloned()
+            .collect();
+        senders.spawn(async move {
+            for record in own {
+                assert_eq!(post(&url, &bearer, &[record]).await, Some(StatusCode::OK));
+            }
+        });
+    }
+    while !senders.is_empty() {
+        let rebuilt = central.central.store.rebuild(|_| ()).await;
+        rebuilt.expect("the store writes");
+        while let Some(ended) = senders.try_join_next() {
+            ended.expect("every record is taken");
+        }
+    }
+    verify(&central).await;
+    central.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ const ENVIRONMENT: &str = "/t/default/default";
 mod lists;
 mod accounts;
 mod signals;
+mod layout;
 mod inventory;
 mod health;
 mod drift;

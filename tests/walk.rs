@@ -225,8 +225,13 @@ async fn no_form_is_taken_without_its_sessions_token(kind: Kind) {
     let mut ways = filled_in(&central).await;
     ways.retain(|(method, _)| *method != Method::GET);
     ways.extend(
-        ["/sign-out", "/sign-out/everywhere", "/preferences"]
-            .map(|path| (Method::POST, path.to_owned())),
+        [
+            "/sign-out",
+            "/sign-out/everywhere",
+            "/preferences",
+            "/preferences/lists",
+        ]
+        .map(|path| (Method::POST, path.to_owned())),
     );
     assert!(ways.len() > 25, "{}", ways.len());
     for (method, path) in &ways {

@@ -57,6 +57,7 @@ mod facts;
 mod event_row;
 mod phrase;
 mod filters;
+mod layout;
 mod histogram;
 mod preferences;
 mod address;
@@ -103,12 +104,20 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .route("/observability/export", post(export::environment))
         .route("/observability/live", get(live::environment))
         .route(
+            "/observability/values",
+            get(observability::values::environment),
+        )
+        .route(
             "/inventory/agents/{agent}/audit-logs/export",
             post(export::agent_events),
         )
         .route(
             "/inventory/agents/{agent}/audit-logs/live",
             get(live::agent),
+        )
+        .route(
+            "/inventory/agents/{agent}/audit-logs/values",
+            get(observability::values::agent),
         )
         .route(
             "/inventory/agents/{agent}/sessions/export",
@@ -183,6 +192,7 @@ pub(super) fn router(central: &Arc<Central>) -> Router<Arc<Central>> {
         .route("/sign-out", post(sign_in::leave))
         .route("/sign-out/everywhere", post(sign_in::leave_everywhere))
         .route("/preferences", post(preferences::set))
+        .route("/preferences/lists", post(observability::lay_out))
         .layer(middleware::from_fn_with_state(
             Arc::clone(central),
             guard::signed_in,

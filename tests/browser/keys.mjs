@@ -91,10 +91,10 @@ await withBrowser(async (browser) => {
   must((await page.$$(".chip")).length > 0, "a facet becomes a filter");
   await Promise.all([page.waitForNavigation(), page.click(".chip")]);
   must((await page.$$(".chip")).length === 0, "a click on the filter removes it");
-  await Promise.all([page.waitForNavigation(), page.click("a[rel=next]")]);
-  must(page.url().includes("cursor="), "older rows have an address");
+  await Promise.all([page.waitForNavigation(), page.click(".switch a:nth-child(4)")]);
+  must((await page.$$(".chip")).length > 0, "a range is a filter");
   await page.goBack({ waitUntil: "load" });
-  must(!page.url().includes("cursor="), "Back works");
+  must((await page.$$(".chip")).length === 0, "Back works");
   const theme = await focused(() => document.documentElement.dataset.theme ?? "");
   await page.click(".preferences > summary");
   await page.select(".preferences select[name=theme]", theme === "dark" ? "light" : "dark");

@@ -34,6 +34,37 @@ await withBrowser(async (browser) => {
   await follow(".facet .exclude");
   must(page.url().includes("-"), "a facet excludes");
 
+  // Columns, their order, and a preference.
+  const heads = () => page.$$eval("table.events thead th", (cells) => cells.map((cell) => cell.textContent));
+  await page.goto(`${origin}${asked.list}?range=all`);
+  must((await count("a.opens")) === 0, "a range that nobody knows is no list");
+  await page.goto(`${origin}${asked.list}?q=tool%3ABash`);
+  await page.click("details.columns > summary");
+  await page.click("#column-tool input");
+  await follow("details.columns .apply .button");
+  must((await heads()).at(-1) === "Tool" && page.url().includes("columns="), `a column more: ${page.url()}`);
+  await page.click("details.columns > summary");
+  await follow("#column-tool button[name=up]");
+  must((await heads()).at(-2) === "Tool", "it is moved");
+  // Chromium opens what holds the place that an address names.
+  await follow("details.columns button[name=keep]");
+  must((await heads()).at(-2) === "Tool" && !page.url().includes("columns="), "and kept");
+  await page.click("details.columns > summary");
+  await follow("details.columns button[name=reset]");
+  must((await heads()).at(-1) === "Cost (est.)", "and given up");
+  must((await count("#qualifiers option")) > 10, "the query box knows its qualifiers");
+
+  // All values of a facet, searched.
+  await page.goto(`${origin}${asked.list}`);
+  await follow(".facet a.all");
+  await page.type("#query", "tool-13");
+  await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
+  must((await count("#values li")) === 1, "one value has it");
+  await follow("#values .only");
+  must(page.url().includes("q=tool%3Atool-13") && (await count("a.opens")) > 0, `it narrows the list: ${page.url()}`);
+  await follow(".histogram .numbers tbody a, .histogram svg a");
+  must(page.url().includes("from="), "a bar is a link");
+
   await page.goto(`${origin}${asked.list}?q=tool%3ABash`);
   const devtools = await page.createCDPSession();
   await devtools.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: asked.downloads });

@@ -59,7 +59,16 @@ pub(super) async fn every_kind_of_page(browser: &Browser) -> Map<String, Value> 
         ("events", "/observability"),
         (
             "events-wrapped",
-            "/observability?wrap=1&rows=l&col=detail&col=session&col=machine",
+            "/observability?wrap=1&rows=l&columns=detail.session.machine",
+        ),
+        (
+            "events-other-columns",
+            "/observability?columns=machine.model.tool.session.flags.cost.detail.agent",
+        ),
+        ("events-values", "/observability/values?of=agent"),
+        (
+            "sessions-laid-out",
+            "/observability?type=session&session-columns=version.prompt.cost&rows=s&wrap=1",
         ),
         ("events-none", "/observability?q=tool%3Anone&range=30d"),
         ("events-problem", "/observability?q=toll%3ABash"),
@@ -215,10 +224,42 @@ async fn the_portal_is_used_by_keyboard_and_by_mouse() {
     central.stop().await;
 }
 
+/// A service with more tools than stand in a facet, and its owner's browser.
+async fn with_many_tools(directory: &Path) -> (TestCentral, Browser) {
+    let (central, browser) = filled(directory).await;
+    let bearer = central.install().await.authorization_header;
+    let mut records = claude_session("ada@example.com", "many-tools", 75);
+    let tools = records
+        .iter_mut()
+        .filter(|record| record.body == "claude_code.tool_result");
+    for (number, record) in tools.enumerate() {
+        record.attributes.remove("tool_parameters");
+        record.attributes["tool_name"] = format!("tool-{number:02}").into();
+    }
+    let body = request(&records).to_string();
+    central.post(&bearer, "logs", body).await;
+    (central, browser)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_narrowed_and_laid_out_by_keyboard_and_by_mouse() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (central, browser) = with_many_tools(directory.path()).await;
+    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/portal");
+    std::fs::create_dir_all(&pictures).expect("a folder for pictures");
+    let asked = json!({
+        "list": format!("{ENVIRONMENT}/observability"),
+        "session": session_of(&browser).await,
+        "pictures": pictures,
+    });
+    hands::run("lists.mjs", &browser, asked).await;
+    central.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_portal_is_used_without_javascript() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (central, browser) = filled(directory.path()).await;
+    let (central, browser) = with_many_tools(directory.path()).await;
     let downloads = tempfile::tempdir().expect("a directory for downloads");
     let asked = json!({
         "list": format!("{ENVIRONMENT}/observability"),

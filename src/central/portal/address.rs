@@ -163,6 +163,20 @@ pub(super) fn with_query(path: &str, pairs: &[(impl AsRef<str>, impl AsRef<str>)
     }
 }
 
+/// An address without the pairs of these keys.
+pub(super) fn without(address: &str, keys: &[&str]) -> String {
+    let Some((path, query)) = address.split_once('?') else {
+        return address.to_owned();
+    };
+    let key = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+    let kept = query.split('&').filter(|pair| !keys.contains(&&*key(pair)));
+    let kept: Vec<&str> = kept.collect();
+    match kept.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{}", kept.join("&")),
+    }
+}
+
 fn encode(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
@@ -181,5 +195,16 @@ mod tests {
             with_query("/x", &[("q", "a b"), ("tool", "")]),
             "/x?q=a%20b"
         );
+    }
+
+    #[test]
+    fn pairs_are_left_out_by_their_keys() {
+        let address = "/x?q=a%26wrap%3D1&wrap=1&range=24h&columns=a.b";
+        assert_eq!(
+            without(address, &["wrap", "columns"]),
+            "/x?q=a%26wrap%3D1&range=24h"
+        );
+        assert_eq!(without("/x?wrap=1", &["wrap"]), "/x");
+        assert_eq!(without("/x", &["wrap"]), "/x");
     }
 }

@@ -11,7 +11,7 @@ struct Asset {
     content: &'static str,
 }
 
-const ASSETS: [Asset; 11] = [
+const ASSETS: [Asset; 17] = [
     Asset {
         name: "portal.css",
         media_type: "text/css; charset=utf-8",
@@ -61,6 +61,36 @@ const ASSETS: [Asset; 11] = [
         name: "arrive.js",
         media_type: "text/javascript; charset=utf-8",
         content: include_str!("assets/arrive.js"),
+    },
+    Asset {
+        name: "query.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/query.js"),
+    },
+    Asset {
+        name: "facets.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/facets.js"),
+    },
+    Asset {
+        name: "histogram.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/histogram.js"),
+    },
+    Asset {
+        name: "fold.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/fold.js"),
+    },
+    Asset {
+        name: "pages.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/pages.js"),
+    },
+    Asset {
+        name: "resize.js",
+        media_type: "text/javascript; charset=utf-8",
+        content: include_str!("assets/resize.js"),
     },
     Asset {
         name: "icon.svg",

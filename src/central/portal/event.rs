@@ -48,6 +48,8 @@ pub(super) struct PanelTab {
 pub(super) struct PanelValue {
     pub(super) title: &'static str,
     pub(super) value: Text,
+    /// As it is, to be copied.
+    pub(super) whole: String,
     pub(super) only: String,
     pub(super) exclude: String,
 }
@@ -226,6 +228,7 @@ fn values(event: &Event, filters: &Filters, path: &str) -> Vec<PanelValue> {
             PanelValue {
                 title: title_of(qualifier),
                 value: Text::short(value),
+                whole: value.to_owned(),
                 only: filters.with_term(term.clone()).address(path),
                 exclude: filters.with_term(term.excluded()).address(path),
             }

@@ -4,7 +4,7 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 
 use crate::central::conversation::{decision_of, decision_words};
-use crate::central::store::{Event, Session};
+use crate::central::store::{Event, Qualifier, Session};
 use crate::event::Timestamp;
 use crate::event::content::Content;
 
@@ -79,6 +79,7 @@ pub(super) struct SessionRow {
     pub(super) cost: String,
     pub(super) duration: String,
     pub(super) models: Vec<Text>,
+    pub(super) version: Text,
     pub(super) machine: Tag,
 }
 
@@ -217,17 +218,25 @@ impl EventRow {
         }
     }
 
-    /// The rows of a list, in its order: each day is said once, and so is that all of them came late.
+    /// The rows of a list, in its order, with what was searched for marked: each day is said once, and so is
+    /// that all of them came late.
     pub(super) fn of_list(
         base: &Base,
         events: &[Event],
         filters: &Filters,
         path: &str,
     ) -> Vec<EventRow> {
+        let sought = filters.terms.iter().filter(|term| {
+            matches!(term.qualifier, None | Some(Qualifier::Text)) && !term.is_excluded
+        });
+        let sought: Vec<&str> = sought.map(|term| term.value.as_str()).collect();
         let all_late = events.len() > 1 && events.iter().all(|event| late(event).is_some());
         let mut day = String::new();
         let rows = events.iter().map(|event| {
             let mut row = EventRow::new(base, event).opened_in(filters, path);
+            for text in &sought {
+                row.phrase.detail.mark(text);
+            }
             if all_late {
                 row.flags = brief(remarks(event));
             }
@@ -289,6 +298,7 @@ impl SessionRow {
                 .iter()
                 .map(|model| Text::name(model))
                 .collect(),
+            version: Text::name(session.client_version.as_deref().unwrap_or_default()),
             machine: if session.machines.is_empty() {
                 Tag::new("unknown", "", "not numbered")
             } else {

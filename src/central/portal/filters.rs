@@ -9,6 +9,8 @@ use crate::event::{Activity, Timestamp};
 
 use super::address::with_query;
 use super::failure::Failure;
+use super::layout::Layout;
+use super::text::visible;
 
 pub(super) use choices::{Chip, Choice, title_of};
 pub(super) use range::{Range, as_field, time};
@@ -32,11 +34,8 @@ pub(super) struct Filters {
     /// The record that is open beside the list.
     pub(super) event: String,
     pub(super) tab: String,
-    /// Columns, in order; empty for the usual ones.
-    pub(super) columns: Vec<String>,
-    /// `s`, `l`, or empty for the usual height.
-    pub(super) rows: String,
-    pub(super) wraps: bool,
+    /// How the rows look, as far as the address says it.
+    pub(super) layout: Layout,
     /// What is wrong with the address.
     pub(super) problem: Option<String>,
 }
@@ -53,10 +52,6 @@ impl Filters {
         let mut seen: Vec<String> = Vec::new();
         for (key, value) in pairs {
             let value = value.trim().to_owned();
-            if key == "col" {
-                filters.columns.push(value);
-                continue;
-            }
             if seen.contains(&key) {
                 return Err(Failure::BadRequest(
                     "A filter in this address stands there twice or cannot be read.",
@@ -80,16 +75,21 @@ impl Filters {
                 _ => {
                     match key.as_str() {
                         "type" => filters.kind.clone_from(&value),
-                        "range" => filters.range = Range::named(&value),
+                        "range" => match Range::named(&value) {
+                            Some(range) => filters.range = range,
+                            None => filters.problem = Some(Range::unknown(&value)),
+                        },
                         "from" => from.clone_from(&value),
                         "to" => to.clone_from(&value),
                         "cursor" => filters.cursor.clone_from(&value),
                         "newer" => filters.goes_newer = value == "1",
                         "event" => filters.event.clone_from(&value),
                         "tab" => filters.tab.clone_from(&value),
-                        "rows" => filters.rows.clone_from(&value),
-                        "wrap" => filters.wraps = value == "1",
-                        _ => {}
+                        key if Layout::KEYS.contains(&key) => {
+                            let read = filters.layout.read(key, &value);
+                            filters.problem = read.err().or(filters.problem.take());
+                        }
+                        key => filters.problem = Some(no_filter(key)),
                     }
                     seen.push(key);
                     continue;
@@ -106,7 +106,7 @@ impl Filters {
     /// Everything of a range until now, by its name.
     pub(super) fn last(range: &str) -> Filters {
         Filters {
-            range: Range::named(range),
+            range: Range::named(range).unwrap_or_default(),
             ..Filters::default()
         }
     }
@@ -225,9 +225,7 @@ impl Filters {
                 pairs.push(("to", text(to)));
             }
         }
-        pairs.push(("rows", self.rows.clone()));
-        pairs.push(("wrap", if self.wraps { "1" } else { "" }.to_owned()));
-        pairs.extend(self.columns.iter().map(|column| ("col", column.clone())));
+        pairs.extend(self.layout.pairs());
         pairs.push(("cursor", self.cursor.clone()));
         let newer = self.goes_newer && !self.cursor.is_empty();
         pairs.push(("newer", if newer { "1" } else { "" }.to_owned()));
@@ -261,6 +259,14 @@ impl Filters {
         }
         filters
     }
+}
+
+/// What is said of a parameter that nobody knows: a list that leaves it out would look narrowed.
+fn no_filter(key: &str) -> String {
+    format!(
+        "“{}” is no filter of this list: remove it from the address.",
+        visible(key)
+    )
 }
 
 #[cfg(test)]
@@ -326,6 +332,22 @@ mod tests {
             without[3],
             "/o?type=tool_invocation&q=%22a%26b%20c%22%20-tool%3ARead"
         );
+    }
+
+    #[test]
+    fn what_is_no_parameter_or_no_value_of_one_is_said() {
+        for (key, value, words) in [
+            ("tol", "Bash", "“tol” is no filter"),
+            ("range", "2h", "“2h” is no range"),
+            ("columns", "color", "“color” is no column"),
+            ("rows", "xl", "“xl” is nothing that rows="),
+        ] {
+            let problem = read(&[(key, value), ("wrap", "1")]).problem;
+            let problem = problem.unwrap_or_default();
+            assert!(problem.contains(words), "{key}={value}: {problem}");
+        }
+        let emptied = read(&[("range", ""), ("columns", ""), ("rows", ""), ("wrap", "")]);
+        assert_eq!(emptied.problem, None);
     }
 
     #[test]

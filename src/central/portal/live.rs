@@ -75,7 +75,9 @@ fn watch(
         .as_deref()
         .and_then(place)
         .ok_or(Failure::BadRequest("This stream goes on from nowhere."))?;
-    let filters = Filters::read(pairs)?;
+    // Where the stream goes on is no filter.
+    let of_list = pairs.into_iter().filter(|(key, _)| key != "since");
+    let filters = Filters::read(of_list.collect())?;
     let filters = match agent {
         Some(_) => filters.without(Qualifier::Agent),
         None => filters,

@@ -8,27 +8,27 @@ use axum::extract::{Query, State};
 use axum::response::Html;
 
 use crate::central::Central;
-use crate::central::store::{
-    Agent, Event, EventFilter, MAX_COUNTED, PageRequest, Qualifier, Sight, StoreError,
-};
+use crate::central::store::{Agent, EventFilter, PageRequest, Qualifier, Sight, StoreError};
 use crate::event::Timestamp;
 
-use super::address::with_query;
 use super::event::Panel;
 use super::event_row::{EventRow, SessionRow};
 use super::failure::Failure;
 use super::filters::{Chip, Choice, Filters};
 use super::histogram::Histogram;
+use super::layout::{Columns, Rows};
 use super::preferences::Preferences;
 use super::reveal::RevealForm;
 use super::shell::{Here, Section, Shell, draw};
-use super::words;
 
-pub(super) use columns::Column;
+pub(super) use columns::{LayoutForm, choose as lay_out, looks, of as columns_of};
 pub(super) use facets::{FacetLink, FacetView, hover};
 
+mod rows;
 mod columns;
+mod curl;
 mod facets;
+pub(super) mod values;
 mod remarks;
 
 #[derive(Template)]
@@ -50,6 +50,8 @@ pub(super) struct Listing {
     pub(super) types: Vec<Choice>,
     pub(super) ranges: Vec<Choice>,
     pub(super) qualifiers: Vec<String>,
+    /// Where the values that a qualifier can have are.
+    pub(super) values: String,
     pub(super) chips: Vec<Chip>,
     pub(super) clear: String,
     /// The agent is the page's own: no column for it.
@@ -62,7 +64,10 @@ pub(super) struct Listing {
     pub(super) remarks: Vec<String>,
     pub(super) histogram: Option<Histogram>,
     pub(super) facets: Vec<FacetView>,
-    pub(super) columns: Vec<Column>,
+    pub(super) columns: Columns,
+    /// The classes of the table.
+    pub(super) looks: String,
+    pub(super) layout: LayoutForm,
     pub(super) events: Vec<EventRow>,
     pub(super) sessions: Vec<SessionRow>,
     pub(super) panel: Option<Panel>,
@@ -70,6 +75,8 @@ pub(super) struct Listing {
     pub(super) newer: Option<String>,
     pub(super) older: Option<String>,
     pub(super) export: String,
+    /// The same by the API, as a command; of sessions there is none.
+    pub(super) curl: Option<String>,
     pub(super) live: Option<String>,
     /// What narrows the list most, when nothing matches.
     pub(super) loosen: Vec<Chip>,
@@ -151,22 +158,24 @@ impl Listing {
         let shows_sessions = wanted.sessions_only || filters.wants_sessions();
         let action = wanted.action;
         let (from, to) = filters.field_times();
-        let kept = ["rows", "wrap", "col"];
-        let hidden = filters
-            .pairs()
-            .into_iter()
-            .filter(|(key, _)| kept.contains(key));
+        let rows = match shows_sessions {
+            true => Rows::Sessions,
+            false => Rows::Events,
+        };
+        let of_one_agent = wanted.agent.is_some();
+        let hidden = filters.layout.pairs().into_iter();
         let mut listing = Listing {
-            hidden: hidden.collect(),
+            hidden: hidden.filter(|(_, value)| !value.is_empty()).collect(),
             from,
             to,
             zone: Preferences::current().zone_name,
             types: filters.types(&action),
             ranges: filters.ranges(&action),
-            qualifiers: Qualifier::ALL.map(|it| format!("{}:", it.word())).to_vec(),
+            qualifiers: Qualifier::ALL.map(completed).to_vec(),
+            values: format!("{action}/values"),
             chips: filters.chips(&action),
             clear: action.clone(),
-            of_one_agent: wanted.agent.is_some(),
+            of_one_agent,
             sessions_only: wanted.sessions_only,
             shows_sessions,
             problem: filters.problem.clone(),
@@ -174,7 +183,9 @@ impl Listing {
             remarks: Vec::new(),
             histogram: None,
             facets: Vec::new(),
-            columns: columns::of(&filters, wanted.agent.is_some()),
+            columns: columns_of(&filters.layout, rows, of_one_agent),
+            looks: looks(&filters.layout),
+            layout: LayoutForm::new(&filters, &action, rows, of_one_agent),
             events: Vec::new(),
             sessions: Vec::new(),
             panel: None,
@@ -182,6 +193,7 @@ impl Listing {
             newer: None,
             older: None,
             export: format!("{action}/export"),
+            curl: None,
             live: None,
             loosen: Vec::new(),
             install: here.base.install(),
@@ -197,6 +209,9 @@ impl Listing {
         }
         let now = Timestamp::now();
         let filter = asked(&listing.filters, wanted.agent, now);
+        if !shows_sessions {
+            listing.curl = Some(curl::command(&central.public_url, &filter));
+        }
         let read = match shows_sessions {
             true => listing.read_sessions(here, central, &filter).await,
             false => listing.read_events(here, central, &filter, now).await,
@@ -218,138 +233,6 @@ impl Listing {
         Ok(listing)
     }
 
-    async fn read_events(
-        &mut self,
-        here: &Here,
-        central: &Central,
-        filter: &EventFilter,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let store = &central.store;
-        let sight = self.sight(here);
-        // Beside each other: a search reads records for either.
-        let (events, survey) = tokio::join!(
-            self.page_of_events(here, central, filter),
-            store.survey(&sight, filter),
-        );
-        let (events, survey) = (events?, survey?);
-        self.count = count_words(survey.count, survey.is_exact, "event", "events");
-        self.histogram = match self.of_one_agent && !survey.is_exact {
-            // The roll-ups of an agent are by agent alone: the latest events tell.
-            true => None,
-            false => {
-                let (filters, path) = (&self.filters, &self.action);
-                Histogram::draw(store, here.scope(), &survey, filters, path, now).await?
-            }
-        };
-        self.facets = facets::of(&survey, &self.filters, &self.action, self.of_one_agent);
-        self.remark(&events);
-        if self.filters.cursor.is_empty() && !self.filters.range.has_end() {
-            self.live = Some(with_query(
-                &format!("{}/live", self.action),
-                &[("since", &store.arrived().await?.to_string())],
-            ));
-        }
-        let open = self.filters.event.clone();
-        self.events = EventRow::of_list(&here.base, &events, &self.filters, &self.action);
-        if !open.is_empty() {
-            // A list that was opened opens what it shows, and not whatever its address can name.
-            let sight = match events.iter().any(|event| event.id == open) {
-                true => sight,
-                false => here.sight(),
-            };
-            self.panel = Panel::read(here, central, &sight, &self.filters, &self.action).await?;
-        }
-        Ok(())
-    }
-
-    async fn page_of_events(
-        &mut self,
-        here: &Here,
-        central: &Central,
-        filter: &EventFilter,
-    ) -> Result<Vec<Event>, StoreError> {
-        let at = |cursor: String, goes_newer: bool, filters: &Filters, path: &str| {
-            Filters {
-                cursor,
-                goes_newer,
-                ..filters.first_page()
-            }
-            .address(path)
-        };
-        let (filters, path) = (&self.filters, &self.action);
-        if filters.goes_newer && !filters.cursor.is_empty() {
-            let (events, has_newer) = central
-                .store
-                .newer_events(&self.sight(here), filter, self.page())
-                .await?;
-            let ends = events.first().zip(events.last());
-            if let Some((first, last)) = ends {
-                self.older = Some(at(PageRequest::at_event(last), false, filters, path));
-                self.newer =
-                    has_newer.then(|| at(PageRequest::at_event(first), true, filters, path));
-            }
-            return Ok(events);
-        }
-        let page = central
-            .store
-            .events(&self.sight(here), filter, self.page())
-            .await?;
-        self.newer = page
-            .items
-            .first()
-            .filter(|_| !filters.cursor.is_empty())
-            .map(|first| at(PageRequest::at_event(first), true, filters, path));
-        self.older = page
-            .next_cursor
-            .map(|cursor| at(cursor, false, filters, path));
-        Ok(page.items)
-    }
-
-    async fn read_sessions(
-        &mut self,
-        here: &Here,
-        central: &Central,
-        filter: &EventFilter,
-    ) -> Result<(), StoreError> {
-        let store = &central.store;
-        let found = store
-            .find_sessions(&self.sight(here), filter, self.page())
-            .await?;
-        let ids: Vec<String> = found
-            .page
-            .items
-            .iter()
-            .map(|session| session.id.clone())
-            .collect();
-        let prompts = store.first_prompts(&self.sight(here), &ids).await?;
-        let counted = usize::try_from(found.count).unwrap_or(0);
-        let is_exact = counted <= MAX_COUNTED;
-        self.count = count_words(counted.min(MAX_COUNTED), is_exact, "session", "sessions");
-        if found.is_partial {
-            self.remarks
-                .push("events further back were not looked through: narrow the time".to_owned());
-        }
-        self.sessions = found
-            .page
-            .items
-            .iter()
-            .map(|row| SessionRow::new(&here.base, row, prompts.get(&row.id)))
-            .collect();
-        self.older = found.page.next_cursor.map(|cursor| {
-            Filters {
-                cursor,
-                ..self.filters.first_page()
-            }
-            .address(&self.action)
-        });
-        let hidden = prompts.values();
-        let hidden = hidden.filter(|prompt| prompt.is_hidden_in_part());
-        let what = "with the first prompt hidden by your role";
-        self.remark_on(hidden.count(), self.sessions.len(), what);
-        Ok(())
-    }
-
     /// What may be seen of the rows: more than elsewhere, when this list was opened.
     fn sight(&self, here: &Here) -> Sight {
         here.sight_of_list(&self.filters.first_page().address(&self.action))
@@ -357,6 +240,16 @@ impl Listing {
 
     fn page(&self) -> PageRequest {
         PageRequest::new(Some(self.filters.cursor.clone()), Some(PAGE_ROWS))
+    }
+
+    /// Whether somebody chose the columns of its events: all of them stay when a record is open beside it.
+    pub(super) fn is_laid_out(&self) -> bool {
+        self.columns != Rows::Events.usual(self.of_one_agent)
+    }
+
+    /// Whether remarks on a record have a column of their own.
+    pub(super) fn has_flags_apart(&self) -> bool {
+        self.columns.iter().any(|column| column.slug == "flags")
     }
 
     /// Whether there is no row.
@@ -370,10 +263,10 @@ impl Listing {
     }
 }
 
-fn count_words(count: usize, is_exact: bool, one: &str, many: &str) -> String {
-    match is_exact {
-        true => words::plural(count, one, many),
-        false if count < MAX_COUNTED => format!("at least {}", words::plural(count, one, many)),
-        false => format!("{}+ {many}", words::count(MAX_COUNTED as i64)),
+/// A qualifier as the query box is completed by; the one that has one value has it.
+fn completed(qualifier: Qualifier) -> String {
+    match qualifier {
+        Qualifier::Has => "has:prompt".to_owned(),
+        qualifier => format!("{}:", qualifier.word()),
     }
 }

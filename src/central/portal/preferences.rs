@@ -1,4 +1,4 @@
-//! How a person wants pages to look: the zone of times, and light or dark. Kept in cookies and set by a
+//! How a person wants pages to look: the zone of times, light or dark, and what lists look like. Kept in cookies and set by a
 //! form, so that the server sends the right page at once and nothing flashes.
 //!
 //! They go with the request, as a task-local value, because every time on a page needs the zone: handing
@@ -14,6 +14,8 @@ use serde::Deserialize;
 
 use crate::event::Timestamp;
 
+use super::layout::Layout;
+
 /// What the cookies say.
 #[derive(Clone, Debug)]
 pub(super) struct Preferences {
@@ -24,11 +26,14 @@ pub(super) struct Preferences {
     pub(super) theme: &'static str,
     /// Whether single keys do something.
     pub(super) keys: bool,
+    /// How lists look whose address does not say it.
+    pub(super) layout: Layout,
 }
 
 const ZONE_COOKIE: &str = "fieldpost-zone";
 const THEME_COOKIE: &str = "fieldpost-theme";
 const KEYS_COOKIE: &str = "fieldpost-keys";
+const LAYOUT_COOKIE: &str = "fieldpost-lists";
 
 /// What the cookie of keys says when somebody wants none.
 const OFF: &str = "off";
@@ -47,6 +52,7 @@ impl Default for Preferences {
             zone: TimeZone::UTC,
             theme: "",
             keys: true,
+            layout: Layout::default(),
         }
     }
 }
@@ -66,6 +72,7 @@ impl Preferences {
             zone,
             theme: theme_named(&theme),
             keys: cookie(headers, KEYS_COOKIE).as_deref() != Some(OFF),
+            layout: Layout::remembered(&cookie(headers, LAYOUT_COOKIE).unwrap_or_default()),
         }
     }
 
@@ -129,10 +136,7 @@ pub(super) async fn set(Form(wish): Form<Wish>) -> impl IntoResponse {
     let zone = zone_named(wish.zone.trim()).map_or("UTC".to_owned(), |(name, _)| name);
     let theme = theme_named(&wish.theme);
     let keys = if wish.keys == OFF { OFF } else { "" };
-    // Only to a page of ours: `//elsewhere` would be another host's.
-    let is_own =
-        wish.back.starts_with('/') && !wish.back.starts_with("//") && !wish.back.contains('\\');
-    let back = if is_own { wish.back.as_str() } else { "/" };
+    let back = own_page(&wish.back).unwrap_or("/");
     (
         AppendHeaders([
             (
@@ -150,6 +154,17 @@ pub(super) async fn set(Form(wish): Form<Wish>) -> impl IntoResponse {
         ]),
         Redirect::to(back),
     )
+}
+
+/// What makes browsers keep how lists look.
+pub(super) fn layout_cookie(layout: &Layout) -> String {
+    format!("{LAYOUT_COOKIE}={}; {ATTRIBUTES}", layout.kept())
+}
+
+/// The address, if it is one of ours: `//elsewhere` would be another host's.
+pub(super) fn own_page(address: &str) -> Option<&str> {
+    let is_own = address.starts_with('/') && !address.starts_with("//") && !address.contains('\\');
+    is_own.then_some(address)
 }
 
 /// The zone of an IANA name, which holds nothing that a cookie could not.

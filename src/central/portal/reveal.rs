@@ -15,7 +15,9 @@ use crate::central::Central;
 use crate::central::store::{AuditEntry, Opened, Role};
 use crate::event::Timestamp;
 
+use super::address::without;
 use super::failure::Failure;
+use super::layout::Layout;
 use super::shell::Here;
 
 /// How long content is open.
@@ -87,7 +89,8 @@ pub(super) async fn open(
         "" => {
             let address = here.base.own(&wanted.list);
             let address = address.ok_or(Failure::NotFound("list"))?;
-            (Opened::List(address.to_owned()), address.to_owned(), None)
+            let opened = Opened::List(without(address, &Layout::KEYS));
+            (opened, address.to_owned(), None)
         }
         id => {
             let session = central.store.session(here.scope(), id).await?;

@@ -12,9 +12,10 @@ use crate::central::store::{Environment, Membership, Retention, Reveals, Role, S
 use crate::event::Timestamp;
 use crate::otlp::Signal;
 
-use super::address::Base;
+use super::address::{Base, without};
 use super::assets;
 use super::failure::Failure;
+use super::layout::Layout;
 use super::preferences::Preferences;
 use super::text::visible;
 
@@ -119,10 +120,11 @@ impl Here {
         sight.kept(self.retention, Timestamp::now())
     }
 
-    /// The same for the list at an address, which an admin may have opened.
+    /// The same for the list at an address, which an admin may have opened, however it looks.
     pub(super) fn sight_of_list(&self, address: &str) -> Sight {
+        let list = without(address, &Layout::KEYS);
         match self.role {
-            Role::Admin if self.reveals.lists.contains(address) => {
+            Role::Admin if self.reveals.lists.contains(&list) => {
                 Sight::everything(self.scope()).kept(self.retention, Timestamp::now())
             }
             _ => self.sight(),

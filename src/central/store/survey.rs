@@ -27,6 +27,9 @@ const SAMPLE: usize = 300;
 /// Values of a facet at most.
 const MAX_VALUES: usize = 50;
 
+/// Values at most where those of one facet are asked for.
+const MAX_LISTED: usize = 1_000;
+
 /// What a filter's events are.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
@@ -70,6 +73,33 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn survey(&self, sight: &Sight, filter: &EventFilter) -> Result<Survey, StoreError> {
+        self.survey_up_to(sight, filter, MAX_VALUES).await
+    }
+
+    /// The values of one facet among the events of a filter: many more than a survey has of each.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn values(
+        &self,
+        sight: &Sight,
+        filter: &EventFilter,
+        qualifier: Qualifier,
+    ) -> Result<Facet, StoreError> {
+        let survey = self.survey_up_to(sight, filter, MAX_LISTED).await?;
+        let mut facets = survey.facets.into_iter();
+        let found = facets.find(|facet| facet.qualifier == qualifier);
+        // Of what nothing is counted by, no value is known.
+        Ok(found.unwrap_or_else(|| facet(qualifier, survey.count, Tally::new(), 0)))
+    }
+
+    /// A survey with so many values of each facet at most.
+    async fn survey_up_to(
+        &self,
+        sight: &Sight,
+        filter: &EventFilter,
+        values: usize,
+    ) -> Result<Survey, StoreError> {
         let scope = sight.scope;
         let Some(search) = self.search(sight, filter).await? else {
             return Ok(Survey {
@@ -78,7 +108,7 @@ impl Store {
             });
         };
         let mut survey = match search.is_decided_by_keys() {
-            true => self.survey_keys(&search).await?,
+            true => self.survey_keys(&search, values).await?,
             false => Survey::default(),
         };
         let limit = match search.is_decided_by_keys() {
@@ -94,16 +124,16 @@ impl Store {
                     .iter()
                     .map(|event| (event.time.0, event.facts.activity))
                     .collect(),
-                facets: self.facets_of_keys(scope, keys_of(&events)).await?,
+                facets: self.facets_of_keys(scope, keys_of(&events), values).await?,
             };
         }
         survey
             .facets
-            .extend(self.facets_of_records(scope, &events).await?);
+            .extend(self.facets_of_records(scope, &events, values).await?);
         Ok(survey)
     }
 
-    async fn survey_keys(&self, search: &Search) -> Result<Survey, StoreError> {
+    async fn survey_keys(&self, search: &Search, values: usize) -> Result<Survey, StoreError> {
         let sql = "SELECT e.time, e.activity, e.agent, e.tool, e.is_mcp, e.model FROM events e
             WHERE e.tenant = $1 AND e.environment = $2";
         let mut query = Query::scoped(sql, search.scope);
@@ -131,7 +161,7 @@ impl Store {
             count: keys.len(),
             is_exact,
             times: keys.iter().map(|it| (it.time, it.activity)).collect(),
-            facets: self.facets_of_keys(search.scope, keys).await?,
+            facets: self.facets_of_keys(search.scope, keys, values).await?,
         })
     }
 
@@ -139,6 +169,7 @@ impl Store {
         &self,
         scope: Scope,
         keys: Vec<Keys>,
+        values: usize,
     ) -> Result<Vec<Facet>, StoreError> {
         let of = keys.len();
         let [mut types, mut agents, mut tools, mut servers, mut models] =
@@ -155,17 +186,17 @@ impl Store {
             add(&mut models, key.model.as_deref());
         }
         let title = |slug: &str| Activity::from_slug(slug).map(Activity::title);
-        let mut types = facet(Qualifier::Type, of, types);
+        let mut types = facet(Qualifier::Type, of, types, values);
         for value in &mut types.values {
             value.label = title(&value.value).unwrap_or_default().to_owned();
         }
         Ok(vec![
             types,
-            self.name_agents(scope, facet(Qualifier::Agent, of, agents))
+            self.name_agents(scope, facet(Qualifier::Agent, of, agents, values))
                 .await?,
-            facet(Qualifier::Tool, of, tools),
-            facet(Qualifier::Mcp, of, servers),
-            facet(Qualifier::Model, of, models),
+            facet(Qualifier::Tool, of, tools, values),
+            facet(Qualifier::Mcp, of, servers, values),
+            facet(Qualifier::Model, of, models, values),
         ])
     }
 
@@ -174,6 +205,7 @@ impl Store {
         &self,
         scope: Scope,
         events: &[StoredEvent],
+        values: usize,
     ) -> Result<Vec<Facet>, StoreError> {
         let sessions: HashSet<String> = events
             .iter()
@@ -201,7 +233,7 @@ impl Store {
             }
         }
         let of = events.len();
-        let mut machines = facet(Qualifier::Machine, of, machines);
+        let mut machines = facet(Qualifier::Machine, of, machines, values);
         let hosts = self.host_names(scope, &machines).await?;
         for value in &mut machines.values {
             if let Some(host) = hosts.get(&value.value) {
@@ -209,10 +241,10 @@ impl Store {
             }
         }
         Ok(vec![
-            facet(Qualifier::Decision, of, decisions),
-            facet(Qualifier::Source, of, sources),
-            facet(Qualifier::Dir, of, dirs),
-            facet(Qualifier::Version, of, versions),
+            facet(Qualifier::Decision, of, decisions, values),
+            facet(Qualifier::Source, of, sources, values),
+            facet(Qualifier::Dir, of, dirs, values),
+            facet(Qualifier::Version, of, versions, values),
             machines,
         ])
     }
@@ -326,12 +358,12 @@ fn add(tally: &mut Tally, value: Option<&str>) {
     }
 }
 
-fn facet(qualifier: Qualifier, of: usize, tally: Tally) -> Facet {
+fn facet(qualifier: Qualifier, of: usize, tally: Tally, values: usize) -> Facet {
     let ordered: BTreeMap<(std::cmp::Reverse<usize>, String), ()> = tally
         .into_iter()
         .map(|(value, count)| ((std::cmp::Reverse(count), value), ()))
         .collect();
-    let values = ordered.into_keys().take(MAX_VALUES);
+    let values = ordered.into_keys().take(values);
     Facet {
         qualifier,
         of,

@@ -107,7 +107,8 @@ impl Qualifier {
         }
     }
 
-    fn from_word(word: &str) -> Option<Qualifier> {
+    /// The qualifier of a word.
+    pub fn from_word(word: &str) -> Option<Qualifier> {
         Qualifier::ALL.into_iter().find(|it| it.word() == word)
     }
 }

@@ -13,6 +13,8 @@ use crate::central::portal::event_row::SessionRow;
 use crate::central::portal::failure::Failure;
 use crate::central::portal::filters::Filters;
 use crate::central::portal::histogram::Histogram;
+use crate::central::portal::layout::{Columns, Rows};
+use crate::central::portal::observability::{columns_of, looks};
 use crate::central::portal::overview::Figure;
 use crate::central::portal::shell::{Here, Section, Shell, draw};
 use crate::central::store::{PageRequest, SessionFilter, Stats};
@@ -46,7 +48,8 @@ struct AgentOverviewPage {
 
 /// The rows that the list of sessions has, too.
 struct Latest {
-    of_one_agent: bool,
+    columns: Columns,
+    looks: String,
     sessions: Vec<SessionRow>,
 }
 
@@ -76,7 +79,8 @@ pub(in crate::central::portal) async fn show(
         figures: figures(&sums, &events, &here.base.agent(&agent.id, "sessions")),
         histogram: Histogram::of_sums(&sums, (since, now), Span::Day, &filters, &events),
         listing: Latest {
-            of_one_agent: true,
+            columns: columns_of(&filters.layout, Rows::Sessions, true),
+            looks: looks(&filters.layout),
             sessions: latest
                 .iter()
                 .map(|row| SessionRow::new(&here.base, row, prompts.get(&row.id)))

@@ -22,7 +22,7 @@ const onRow = (by) => (event) => {
 };
 
 const single = {
-  "/": () => document.querySelector("main input[type=search]")?.focus(),
+  "/": () => document.querySelector("#query, main input[type=search]")?.focus(),
   d: () => document.querySelector(".times > summary")?.click(),
   j: () => step(rows(), 1),
   k: () => step(rows(), -1),

@@ -1,6 +1,8 @@
 // Opens a record beside its list without drawing the list anew: the panel is cut out of the page that the
 // link leads to. Esc (keys.js) closes it and gives the focus back to its row.
 
+import { offer } from "./copy.js";
+
 const browse = document.querySelector(".browse");
 const openRow = () => browse.querySelector("tr.open a.opens");
 let opener = browse && openRow();
@@ -12,7 +14,10 @@ async function show(url, push) {
   const panel = page.getElementById("panel");
   document.getElementById("panel")?.remove();
   browse.classList.toggle("with-panel", Boolean(panel));
-  if (panel) browse.append(document.adoptNode(panel));
+  if (panel) {
+    browse.append(document.adoptNode(panel));
+    offer(panel);
+  }
   for (const row of browse.querySelectorAll("tbody tr")) row.classList.remove("open");
   opener?.closest("tr")?.classList.toggle("open", Boolean(panel));
   if (push) history.pushState(null, "", url);

@@ -95,6 +95,7 @@ pub(in crate::central::portal) fn facet_of(
         is_sample: false,
         values,
         more,
+        all: None,
     };
     (!view.values.is_empty()).then_some(view)
 }
@@ -122,6 +123,7 @@ fn facet_link(
     FacetLink {
         label: Text::short(label(facet, &value)),
         hover: hover(&value, label(facet, &value)),
+        term: None,
         count: words::count(count),
         only: wish.with(pick(false)).address(&spec.path),
         exclude: wish.with(pick(true)).address(&spec.path),

@@ -3,6 +3,7 @@
 use crate::event::Timestamp;
 
 use crate::central::portal::preferences::Preferences;
+use crate::central::portal::text::visible;
 
 /// Which times are looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,12 +29,24 @@ pub(super) const RANGES: [(&str, &str, i64); 5] = [
 ];
 
 impl Range {
-    pub(super) fn named(name: &str) -> Range {
-        match RANGES.iter().find(|(known, _, _)| *known == name) {
-            Some((known, _, _)) => Range::Last(known),
-            None if name == "live" => Range::Live,
-            None => Range::All,
+    /// The range of a name in addresses; of no name, all times.
+    pub(super) fn named(name: &str) -> Option<Range> {
+        match (RANGES.iter().find(|(known, _, _)| *known == name), name) {
+            (Some((known, _, _)), _) => Some(Range::Last(known)),
+            (None, "live") => Some(Range::Live),
+            (None, "") => Some(Range::All),
+            (None, _) => None,
         }
+    }
+
+    /// What is said of a name that no range has.
+    pub(super) fn unknown(name: &str) -> String {
+        let known: Vec<&str> = RANGES.iter().map(|(known, _, _)| *known).collect();
+        format!(
+            "“{}” is no range. There are live, {}.",
+            visible(name),
+            known.join(", ")
+        )
     }
 
     /// The times from and until which events are looked at.

@@ -2,8 +2,10 @@
 
 use crate::central::portal::filters::{Filters, title_of};
 use crate::central::portal::text::{Text, visible};
-use crate::central::store::{Qualifier, Survey, Term};
+use crate::central::store::{FacetValue, Qualifier, Survey, Term};
 use crate::words;
+
+use super::values;
 
 /// Values that the list can be narrowed by.
 pub(in crate::central::portal) struct FacetView {
@@ -12,6 +14,8 @@ pub(in crate::central::portal) struct FacetView {
     pub(in crate::central::portal) is_sample: bool,
     pub(in crate::central::portal) values: Vec<FacetLink>,
     pub(in crate::central::portal) more: Vec<FacetLink>,
+    /// Where all values are, and are searched, when there are more than these.
+    pub(in crate::central::portal) all: Option<String>,
 }
 
 /// One value, with the address of only it, and of all but it.
@@ -19,14 +23,16 @@ pub(in crate::central::portal) struct FacetLink {
     pub(in crate::central::portal) label: Text,
     /// The value as the query box takes it, where the label says something else.
     pub(in crate::central::portal) hover: Option<String>,
+    /// What the query box takes, where it completes from this list.
+    pub(in crate::central::portal) term: Option<String>,
     pub(in crate::central::portal) count: String,
     pub(in crate::central::portal) only: String,
     pub(in crate::central::portal) exclude: String,
     pub(in crate::central::portal) chosen: bool,
 }
 
-/// Values of a facet that are shown before "more".
-const FACET_VALUES: usize = 8;
+/// Values of a facet that stand beside the list.
+const FACET_VALUES: usize = 10;
 
 /// Characters of a value that the column shows whole, whatever they are.
 const FITTING: usize = 18;
@@ -43,33 +49,40 @@ pub(super) fn of(
         !is_own && !facet.values.is_empty()
     });
     let views = shown.map(|facet| {
-        let mut values: Vec<FacetLink> = facet
-            .values
-            .iter()
-            .map(|value| {
-                let term = Term::new(facet.qualifier, value.value.as_str());
-                let chosen = filters.terms.contains(&term)
-                    || (facet.qualifier == Qualifier::Type && filters.kind == value.value);
-                FacetLink {
-                    label: Text::short(&value.label),
-                    hover: hover(&value.label, &value.value),
-                    count: words::count(value.count as i64),
-                    only: filters.with_term(term.clone()).address(path),
-                    exclude: filters.with_term(term.excluded()).address(path),
-                    chosen,
-                }
-            })
-            .collect();
-        let more = values.split_off(values.len().min(FACET_VALUES));
+        let has_more = facet.values.len() > FACET_VALUES;
+        let values = facet.values.iter().take(FACET_VALUES);
         FacetView {
             title: title_of(facet.qualifier),
             of: words::count(facet.of as i64),
             is_sample: !survey.is_exact || facet.of < survey.count,
-            values,
-            more,
+            values: values
+                .map(|value| link(facet.qualifier, value, filters, path))
+                .collect(),
+            more: Vec::new(),
+            all: has_more.then(|| values::address(facet.qualifier, filters, path)),
         }
     });
     views.collect()
+}
+
+/// One value of a facet.
+pub(super) fn link(
+    qualifier: Qualifier,
+    value: &FacetValue,
+    filters: &Filters,
+    path: &str,
+) -> FacetLink {
+    let term = Term::new(qualifier, value.value.as_str());
+    let is_kind = qualifier == Qualifier::Type && filters.kind == value.value;
+    FacetLink {
+        label: Text::short(&value.label),
+        hover: hover(&value.label, &value.value),
+        term: None,
+        count: words::count(value.count as i64),
+        chosen: filters.terms.contains(&term) || is_kind,
+        only: filters.with_term(term.clone()).address(path),
+        exclude: filters.with_term(term.excluded()).address(path),
+    }
 }
 
 /// What is told of a value on hover: nothing where its label says the same and fits into the column.

@@ -169,6 +169,7 @@ impl Filters {
             let link = |(value, count): &(String, i64)| FacetLink {
                 label: Text::short(value),
                 hover: hover(value, value),
+                term: None,
                 count: words::count(*count),
                 only: self.with(path, only, value),
                 exclude: self.with(path, not, value),
