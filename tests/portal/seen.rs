@@ -63,7 +63,7 @@ pub(super) async fn every_kind_of_page(browser: &Browser) -> Map<String, Value> 
         ),
         (
             "events-other-columns",
-            "/observability?columns=machine.model.tool.session.flags.cost.detail.agent",
+            "/observability?columns=machine.model.version.tool.session.flags.cost.duration.decision.detail.activity.agent",
         ),
         ("events-values", "/observability/values?of=agent"),
         (

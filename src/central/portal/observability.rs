@@ -93,8 +93,12 @@ pub(super) struct Wanted<'a> {
     pub(super) sessions_only: bool,
 }
 
-/// Rows of a page.
+/// Rows of a page; and of one with many columns, which stays as short.
 const PAGE_ROWS: u32 = 100;
+const WIDE_PAGE_ROWS: u32 = 70;
+
+/// Columns that a page of all its rows can have.
+const MANY_COLUMNS: usize = 8;
 
 /// The pairs of an address.
 pub(super) type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -239,7 +243,11 @@ impl Listing {
     }
 
     fn page(&self) -> PageRequest {
-        PageRequest::new(Some(self.filters.cursor.clone()), Some(PAGE_ROWS))
+        let rows = match self.columns.len() > MANY_COLUMNS {
+            true => WIDE_PAGE_ROWS,
+            false => PAGE_ROWS,
+        };
+        PageRequest::new(Some(self.filters.cursor.clone()), Some(rows))
     }
 
     /// Whether somebody chose the columns of its events: all of them stay when a record is open beside it.
