@@ -81,12 +81,14 @@ await withBrowser(async (browser) => {
   await Promise.all([page.waitForNavigation(), page.click("#pill a")]);
   must((await page.$$eval("a.opens", (rows) => rows[0].href)) !== before[0], "and now it is shown");
 
-  // The mouse.
+  // The mouse. What scrolls does so at once, so that it can be asked.
+  await page.emulateMediaFeatures([{ name: "prefers-reduced-motion", value: "reduce" }]);
   await go(asked.list);
   await page.click("a.opens");
   await until(() => document.getElementById("panel"), "a click opens the record");
   await page.click("#panel .close");
   await until(() => !document.getElementById("panel"), "a click closes it");
+  must(await focused(() => scrollY === 0), "the list stays where it was");
   await Promise.all([page.waitForNavigation(), page.click(".facet .only")]);
   must((await page.$$(".chip")).length > 0, "a facet becomes a filter");
   await Promise.all([page.waitForNavigation(), page.click(".chip")]);
