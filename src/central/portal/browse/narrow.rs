@@ -102,9 +102,11 @@ pub(in crate::central::portal) fn facet_of(
 
 /// A value as people say it.
 fn label<'a>(facet: &str, value: &'a str) -> &'a str {
-    match EntityKind::from_slug(value).filter(|_| facet == "kind") {
-        Some(kind) => singular(kind),
-        None => value,
+    match (facet, EntityKind::from_slug(value)) {
+        ("kind", Some(kind)) => singular(kind),
+        // As the column says it.
+        ("way", None) if value == "neither" => "link",
+        _ => value,
     }
 }
 
