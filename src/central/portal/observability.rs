@@ -95,7 +95,7 @@ pub(super) struct Wanted<'a> {
 
 /// Rows of a page; and of one with many columns, which stays as short.
 const PAGE_ROWS: u32 = 100;
-const WIDE_PAGE_ROWS: u32 = 70;
+const WIDE_PAGE_ROWS: u32 = 50;
 
 /// Columns that a page of all its rows can have.
 const MANY_COLUMNS: usize = 8;
