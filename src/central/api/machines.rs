@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::central::Central;
-use crate::central::store::{Fleet, Machine, MachineAgent, MachineToken, Page};
-use crate::event::Timestamp;
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
 use axum::Json;
 use axum::response::NoContent;
+
+use crate::central::Central;
+use crate::central::store::{Fleet, Machine, MachineAgent, MachineToken, Page};
+use crate::event::Timestamp;
 
 use super::Answer;
 use super::caller::{Admin, Reader};

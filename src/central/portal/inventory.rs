@@ -306,12 +306,12 @@ fn qualifier_of(kind: EntityKind) -> Qualifier {
     }
 }
 
-/// The MCP server of a tool that is named `server:tool`.
 /// Whether the client named an MCP server, and did not only say that there is one.
 fn is_named(server: &str) -> bool {
     !server.is_empty() && server != "custom"
 }
 
+/// The MCP server of a tool that is named `server:tool`.
 fn server_of(name: &str) -> &str {
     name.split_once(':').map_or("", |(server, _)| server)
 }

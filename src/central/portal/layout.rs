@@ -210,12 +210,8 @@ impl Layout {
         Layout {
             events: columns(Rows::Events),
             sessions: columns(Rows::Sessions),
-            height: Some(self.height)
-                .filter(|it| !it.is_empty())
-                .unwrap_or(other.height),
-            wrap: Some(self.wrap)
-                .filter(|it| !it.is_empty())
-                .unwrap_or(other.wrap),
+            height: chosen_or(self.height, other.height),
+            wrap: chosen_or(self.wrap, other.wrap),
         }
     }
 }
@@ -224,6 +220,14 @@ impl Layout {
 pub(super) fn slugs(columns: &[&'static Column]) -> String {
     let slugs: Vec<&str> = columns.iter().map(|column| column.slug).collect();
     slugs.join(".")
+}
+
+/// What was chosen, and something else where nothing was.
+pub(super) fn chosen_or(chosen: &'static str, other: &'static str) -> &'static str {
+    match chosen {
+        "" => other,
+        chosen => chosen,
+    }
 }
 
 fn one_of(known: &[&'static str], key: &str, value: &str) -> Result<&'static str, String> {

@@ -1,5 +1,5 @@
-//! How a person wants pages to look: the zone of times, light or dark, and what lists look like. Kept in cookies and set by a
-//! form, so that the server sends the right page at once and nothing flashes.
+//! How a person wants pages to look: the zone of times, light or dark, and what lists look like. Kept in
+//! cookies and set by forms, so that the server sends the right page at once and nothing flashes.
 //!
 //! They go with the request, as a task-local value, because every time on a page needs the zone: handing
 //! it through each function that draws one would say nothing anywhere.

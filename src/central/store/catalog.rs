@@ -31,6 +31,7 @@ pub use agents::{Activeness, Agent, Completeness};
 pub use entities::{Entity, EntityKind};
 pub use owners::Owner;
 pub use tally::Tally;
+pub(super) use tally::most_frequent;
 pub use users::EntityUser;
 pub use versions::ClientVersion;
 

@@ -1,14 +1,14 @@
 //! What people did in the portal: append-only, and written in the same transaction as the change, or before
 //! what it tells of is shown.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
 
+use super::catalog::most_frequent;
 use super::cursor::encode_cursor;
 use super::events::given;
 use super::query::{Query, Value};
@@ -234,7 +234,7 @@ impl Store {
         let mut query = entries("a.name, a.action, count(*)", scope, only, filter);
         query.push(" GROUP BY a.name, a.action");
         let mut entry_count = 0;
-        let (mut people, mut actions) = (BTreeMap::new(), BTreeMap::new());
+        let (mut people, mut actions) = (HashMap::new(), HashMap::new());
         for mut row in self.rows(query).await? {
             let (name, action): (String, String) = (row.take(0)?, row.take(1)?);
             let entries: i64 = row.take(2)?;
@@ -242,11 +242,6 @@ impl Store {
             *people.entry(name).or_default() += entries;
             *actions.entry(action).or_default() += entries;
         }
-        let most_frequent = |counts: BTreeMap<String, i64>| {
-            let mut counts: Vec<(String, i64)> = counts.into_iter().collect();
-            counts.sort_by_key(|(_, entries)| Reverse(*entries));
-            counts
-        };
         Ok(AuditTally {
             entry_count,
             people: most_frequent(people),

@@ -273,6 +273,11 @@ pub(super) fn version(version: &ClientVersion, preferences: &Preferences) -> Vec
     ]
 }
 
+/// A time in the person's zone; nothing where there is none.
+fn time_of(time: Option<Timestamp>, preferences: &Preferences) -> String {
+    time.map_or(String::new(), |time| preferences.with_offset(time))
+}
+
 /// A value as the API says it.
 fn word(value: impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
@@ -308,8 +313,7 @@ pub(super) fn entity(entity: &Entity, preferences: &Preferences) -> Vec<String> 
 pub(super) fn machine(machine: &Machine, preferences: &Preferences) -> Vec<String> {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let number = |value: Option<i64>| value.map_or(String::new(), |value| value.to_string());
-    let time =
-        |time: Option<Timestamp>| time.map_or(String::new(), |time| preferences.with_offset(time));
+    let time = |time| time_of(time, preferences);
     let dropped = machine.dropped_records();
     vec![
         text(&machine.host_name),

@@ -9,7 +9,7 @@ use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use crate::central::portal::address::with_query;
 use crate::central::portal::failure::Failure;
 use crate::central::portal::filters::Filters;
-use crate::central::portal::layout::{Column, Columns, Layout, Rows, slugs};
+use crate::central::portal::layout::{Column, Columns, Layout, Rows, chosen_or, slugs};
 use crate::central::portal::preferences::{self, Preferences};
 
 /// The form, as a list shows it.
@@ -221,17 +221,13 @@ fn without_usual(chosen: &Layout, usual: &Layout, rows: Rows) -> Layout {
         true => Columns::new(),
         false => chosen.of(rows).clone(),
     };
-    let or = |value: &'static str, default: &'static str| match value {
-        "" => default,
-        value => value,
-    };
     let unless = |value: &'static str, usual: &'static str| match value == usual {
         true => "",
         false => value,
     };
     Layout {
-        height: unless(or(chosen.height, "m"), or(usual.height, "m")),
-        wrap: unless(or(chosen.wrap, "0"), or(usual.wrap, "0")),
+        height: unless(chosen_or(chosen.height, "m"), chosen_or(usual.height, "m")),
+        wrap: unless(chosen_or(chosen.wrap, "0"), chosen_or(usual.wrap, "0")),
         ..Layout::default().with(rows, columns)
     }
 }

@@ -150,16 +150,20 @@ fn rules(query: &mut Query, now: Timestamp) -> String {
 /// On how many it was there, a row `p`, of so many working days up to its latest heartbeat. The row says it of as
 /// many as are looked at unless the rules were changed; else its days are counted.
 fn days_there() -> String {
-    let monday = format!("(p.present_at / {DAY} + 3)");
-    // As `working_day` counts; the days that are counted are none of a weekend.
-    let present =
-        format!("({monday} / 7 * 5 + CASE WHEN {monday} % 7 > 4 THEN 4 ELSE {monday} % 7 END)");
+    // As `working_day` of a state counts.
+    let working_day = |day: &str| {
+        format!(
+            "(({day} + 3) / 7 * 5 + CASE WHEN ({day} + 3) % 7 > 4 THEN 4 ELSE ({day} + 3) % 7 END)"
+        )
+    };
+    let present = working_day(&format!("p.present_at / {DAY}"));
+    let counted = working_day("d.day");
     format!(
         "CASE WHEN p.usual_of_days = {USUAL_OF_DAYS} THEN p.days_there
              ELSE (SELECT count(*) FROM machine_days d WHERE d.tenant = p.tenant
                  AND d.environment = p.environment AND d.machine = p.id
                  AND d.day <= p.present_at / {DAY} AND (d.day + 3) % 7 < 5
-                 AND (d.day + 3) / 7 * 5 + (d.day + 3) % 7 > {present} - p.usual_of_days) END"
+                 AND {counted} > {present} - p.usual_of_days) END"
     )
 }
 

@@ -189,7 +189,7 @@ impl<T> Catalog<T> {
 }
 
 /// The most frequent of a facet's values, by how many rows have them.
-fn most_frequent(counts: HashMap<String, i64>) -> Vec<(String, i64)> {
+pub(in crate::central::store) fn most_frequent(counts: HashMap<String, i64>) -> Vec<(String, i64)> {
     let mut counts: Vec<(String, i64)> = counts.into_iter().collect();
     counts.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
     counts.truncate(usize::try_from(MAX_VALUES).unwrap_or(usize::MAX));

@@ -2,7 +2,8 @@
 
 use crate::central::portal::preferences::Preferences;
 use crate::central::store::{ApiKey, Audited, Member, SavedView, Token};
-use crate::event::Timestamp;
+
+use super::time_of;
 
 pub(in crate::central::portal::export) const VIEW_COLUMNS: [&str; 6] =
     ["name", "address", "shared", "saved_by", "saved_at", "id"];
@@ -66,8 +67,7 @@ pub(in crate::central::portal::export) fn token(
     token: &Token,
     preferences: &Preferences,
 ) -> Vec<String> {
-    let time =
-        |time: Option<Timestamp>| time.map_or(String::new(), |time| preferences.with_offset(time));
+    let time = |time| time_of(time, preferences);
     vec![
         token.name.clone(),
         token.id.clone(),
@@ -97,9 +97,7 @@ pub(in crate::central::portal::export) fn person(
         member.has_single_sign_on.to_string(),
         member.person.has_password.to_string(),
         member.sign_in_count.to_string(),
-        member
-            .last_seen
-            .map_or(String::new(), |time| preferences.with_offset(time)),
+        time_of(member.last_seen, preferences),
         preferences.with_offset(member.person.created_at),
     ]
 }
@@ -108,8 +106,7 @@ pub(in crate::central::portal::export) fn key(
     key: &ApiKey,
     preferences: &Preferences,
 ) -> Vec<String> {
-    let time =
-        |time: Option<Timestamp>| time.map_or(String::new(), |time| preferences.with_offset(time));
+    let time = |time| time_of(time, preferences);
     vec![
         key.name.clone(),
         key.id.clone(),
