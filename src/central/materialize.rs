@@ -24,7 +24,7 @@ use crate::event::{Facts, Timestamp};
 
 use entities::{add_entity, merge_named};
 
-pub use agents::AgentDelta;
+pub use agents::{AgentDelta, AgentMachines};
 pub use entities::{EntityDelta, Named};
 pub use machines::MachineDelta;
 pub use merge::{Counts, Latest, Runs, Seen};
@@ -84,6 +84,9 @@ pub struct Deltas {
     /// By session: when its metrics were counted. Written behind the shapes.
     #[serde(skip)]
     pub metric_sessions: BTreeMap<String, Seen>,
+    /// By agent: the machines that its records came by. Written behind the sessions of metrics.
+    #[serde(skip)]
+    pub agent_machines: AgentMachines,
 }
 
 impl Deltas {
@@ -93,6 +96,7 @@ impl Deltas {
         let entities = entities::entities(&event.facts);
         machines::add(&mut self.machines, &mut self.reports, event);
         agents::add(&mut self.agents, event, &entities);
+        agents::add_machine(&mut self.agent_machines, event);
         sessions::add(&mut self.sessions, event, &counts, &entities);
         for (kind, name) in &entities {
             let delta = EntityDelta::of(event, *kind);
@@ -141,6 +145,11 @@ impl Deltas {
             &mut self.metric_sessions,
             other.metric_sessions,
             Seen::merge,
+        );
+        merge_maps(
+            &mut self.agent_machines,
+            other.agent_machines,
+            |machines, other| merge_maps(machines, other, Seen::merge),
         );
         merge_maps(&mut self.tokens, other.tokens, |token, other| {
             token.seen.merge(other.seen);

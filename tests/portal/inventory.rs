@@ -209,7 +209,9 @@ async fn every_filter_and_order_is_the_same_on_the_page_in_the_export_and_in_the
             }
         }
     }
-    let names = ["activity", "known", "model", "tool", "mcp", "version"];
+    let names = [
+        "activity", "records", "known", "model", "tool", "mcp", "version",
+    ];
     let facets = api.get("agents/facets").await;
     for name in names {
         let facet = facets["facets"].as_array().expect("facets").iter();
@@ -241,6 +243,9 @@ async fn an_agent_says_whether_its_records_are_all_here(kind: Kind) {
         let agent = api.list(&format!("agents?text={who}")).await.remove(0);
         assert_eq!(agent["completeness"], completeness, "{who}");
         assert_eq!(agent["session_count_7d"], 1);
+        let facet = crate::support::browser::encoded(word);
+        let alike = api.list(&format!("agents?records={facet}")).await;
+        assert!(alike.contains(&agent), "{who}: {alike:?}");
         assert_eq!(agent["cost_usd_30d"], agent["cost_usd"]);
         let page = viewer
             .get(&format!("{ENVIRONMENT}/inventory/agents?text={who}"))

@@ -41,7 +41,7 @@ pub(super) fn routes() -> ApiRouter<Arc<Central>> {
                 days,
                 about(
                     "agentDays",
-                    "Sums of one agent's sessions by the day on which they began, the latest first.",
+                    "Sums of what one agent did, by day of UTC, the latest first.",
                 ),
             ),
         )
@@ -130,7 +130,7 @@ async fn facets(
 
 #[derive(Deserialize, JsonSchema)]
 struct DaysQuery {
-    /// Sessions that began from this time on; those of the last 30 days unless given.
+    /// From the day of this time on; the last 30 days unless given.
     from: Option<Timestamp>,
 }
 

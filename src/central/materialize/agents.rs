@@ -36,6 +36,21 @@ pub struct AgentDelta {
     pub entities: Named<EntityDelta>,
 }
 
+/// When an agent's records came by a machine, by agent and machine. The machine is empty for records that came
+/// without an edge.
+pub type AgentMachines = BTreeMap<String, BTreeMap<String, Seen>>;
+
+/// Adds the machine that an event came by.
+pub(super) fn add_machine(agents: &mut AgentMachines, event: &NewEvent) {
+    let Some(agent) = &event.agent else {
+        return;
+    };
+    let machine = event.facts.machine.as_ref().map_or("", |it| it.id.as_str());
+    let seen = Seen::at(event.time);
+    let machines = entry(agents, agent, BTreeMap::new);
+    entry(machines, machine, || seen).merge(seen);
+}
+
 /// Adds an event that names these entities.
 pub(super) fn add(
     agents: &mut BTreeMap<String, AgentDelta>,

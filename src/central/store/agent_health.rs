@@ -1,13 +1,12 @@
-//! What one agent's sessions came through: machines, versions of the client, and days.
+//! What one agent's sessions came through: machines, and versions of the client.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::event::{DAY, Timestamp};
+use crate::event::Timestamp;
 
-use super::event_row::dollars;
 use super::query::Query;
-use super::{Scope, Stats, Store, StoreError};
+use super::{Scope, Store, StoreError};
 
 /// Rows of one answer at most.
 const MAX_ROWS: i64 = 500;
@@ -96,65 +95,6 @@ impl Store {
                 session_count: row.take(2)?,
                 first_seen: row.take(3)?,
                 last_seen: row.take(4)?,
-            })
-        })
-        .collect()
-    }
-
-    /// Sums of an agent's sessions by the day on which they began, from `since` on, the latest first.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn days_of_agent(
-        &self,
-        scope: Scope,
-        agent: &str,
-        since: Timestamp,
-    ) -> Result<Vec<Stats>, StoreError> {
-        let sums = [
-            "event_count",
-            "tool_count",
-            "denied_count",
-            "error_count",
-            "request_count",
-            "input_tokens",
-            "output_tokens",
-            "cache_read_tokens",
-            "cache_creation_tokens",
-            "cost_micros",
-            "redactions",
-        ]
-        .map(|column| format!("CAST(sum({column}) AS bigint)"))
-        .join(", ");
-        let mut query = Query::scoped(
-            format!(
-                "SELECT started_at / {DAY}, {sums} FROM sessions
-                 WHERE tenant = $1 AND environment = $2 AND agent = "
-            ),
-            scope,
-        );
-        query.bind(agent).push(" AND started_at >= ").bind(since);
-        query.push(&format!(
-            " GROUP BY started_at / {DAY} ORDER BY started_at / {DAY} DESC LIMIT "
-        ));
-        query.bind(MAX_ROWS);
-        let rows = self.derived_rows(query).await?.into_iter();
-        rows.map(|mut row| {
-            let day: i64 = row.take(0)?;
-            Ok(Stats {
-                start: Timestamp::of_day(day),
-                name: agent.to_owned(),
-                event_count: row.take(1)?,
-                tool_count: row.take(2)?,
-                denied_count: row.take(3)?,
-                error_count: row.take(4)?,
-                request_count: row.take(5)?,
-                input_tokens: row.take(6)?,
-                output_tokens: row.take(7)?,
-                cache_read_tokens: row.take(8)?,
-                cache_creation_tokens: row.take(9)?,
-                cost_usd: dollars(row.take(10)?),
-                redaction_count: row.take(11)?,
             })
         })
         .collect()

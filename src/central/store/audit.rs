@@ -154,13 +154,19 @@ impl Counter {
 
 /// Deltas as they are kept in a row.
 pub(super) fn encode_deltas(deltas: &Deltas) -> Vec<u8> {
-    let later = (&deltas.reports, &deltas.shapes, &deltas.metric_sessions);
+    let later = (
+        &deltas.reports,
+        &deltas.shapes,
+        &deltas.metric_sessions,
+        &deltas.agent_machines,
+    );
     let mut bytes = postcard::to_stdvec(deltas).expect("deltas are plain values");
     bytes.extend(postcard::to_stdvec(&later).expect("these are plain values"));
     bytes
 }
 
-/// Deltas from a row. What older versions wrote ends before [`Deltas::reports`], or before [`Deltas::shapes`].
+/// Deltas from a row. What older versions wrote ends before [`Deltas::reports`], before [`Deltas::shapes`], or
+/// before [`Deltas::agent_machines`].
 pub(super) fn decode_deltas(bytes: &[u8]) -> Result<Deltas, StoreError> {
     let unreadable =
         |error: postcard::Error| StoreError::Unavailable(BlockError(error.to_string()).to_string());
@@ -170,9 +176,13 @@ pub(super) fn decode_deltas(bytes: &[u8]) -> Result<Deltas, StoreError> {
     }
     let (reports, rest) = postcard::take_from_bytes(rest).map_err(unreadable)?;
     deltas.reports = reports;
+    if rest.is_empty() {
+        return Ok(deltas);
+    }
+    let (later, rest) = postcard::take_from_bytes(rest).map_err(unreadable)?;
+    (deltas.shapes, deltas.metric_sessions) = later;
     if !rest.is_empty() {
-        let later = postcard::from_bytes(rest).map_err(unreadable)?;
-        (deltas.shapes, deltas.metric_sessions) = later;
+        deltas.agent_machines = postcard::from_bytes(rest).map_err(unreadable)?;
     }
     Ok(deltas)
 }

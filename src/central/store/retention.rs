@@ -275,6 +275,12 @@ fn forget_key(retired: &mut Deltas, table: &str, key: &mut Row) -> Result<(), St
         "metric_sessions" => {
             retired.metric_sessions.remove(&first);
         }
+        "agent_machines" => {
+            let machine: String = key.take(1)?;
+            if let Some(machines) = retired.agent_machines.get_mut(&first) {
+                machines.remove(&machine);
+            }
+        }
         "identities" => {
             let (name, value): (String, String) = (key.take(1)?, key.take(2)?);
             let agent = retired.agents.get_mut(&first);
@@ -345,6 +351,7 @@ pub(super) fn forget_statements(
         own("agents", "last_seen", "id"),
         own("entities", "last_seen", "kind, name"),
         own("metric_sessions", "last_seen", "session"),
+        own("agent_machines", "last_seen", "agent, machine"),
     ];
     let with_cut = |sql: String, cut: Value| {
         let mut query = Query::scoped(sql, scope);

@@ -7,7 +7,7 @@ use crate::central::materialize::{Span, Subject};
 use crate::event::Timestamp;
 
 use super::event_row::dollars;
-use super::query::Query;
+use super::query::{Dialect, Query};
 use super::{Page, PageRequest, Scope, Store, StoreError};
 
 /// Rows of one page.
@@ -105,12 +105,19 @@ impl Store {
             .from
             .map_or(seconds(Timestamp::now()) - MONTH_SECONDS, seconds);
         let to = filter.to.map_or(i64::MAX, seconds);
+        let by_name = match (&filter.name, self.dialect()) {
+            // By itself, SQLite takes the key, and reads the spans of all names.
+            (Some(_), Dialect::Sqlite) => " INDEXED BY rollups_by_name",
+            _ => "",
+        };
         let mut query = Query::scoped(
-            "SELECT start, name, event_count, tool_count, denied_count, error_count, request_count,
-                 input_tokens, output_tokens, cache_read_tokens, cache_creation_tokens, cost_micros,
-                 redactions
-             FROM rollups WHERE tenant = $1 AND environment = $2 AND span = $3 AND subject = $4
-                 AND start >= $5 AND start < $6",
+            format!(
+                "SELECT start, name, event_count, tool_count, denied_count, error_count, request_count,
+                     input_tokens, output_tokens, cache_read_tokens, cache_creation_tokens, cost_micros,
+                     redactions
+                 FROM rollups{by_name} WHERE tenant = $1 AND environment = $2 AND span = $3
+                     AND subject = $4 AND start >= $5 AND start < $6"
+            ),
             scope,
         );
         query.values.extend([
@@ -156,6 +163,26 @@ impl Store {
         Ok(page.page(stats, |it| {
             (seconds(it.start), it.event_count, it.name.clone())
         }))
+    }
+
+    /// Sums of an agent by day, the latest first, from the day of `since` on.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn days_of_agent(
+        &self,
+        scope: Scope,
+        agent: &str,
+        since: Timestamp,
+    ) -> Result<Vec<Stats>, StoreError> {
+        let filter = StatsFilter {
+            span: Span::Day,
+            subject: Subject::Agent,
+            name: Some(agent.to_owned()),
+            from: Some(Timestamp::of_day(since.day())),
+            to: None,
+        };
+        Ok(self.stats(scope, &filter, None).await?.items)
     }
 
     /// Sums of Claude's metrics over the hours that begin from `from` on and before `to`. Of running

@@ -61,7 +61,7 @@ pub(in crate::central::portal) async fn show(
     let (store, scope) = (&central.store, here.scope());
     let agent = find(&here, &central).await?;
     let now = Timestamp::now();
-    let since = Timestamp::of_day(now.days_before(DAYS).day());
+    let since = now.days_before(DAYS);
     let sums = store.days_of_agent(scope, &agent.id, since).await?;
     let filter = SessionFilter {
         agent: Some(agent.id.clone()),

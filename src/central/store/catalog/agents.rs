@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::central::materialize::Span;
 use crate::central::store::StoreError;
 use crate::central::store::event_row::dollars;
 use crate::central::store::query::{Query, Row};
@@ -61,9 +62,9 @@ pub struct Agent {
     pub model_count: i64,
     /// The client's own estimate, in US dollars.
     pub cost_usd: f64,
-    /// The same of its sessions that began within the last 30 days, with their records that name nobody.
+    /// The same of the last 30 days, from the beginning of the first of them in UTC.
     pub cost_usd_30d: f64,
-    /// Whether its records are all here, as far as that can be told; `None` without a session within the last
+    /// Whether its records are all here, as far as that can be told; `None` without a record within the last
     /// 30 days.
     pub completeness: Option<Completeness>,
 }
@@ -80,7 +81,7 @@ pub enum Activeness {
     Silent,
 }
 
-/// Whether records are missing on the way that an agent's sessions of the last 30 days came by. An edge
+/// Whether records are missing on the way that an agent's records of the last 30 days came by. An edge
 /// numbers all records of its machine, so what is missing may be of another agent there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -104,6 +105,17 @@ impl Cataloged for Agent {
                 about: "How long ago its latest event was: within a day, within a week, or longer.",
                 one_of: &["active", "quiet", "silent"],
                 values: Values::One("l.activity"),
+            },
+            Facet {
+                name: "records",
+                title: "Records",
+                about: "Whether records are missing on the way that its records of the last 30 days came by. \
+                        Those that came without an edge are not numbered: a loss cannot be seen.",
+                one_of: &["complete", "not numbered", "dropped", "missing"],
+                values: Values::One(
+                    "CASE l.standing WHEN 0 THEN 'complete' WHEN 1 THEN 'not numbered'
+                         WHEN 2 THEN 'dropped' WHEN 3 THEN 'missing' END",
+                ),
             },
             Facet {
                 name: "platform",
@@ -199,14 +211,8 @@ fn source(query: &mut Query, _: &Of, now: Timestamp) {
                  AND n.environment = a.environment AND n.agent = a.id AND n.kind = '{kind}')"
         )
     };
-    let sessions_since = |since: &str| {
-        format!(
-            "FROM sessions s WHERE s.tenant = a.tenant AND s.environment = a.environment
-                 AND s.agent = a.id AND s.started_at >= {since}"
-        )
-    };
     let (tools, mcp_tools, models) = (used("tool"), used("mcp_tool"), used("model"));
-    let (of_week, of_month) = (sessions_since(&week), sessions_since(&month));
+    let first_day = query.name(Span::Day.start_of(now.days_before(30)));
     query.push(&format!(
         "(SELECT a.id, a.name, a.owner, a.email, a.first_seen, a.last_seen, a.event_count, a.cost_micros,
              nullif(a.service, '') AS service, nullif(a.version, '') AS version,
@@ -218,18 +224,19 @@ fn source(query: &mut Query, _: &Of, now: Timestamp) {
              CASE WHEN a.email IS NULL THEN 'raw id' ELSE 'e-mail' END AS known,
              coalesce((SELECT u.session_count FROM used_by u WHERE u.tenant = a.tenant
                  AND u.environment = a.environment AND u.subject = 'agent' AND u.name = a.id), 0) AS sessions,
-             (SELECT count(*) {of_week}) AS sessions_7d,
-             coalesce((SELECT CAST(sum(s.cost_micros) AS bigint) {of_month}), 0) AS cost_30d,
+             (SELECT count(*) FROM sessions s WHERE s.tenant = a.tenant AND s.environment = a.environment
+                 AND s.agent = a.id AND s.started_at >= {week}) AS sessions_7d,
+             coalesce((SELECT CAST(sum(r.cost_micros) AS bigint) FROM rollups r
+                 WHERE r.tenant = a.tenant AND r.environment = a.environment AND r.span = 86400
+                     AND r.subject = 'agent' AND r.name = a.id AND r.start >= {first_day}), 0) AS cost_30d,
              {tools} AS tools, {mcp_tools} AS mcp_tools, {models} AS models,
              (SELECT max(CASE WHEN t.missing > 0 THEN 3 WHEN t.lost > 0 THEN 2
-                     WHEN m.machine IS NULL THEN 1 ELSE 0 END)
-                 FROM sessions s
-                 LEFT JOIN session_machines m ON m.tenant = s.tenant AND m.environment = s.environment
-                     AND m.session = s.id
+                     WHEN m.machine = '' THEN 1 ELSE 0 END)
+                 FROM agent_machines m
                  LEFT JOIN machine_standing t ON t.tenant = m.tenant AND t.environment = m.environment
                      AND t.machine = m.machine
-                 WHERE s.tenant = a.tenant AND s.environment = a.environment AND s.agent = a.id
-                     AND s.started_at >= {month}) AS standing
+                 WHERE m.tenant = a.tenant AND m.environment = a.environment AND m.agent = a.id
+                     AND m.last_seen >= {month}) AS standing
          FROM agents a WHERE a.tenant = $1 AND a.environment = $2) l"
     ));
 }

@@ -22,7 +22,7 @@ pub(in crate::central::store) fn rows(deltas: &Deltas) -> Vec<(&'static Table, V
         let with_agent = |row: Vec<Value>| [vec![id.as_str().into()], row].concat();
         entity_rows(&agent.entities).map(with_agent)
     });
-    let rows: [Vec<Vec<Value>>; 16] = [
+    let rows: [Vec<Vec<Value>>; 17] = [
         agents.iter().map(agent_row).collect(),
         agents.iter().flat_map(identity_rows).collect(),
         entity_rows(&deltas.entities).collect(),
@@ -42,6 +42,11 @@ pub(in crate::central::store) fn rows(deltas: &Deltas) -> Vec<(&'static Table, V
             .metric_sessions
             .iter()
             .map(metric_session_row)
+            .collect(),
+        deltas
+            .agent_machines
+            .iter()
+            .flat_map(agent_machine_rows)
             .collect(),
     ];
     TABLES.iter().zip(rows).collect()
@@ -292,6 +297,15 @@ fn metric_session_row((session, times): (&String, &Seen)) -> Vec<Value> {
     let mut row: Vec<Value> = vec![session.as_str().into()];
     row.extend(seen(*times));
     row
+}
+
+fn agent_machine_rows<'a>(
+    (agent, machines): (&'a String, &'a BTreeMap<String, Seen>),
+) -> impl Iterator<Item = Vec<Value>> + 'a {
+    machines.iter().map(move |(machine, times)| {
+        let key = [agent, machine].map(|part| Value::from(part.as_str()));
+        [&key[..], &seen(*times)].concat()
+    })
 }
 
 fn named<T>(named: &Named<T>) -> impl Iterator<Item = (EntityKind, &str, &T)> {

@@ -206,6 +206,16 @@ const METRIC_SESSIONS: Table = Table {
     columns: &[text("session", Key), FIRST_SEEN, LAST_SEEN],
 };
 
+const AGENT_MACHINES: Table = Table {
+    name: "agent_machines",
+    columns: &[
+        text("agent", Key),
+        text("machine", Key),
+        FIRST_SEEN,
+        LAST_SEEN,
+    ],
+};
+
 /// How tokens are used: merged like the others, but counted from requests, not from events.
 pub(in crate::central::store) static TOKEN_USE: Table = Table {
     name: "token_use",
@@ -237,7 +247,7 @@ pub(in crate::central::store) static MACHINE_STANDING: Table = Table {
 };
 
 /// The tables that can be made anew from what is stored, but for those of runs.
-pub(in crate::central::store) static TABLES: [Table; 16] = [
+pub(in crate::central::store) static TABLES: [Table; 17] = [
     AGENTS,
     IDENTITIES,
     ENTITIES,
@@ -254,6 +264,7 @@ pub(in crate::central::store) static TABLES: [Table; 16] = [
     METRIC_HOURS,
     EVENT_SHAPES,
     METRIC_SESSIONS,
+    AGENT_MACHINES,
 ];
 
 /// Numbers of a machine's records that are here.

@@ -24,7 +24,7 @@ use super::runs::add_runs;
 use super::values::{parameters, row};
 
 /// The form in which this version writes deltas. One that a later version wrote is left to it.
-pub(super) const DELTA_FORMAT: i16 = 2;
+pub(super) const DELTA_FORMAT: i16 = 3;
 
 /// Deltas that one transaction folds at most.
 const MAX_FOLDED: i64 = 512;
