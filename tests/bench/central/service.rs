@@ -110,6 +110,31 @@ impl Database {
         }
     }
 
+    /// How long SQLite takes for a statement that is kept: the median of so many times, all rows read.
+    pub(crate) fn time_of_kept(&self, folder: &Path, sql: &str, times: usize) -> Option<Duration> {
+        if !matches!(self, Database::Sqlite) {
+            return None;
+        }
+        let connection =
+            Connection::open(folder.join("data").join("fieldpost.db")).expect("a database");
+        let mut statement = connection.prepare(sql).expect("a statement");
+        let mut taken: Vec<Duration> = Vec::new();
+        for _ in 0..times {
+            let begun = Instant::now();
+            let mut rows = statement.query([]).expect("it reads");
+            while let Some(row) = rows.next().expect("it reads") {
+                let _: (String, rusqlite::types::Value, i64) = (
+                    row.get(0).expect("a text"),
+                    row.get(1).expect("a value"),
+                    row.get(2).expect("a number"),
+                );
+            }
+            taken.push(begun.elapsed());
+        }
+        taken.sort();
+        Some(taken[times / 2])
+    }
+
     /// Events stored.
     pub(crate) fn count(&self, folder: &Path) -> i64 {
         self.number(folder, "fieldpost.db", "SELECT count(*) FROM events")
