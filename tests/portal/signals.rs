@@ -146,6 +146,8 @@ async fn pages_of_metrics_and_spans_show_what_the_api_gives(kind: Kind) {
     for (query, words) in [
         ("metrics?from=yesterday", "From is no time"),
         ("traces?trace=12", "32 hexadecimal digits"),
+        ("metrics?nam=x", "“nam” is no filter of this list"),
+        ("metrics?trace=12", "“trace” is no filter of this list"),
     ] {
         let page = browser.get(&format!("{ENVIRONMENT}/signals/{query}")).await;
         assert!(page.body.contains(words), "{query}: {}", page.body);

@@ -262,7 +262,7 @@ impl Filters {
 }
 
 /// What is said of a parameter that nobody knows: a list that leaves it out would look narrowed.
-fn no_filter(key: &str) -> String {
+pub(super) fn no_filter(key: &str) -> String {
     format!(
         "“{}” is no filter of this list: remove it from the address.",
         visible(key)

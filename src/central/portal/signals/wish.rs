@@ -2,7 +2,7 @@
 
 use crate::central::portal::address::with_query;
 use crate::central::portal::failure::Failure;
-use crate::central::portal::filters::{Chip, as_field, time};
+use crate::central::portal::filters::{Chip, as_field, no_filter, time};
 use crate::central::portal::text::visible;
 use crate::central::store::SignalFilter;
 use crate::event::Timestamp;
@@ -19,6 +19,8 @@ pub(in crate::central::portal) struct SignalWish {
     pub(super) to: String,
     /// The cursor of the page.
     pub(super) after: String,
+    /// What the address has that is no filter of the list.
+    unknown: Option<String>,
 }
 
 impl SignalWish {
@@ -45,7 +47,7 @@ impl SignalWish {
                 "from" => wish.from = value,
                 "to" => wish.to = value,
                 "after" => wish.after = value,
-                _ => {}
+                _ => wish.unknown = Some(key.clone()),
             }
             seen.push(key);
         }
@@ -55,8 +57,11 @@ impl SignalWish {
     /// What the store is asked.
     ///
     /// # Errors
-    /// When a time or a trace's id cannot be read; the words say how one is written.
+    /// When something is no filter of the list, or a time or a trace's id cannot be read: in words.
     pub(in crate::central::portal) fn for_store(&self) -> Result<SignalFilter, String> {
+        if let Some(key) = &self.unknown {
+            return Err(no_filter(key));
+        }
         let is_trace =
             self.trace.len() == 32 && self.trace.bytes().all(|it| it.is_ascii_hexdigit());
         if !self.trace.is_empty() && !is_trace {
