@@ -67,13 +67,47 @@ pub struct FacetValue {
 
 type Tally = HashMap<String, usize>;
 
+/// What the keys of events tell; the rest is in their records.
+const OF_KEYS: [Qualifier; 5] = [
+    Qualifier::Type,
+    Qualifier::Agent,
+    Qualifier::Tool,
+    Qualifier::Mcp,
+    Qualifier::Model,
+];
+
 impl Store {
     /// Counts the events of a filter, and tells them apart.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn survey(&self, sight: &Sight, filter: &EventFilter) -> Result<Survey, StoreError> {
-        self.survey_up_to(sight, filter, MAX_VALUES).await
+        let scope = sight.scope;
+        let Some(search) = self.search(sight, filter).await? else {
+            return Ok(Survey {
+                is_exact: true,
+                ..Survey::default()
+            });
+        };
+        let (events, next) = self.matching(&search, None, read_of(&search)).await?;
+        let mut survey = match search.is_decided_by_keys() {
+            true => self.survey_keys(&search, MAX_VALUES).await?,
+            false => Survey {
+                count: events.len(),
+                is_exact: next.is_none(),
+                times: events
+                    .iter()
+                    .map(|event| (event.time.0, event.facts.activity))
+                    .collect(),
+                facets: self
+                    .facets_of_keys(scope, keys_of(&events), MAX_VALUES)
+                    .await?,
+            },
+        };
+        survey
+            .facets
+            .extend(self.facets_of_records(scope, &events, MAX_VALUES).await?);
+        Ok(survey)
     }
 
     /// The values of one facet among the events of a filter: many more than a survey has of each.
@@ -86,51 +120,31 @@ impl Store {
         filter: &EventFilter,
         qualifier: Qualifier,
     ) -> Result<Facet, StoreError> {
-        let survey = self.survey_up_to(sight, filter, MAX_LISTED).await?;
-        let mut facets = survey.facets.into_iter();
-        let found = facets.find(|facet| facet.qualifier == qualifier);
-        // Of what nothing is counted by, no value is known.
-        Ok(found.unwrap_or_else(|| facet(qualifier, survey.count, Tally::new(), 0)))
-    }
-
-    /// A survey with so many values of each facet at most.
-    async fn survey_up_to(
-        &self,
-        sight: &Sight,
-        filter: &EventFilter,
-        values: usize,
-    ) -> Result<Survey, StoreError> {
-        let scope = sight.scope;
+        let none = facet(qualifier, 0, Tally::new(), 0);
         let Some(search) = self.search(sight, filter).await? else {
-            return Ok(Survey {
-                is_exact: true,
-                ..Survey::default()
-            });
+            return Ok(none);
         };
-        let mut survey = match search.is_decided_by_keys() {
-            true => self.survey_keys(&search, values).await?,
-            false => Survey::default(),
+        let is_of_keys = OF_KEYS.contains(&qualifier);
+        let facets = if is_of_keys && search.is_decided_by_keys() {
+            self.survey_keys(&search, MAX_LISTED).await?.facets
+        } else {
+            let (events, _) = self.matching(&search, None, read_of(&search)).await?;
+            match is_of_keys {
+                true => {
+                    self.facets_of_keys(sight.scope, keys_of(&events), MAX_LISTED)
+                        .await?
+                }
+                false => {
+                    self.facets_of_records(sight.scope, &events, MAX_LISTED)
+                        .await?
+                }
+            }
         };
-        let limit = match search.is_decided_by_keys() {
-            true => SAMPLE,
-            false => MAX_READ,
-        };
-        let (events, next) = self.matching(&search, None, limit).await?;
-        if !search.is_decided_by_keys() {
-            survey = Survey {
-                count: events.len(),
-                is_exact: next.is_none(),
-                times: events
-                    .iter()
-                    .map(|event| (event.time.0, event.facts.activity))
-                    .collect(),
-                facets: self.facets_of_keys(scope, keys_of(&events), values).await?,
-            };
-        }
-        survey
-            .facets
-            .extend(self.facets_of_records(scope, &events, values).await?);
-        Ok(survey)
+        let found = facets
+            .into_iter()
+            .find(|facet| facet.qualifier == qualifier);
+        // Of what nothing is counted by, no value is known.
+        Ok(found.unwrap_or(none))
     }
 
     async fn survey_keys(&self, search: &Search, values: usize) -> Result<Survey, StoreError> {
@@ -311,6 +325,14 @@ impl Store {
             names.push(row.take(1)?);
         }
         Ok(directories)
+    }
+}
+
+/// How many records of what is looked for are read at most.
+fn read_of(search: &Search) -> usize {
+    match search.is_decided_by_keys() {
+        true => SAMPLE,
+        false => MAX_READ,
     }
 }
 
