@@ -16,14 +16,14 @@ use bytes::Bytes;
 use http_body_util::channel::{Channel, Sender};
 
 use crate::central::Central;
-use crate::central::store::{Agent, EventFilter, Qualifier, Sight};
+use crate::central::store::{Agent, EventFilter, Sight};
 use crate::central::streams::{OpenStream, Stream};
 use crate::event::Timestamp;
 
 use super::agents::find;
 use super::failure::Failure;
 use super::filters::Filters;
-use super::observability::{Pairs, asked, read_query};
+use super::observability::{Pairs, asked, beside, read_query};
 use super::shell::Here;
 
 /// Time between two looks.
@@ -78,10 +78,7 @@ fn watch(
     // Where the stream goes on is no filter.
     let of_list = pairs.into_iter().filter(|(key, _)| key != "since");
     let filters = Filters::read(of_list.collect())?;
-    let filters = match agent {
-        Some(_) => filters.without(Qualifier::Agent),
-        None => filters,
-    };
+    let filters = beside(agent, filters);
     let filter = asked(&filters, agent, Timestamp::now());
     // As the list that it stands above, which may be opened.
     let sight = here.sight_of_list(&filters.first_page().address(&list));

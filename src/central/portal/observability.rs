@@ -137,6 +137,14 @@ pub(super) fn read_query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T
     }
 }
 
+/// The filters of a list beside the page's own agent: another in the address would only confuse.
+pub(super) fn beside(agent: Option<&Agent>, filters: Filters) -> Filters {
+    match agent {
+        Some(_) => filters.without(Qualifier::Agent),
+        None => filters,
+    }
+}
+
 /// What the store is asked for a list: the filters, and the page's own agent.
 pub(super) fn asked(filters: &Filters, agent: Option<&Agent>, now: Timestamp) -> EventFilter {
     let filter = filters.for_store(now);
@@ -154,11 +162,7 @@ impl Listing {
         wanted: Wanted<'_>,
         filters: Filters,
     ) -> Result<Listing, Failure> {
-        let filters = match wanted.agent {
-            // The page's own agent; another in the address would only confuse.
-            Some(_) => filters.without(Qualifier::Agent),
-            None => filters,
-        };
+        let filters = beside(wanted.agent, filters);
         let shows_sessions = wanted.sessions_only || filters.wants_sessions();
         let action = wanted.action;
         let (from, to) = filters.field_times();

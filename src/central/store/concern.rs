@@ -69,6 +69,9 @@ pub enum Concern {
 }
 
 impl Concern {
+    /// The name of all of them together.
+    pub const ANY: &str = "any";
+
     /// All of them, the worst first.
     pub const ALL: [Concern; 6] = [
         Concern::Unexplained,
@@ -114,7 +117,7 @@ impl Concern {
 
     /// What is so of a machine, a row `l` of the list, that it is about. A machine that was put aside is no
     /// longer expected to have a clock or a token.
-    pub(super) const fn is_so(self) -> &'static str {
+    const fn is_so(self) -> &'static str {
         match self {
             Concern::Unexplained => is_so!(Unexplained),
             Concern::Dropped => is_so!(Dropped),
@@ -126,11 +129,20 @@ impl Concern {
     }
 }
 
-/// The name of all of them together.
-pub(super) const ANY: &str = "any";
+/// Choices among machines: any concern, then each.
+const CHOICE_COUNT: usize = 1 + Concern::ALL.len();
 
-/// What is so of a machine that any of them is about.
-pub(super) const ANY_IS_SO: &str = is_so!(any);
+/// The names of the choices, and what is so of a machine that each of them is about.
+pub(super) const CHOICES: ([&str; CHOICE_COUNT], [&str; CHOICE_COUNT]) = {
+    let (mut names, mut are_so) = ([Concern::ANY; CHOICE_COUNT], [is_so!(any); CHOICE_COUNT]);
+    let mut place = 1;
+    while place < CHOICE_COUNT {
+        names[place] = Concern::ALL[place - 1].slug();
+        are_so[place] = Concern::ALL[place - 1].is_so();
+        place += 1;
+    }
+    (names, are_so)
+};
 
 /// Whether a token that ends at `at` is a concern at `now`.
 pub fn expires_soon(at: Timestamp, now: Timestamp) -> bool {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::event::Timestamp;
 
 use super::catalog::{Cataloged, Criteria};
-use super::concern::{ANY, Concern};
+use super::concern::Concern;
 use super::machine_state::MachineState;
 use super::query::{Query, Row};
 use super::{Machine, Scope, Store, StoreError};
@@ -88,7 +88,7 @@ impl Fleet {
                 let state = MachineState::ALL.into_iter().find(|it| it.word() == value);
                 self.states.extend(state.map(|state| (state, machines)));
             }
-            "concern" if value == ANY => self.concerned_count = machines,
+            "concern" if value == Concern::ANY => self.concerned_count = machines,
             "concern" => {
                 let concern = Concern::ALL.into_iter().find(|it| it.slug() == value);
                 self.concerns.extend(concern.map(|about| (about, machines)));

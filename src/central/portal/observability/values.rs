@@ -18,7 +18,7 @@ use crate::event::Timestamp;
 use crate::words;
 
 use super::facets::link;
-use super::{FacetLink, Pairs, asked, read_query};
+use super::{FacetLink, Pairs, asked, beside, read_query};
 
 /// Values that are shown.
 const SHOWN: usize = 100;
@@ -81,10 +81,7 @@ async fn show(
             "A filter in this address cannot be read.",
         ));
     }
-    let filters = match agent {
-        Some(_) => filters.without(Qualifier::Agent),
-        None => filters,
-    };
+    let filters = beside(agent, filters);
     let sight = here.sight_of_list(&filters.first_page().address(&list));
     let filter = asked(&filters, agent, Timestamp::now());
     let facet = central.store.values(&sight, &filter, of).await?;

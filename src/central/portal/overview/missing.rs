@@ -73,7 +73,7 @@ async fn of_machines(
     let any = Criteria {
         picks: vec![Pick {
             facet: "concern",
-            value: "any".to_owned(),
+            value: MachineConcern::ANY.to_owned(),
             is_excluded: false,
         }],
         ..Criteria::default()

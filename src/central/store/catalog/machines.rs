@@ -2,7 +2,7 @@
 //! stands, so that no request reads more machines whole than it shows.
 
 use crate::central::store::Machine;
-use crate::central::store::concern::{ANY, ANY_IS_SO, Concern, soon};
+use crate::central::store::concern::{CHOICES, soon};
 use crate::central::store::machine_rules::{MachineRules, USUAL_OF_DAYS};
 use crate::central::store::machine_state::{SECOND, working_day};
 use crate::central::store::query::Query;
@@ -24,24 +24,8 @@ impl Cataloged for Machine {
                 name: "concern",
                 title: "Look at",
                 about: "Why somebody should look at it; any is for one reason or more.",
-                one_of: &[
-                    ANY,
-                    Concern::Unexplained.slug(),
-                    Concern::Dropped.slug(),
-                    Concern::Silent.slug(),
-                    Concern::Parked.slug(),
-                    Concern::Token.slug(),
-                    Concern::Clock.slug(),
-                ],
-                values: Values::Each(&[
-                    ANY_IS_SO,
-                    Concern::Unexplained.is_so(),
-                    Concern::Dropped.is_so(),
-                    Concern::Silent.is_so(),
-                    Concern::Parked.is_so(),
-                    Concern::Token.is_so(),
-                    Concern::Clock.is_so(),
-                ]),
+                one_of: &CHOICES.0,
+                values: Values::Each(&CHOICES.1),
             },
             Facet {
                 name: "system",
