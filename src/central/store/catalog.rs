@@ -342,7 +342,8 @@ impl Store {
             Rows::Selected(columns, read) => {
                 let mut query = Query::scoped(format!("SELECT {columns} FROM "), scope);
                 (catalog.source)(&mut query, of, now);
-                push_keys(&mut query, catalog.key, keys);
+                query.push(&format!(" WHERE ({}) IN ", catalog.key.join(", ")));
+                query.bind_keys(self.dialect(), keys);
                 let rows = self.derived_rows(query).await?.into_iter();
                 rows.map(read).collect::<Result<Vec<T>, _>>()?
             }
@@ -355,22 +356,6 @@ impl Store {
         rows.sort_by_cached_key(place);
         Ok(rows)
     }
-}
-
-/// Leaves what has one of these keys.
-fn push_keys(query: &mut Query, columns: &[&str], keys: &[Vec<String>]) {
-    if let [column] = columns {
-        query.push(&format!(" WHERE {column} IN "));
-        query.bind_list(keys.iter().flatten().map(String::as_str));
-        return;
-    }
-    query.push(&format!(" WHERE ({}) IN (VALUES ", columns.join(", ")));
-    query.has_list = true;
-    for (place, key) in keys.iter().enumerate() {
-        query.push(if place == 0 { "" } else { ", " });
-        query.bind_list(key.iter().map(String::as_str));
-    }
-    query.push(")");
 }
 
 /// Leaves what comes after a row: of the rows that are sorted the same, those with greater keys.

@@ -136,6 +136,21 @@ impl Query {
         })
     }
 
+    /// The same of rows with as many texts each, for `(a, b) IN`.
+    pub(super) fn bind_keys(&mut self, dialect: Dialect, keys: &[Vec<String>]) -> &mut Query {
+        let json = serde_json::to_string(keys).expect("texts are JSON");
+        let list = self.name(json);
+        let columns = 0..keys.first().map_or(1, Vec::len);
+        let columns: Vec<String> = columns.map(|place| format!("value ->> {place}")).collect();
+        let columns = columns.join(", ");
+        self.push(&match dialect {
+            Dialect::Sqlite => format!("(SELECT {columns} FROM json_each({list}))"),
+            Dialect::Postgres => {
+                format!("(SELECT {columns} FROM jsonb_array_elements(CAST({list} AS text)::jsonb))")
+            }
+        })
+    }
+
     /// A parenthesized list of parameters, for `IN`. An empty list holds nothing.
     pub(super) fn bind_list<V: Into<Value>>(
         &mut self,

@@ -119,7 +119,7 @@ impl Store {
         let sql = "SELECT session, kind, name FROM session_entities
             WHERE tenant = $1 AND environment = $2 AND session IN ";
         let mut query = Query::scoped(sql, scope);
-        query.bind_list(ids.iter().cloned());
+        query.bind_texts(self.dialect(), &ids);
         query.push(" ORDER BY session, kind, name");
         for mut row in self.rows(query).await? {
             let session = &mut sessions[at[&row.take::<String>(0)?]];
@@ -134,7 +134,7 @@ impl Store {
         let sql = "SELECT session, machine FROM session_machines
             WHERE tenant = $1 AND environment = $2 AND session IN ";
         let mut query = Query::scoped(sql, scope);
-        query.bind_list(ids);
+        query.bind_texts(self.dialect(), &ids);
         query.push(" ORDER BY session, machine");
         for mut row in self.rows(query).await? {
             let session = &mut sessions[at[&row.take::<String>(0)?]];

@@ -5,7 +5,7 @@
 //! small blocks on its way. What it has not reached yet is looked through row by row: a search misses nothing,
 //! it only takes longer while the index is behind.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use memchr::memmem;
 
@@ -23,6 +23,9 @@ use super::words::{
 use super::{Database, Dialect, Scope, Store, StoreError};
 
 use crate::event::Activity;
+
+/// Blocks that SQLite is asked for at least: to begin takes it longer than to find some more.
+const AHEAD: usize = 16;
 
 /// Blocks that are indexed together.
 const CHUNK: i64 = 64;
@@ -70,6 +73,8 @@ pub(super) struct Walk {
     pub(super) times: (i64, i64),
     /// The place it has reached.
     pub(super) after: Option<(i64, i64)>,
+    /// What was found before that place and nobody has asked for so far.
+    ahead: VecDeque<Found>,
     /// Whether the latest blocks had hardly any of it, so that it is asked for among all at once.
     pub(super) is_rare: bool,
 }
@@ -260,6 +265,7 @@ impl Store {
             beginning,
             times,
             after: None,
+            ahead: VecDeque::new(),
             is_rare: false,
         })
     }
@@ -270,14 +276,17 @@ impl Store {
         walk: &mut Walk,
         limit: usize,
     ) -> Result<Vec<Found>, StoreError> {
-        let found = match &self.database {
-            Database::Sqlite(sqlite) => sqlite.find_documents(walk, limit).await?,
-            Database::Postgres(postgres) => postgres.find_documents(walk, limit).await?,
-        };
-        if let Some(last) = found.last() {
-            walk.after = Some(last.place);
+        if walk.ahead.len() < limit {
+            let wanted = limit - walk.ahead.len();
+            let found = match &self.database {
+                Database::Sqlite(sqlite) => sqlite.find_documents(walk, wanted.max(AHEAD)).await?,
+                Database::Postgres(postgres) => postgres.find_documents(walk, wanted).await?,
+            };
+            walk.after = found.last().map(|last| last.place).or(walk.after);
+            walk.ahead.extend(found);
         }
-        Ok(found)
+        let given = limit.min(walk.ahead.len());
+        Ok(walk.ahead.drain(..given).collect())
     }
 
     /// The `seq`s of events that may have this identity.
