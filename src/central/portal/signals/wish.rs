@@ -47,6 +47,8 @@ impl SignalWish {
                 "from" => wish.from = value,
                 "to" => wish.to = value,
                 "after" => wish.after = value,
+                // A form sends fields that are empty.
+                _ if value.is_empty() => {}
                 _ => wish.unknown = Some(key.clone()),
             }
             seen.push(key);
