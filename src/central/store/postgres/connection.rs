@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use deadpool_postgres::{Manager, Pool, Runtime};
+use deadpool_postgres::{ClientWrapper, Hook, HookError, Manager, Pool, Runtime};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -115,9 +115,17 @@ impl Connection {
             .wait_timeout(Some(CONNECT_TIMEOUT))
             .create_timeout(Some(CONNECT_TIMEOUT))
             .recycle_timeout(Some(CONNECT_TIMEOUT))
+            .post_create(Hook::async_fn(|client, _| Box::pin(prepare(client))))
             .build();
         pool.context("cannot set up the connections")
     }
+}
+
+/// Our statements end within milliseconds. Where PostgreSQL thinks that one will take long, it compiles it first,
+/// which takes more than a hundred.
+async fn prepare(client: &ClientWrapper) -> Result<(), HookError> {
+    let set = client.batch_execute("SET jit = off").await;
+    set.map_err(HookError::Backend)
 }
 
 fn add_authorities(roots: &mut RootCertStore, file: &Path) -> anyhow::Result<()> {
