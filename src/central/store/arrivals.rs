@@ -3,8 +3,8 @@
 use super::query::Query;
 use super::{Database, EventFilter, Sight, Store, StoreError, postgres};
 
-/// Arrivals that one look reads at most.
-const MAX_ARRIVALS: i64 = 1_000;
+/// Blocks that one look reads at most.
+const MAX_BLOCKS: i64 = 32;
 
 /// Arrivals that match a filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,10 +21,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn arrived(&self) -> Result<i64, StoreError> {
-        let bound = self.arrival_bound();
-        let sql = format!(
-            "SELECT coalesce(max(e.seq), CAST(0 AS bigint)) FROM events e WHERE true{bound}"
-        );
+        // Keeps away from what a transaction may still put before it.
+        let bound = match &self.database {
+            Database::Sqlite(_) => String::new(),
+            Database::Postgres(_) => format!(" WHERE seq < {}", postgres::open_seq()),
+        };
+        // Of blocks, which bear the number of their last event: events have no index by it in PostgreSQL.
+        let sql = format!("SELECT coalesce(max(seq), CAST(0 AS bigint)) FROM event_blocks{bound}");
         let mut rows = self.rows(Query::new(sql, [])).await?;
         rows.first_mut().map_or(Ok(0), |row| row.take(0))
     }
@@ -39,38 +42,27 @@ impl Store {
         filter: &EventFilter,
         position: i64,
     ) -> Result<Arrivals, StoreError> {
-        let bound = self.arrival_bound();
-        let sql =
-            format!("SELECT e.seq FROM events e WHERE e.seq > $1{bound} ORDER BY e.seq LIMIT $2");
-        let query = Query::new(sql, [position.into(), MAX_ARRIVALS.into()]);
-        let Some(mut last) = self.rows(query).await?.pop() else {
-            return Ok(Arrivals { count: 0, position });
-        };
-        let reached: i64 = last.take(0)?;
-        let Some(search) = self.search(sight, filter).await? else {
+        let blocks = self.follow(Some(sight.scope), position, MAX_BLOCKS).await?;
+        let reached = blocks.last().map_or(position, |block| block.seq);
+        let search = self.search(sight, filter).await?;
+        let (Some(search), false) = (search, blocks.is_empty()) else {
             return Ok(Arrivals {
                 count: 0,
                 position: reached,
             });
         };
-        let mut query = self.event_query(sight.scope);
-        query.push(" AND e.seq > ").bind(position);
-        query.push(" AND e.seq <= ").bind(reached);
-        search.narrow(self.dialect(), &mut query);
+        let keys = search.clone();
         let events = self
-            .stored_events(sight.scope, self.rows(query).await?)
+            .read_events(blocks, move |event| {
+                event.seq > position && keys.may_match(event)
+            })
             .await?;
         Ok(Arrivals {
-            count: events.iter().filter(|event| search.matches(event)).count(),
+            count: events
+                .values()
+                .filter(|event| search.matches(event))
+                .count(),
             position: reached,
         })
-    }
-
-    /// Keeps away from what a transaction may still put before it.
-    fn arrival_bound(&self) -> String {
-        match &self.database {
-            Database::Sqlite(_) => String::new(),
-            Database::Postgres(_) => format!(" AND e.seq < {}", postgres::open_seq()),
-        }
     }
 }

@@ -350,7 +350,7 @@ impl Store {
     }
 
     /// Reads those events of blocks that are wanted, by their `seq`s, off the threads that serve connections.
-    async fn read_events(
+    pub(super) async fn read_events(
         &self,
         blocks: Vec<StoredBlock>,
         is_wanted: impl Fn(&BlockEvent<'_>) -> bool + Send + 'static,
