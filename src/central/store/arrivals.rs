@@ -1,10 +1,17 @@
 //! What arrived since a page was drawn, in the order of arrival: late records count like any other.
 
+use super::block::BlockEvent;
 use super::query::Query;
 use super::{Database, EventFilter, Sight, Store, StoreError, postgres};
 
-/// Blocks that one look reads at most.
-const MAX_BLOCKS: i64 = 32;
+/// Blocks that are read at once.
+const PIECE: i64 = 32;
+
+/// Times that one look reads as many, at most: a thousand small blocks, which hold an event each at least.
+const MAX_PIECES: usize = 32;
+
+/// Arrivals after which one look ends.
+const MAX_ARRIVALS: usize = 1_000;
 
 /// Arrivals that match a filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,27 +49,31 @@ impl Store {
         filter: &EventFilter,
         position: i64,
     ) -> Result<Arrivals, StoreError> {
-        let blocks = self.follow(Some(sight.scope), position, MAX_BLOCKS).await?;
-        let reached = blocks.last().map_or(position, |block| block.seq);
+        let mut arrivals = Arrivals { count: 0, position };
+        let mut blocks = self.follow(Some(sight.scope), position, PIECE).await?;
+        if blocks.is_empty() {
+            // The usual look, which need not find out what the filter's names stand for.
+            return Ok(arrivals);
+        }
         let search = self.search(sight, filter).await?;
-        let (Some(search), false) = (search, blocks.is_empty()) else {
-            return Ok(Arrivals {
-                count: 0,
-                position: reached,
-            });
-        };
-        let keys = search.clone();
-        let events = self
-            .read_events(blocks, move |event| {
-                event.seq > position && keys.may_match(event)
-            })
-            .await?;
-        Ok(Arrivals {
-            count: events
-                .values()
-                .filter(|event| search.matches(event))
-                .count(),
-            position: reached,
-        })
+        for _ in 0..MAX_PIECES {
+            let Some(reached) = blocks.last().map(|block| block.seq) else {
+                break;
+            };
+            arrivals.position = reached;
+            if let Some(search) = &search {
+                let keys = search.clone();
+                let is_new =
+                    move |event: &BlockEvent<'_>| event.seq > position && keys.may_match(event);
+                let events = self.read_events(blocks, is_new).await?;
+                let found = events.values().filter(|event| search.matches(event));
+                arrivals.count += found.count();
+            }
+            if arrivals.count >= MAX_ARRIVALS {
+                break;
+            }
+            blocks = self.follow(Some(sight.scope), reached, PIECE).await?;
+        }
+        Ok(arrivals)
     }
 }

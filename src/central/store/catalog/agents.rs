@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::central::materialize::Span;
+use crate::central::materialize::{Span, Subject};
 use crate::central::store::StoreError;
 use crate::central::store::event_row::dollars;
 use crate::central::store::query::{Query, Row};
@@ -212,6 +212,7 @@ fn source(query: &mut Query, _: &Of, now: Timestamp) {
         )
     };
     let (tools, mcp_tools, models) = (used("tool"), used("mcp_tool"), used("model"));
+    let (day_span, agent) = (Span::Day.seconds(), Subject::Agent.slug());
     let first_day = query.name(Span::Day.start_of(now.days_before(30)));
     query.push(&format!(
         "(SELECT a.id, a.name, a.owner, a.email, a.first_seen, a.last_seen, a.event_count, a.cost_micros,
@@ -227,8 +228,8 @@ fn source(query: &mut Query, _: &Of, now: Timestamp) {
              (SELECT count(*) FROM sessions s WHERE s.tenant = a.tenant AND s.environment = a.environment
                  AND s.agent = a.id AND s.started_at >= {week}) AS sessions_7d,
              coalesce((SELECT CAST(sum(r.cost_micros) AS bigint) FROM rollups r
-                 WHERE r.tenant = a.tenant AND r.environment = a.environment AND r.span = 86400
-                     AND r.subject = 'agent' AND r.name = a.id AND r.start >= {first_day}), 0) AS cost_30d,
+                 WHERE r.tenant = a.tenant AND r.environment = a.environment AND r.span = {day_span}
+                     AND r.subject = '{agent}' AND r.name = a.id AND r.start >= {first_day}), 0) AS cost_30d,
              {tools} AS tools, {mcp_tools} AS mcp_tools, {models} AS models,
              (SELECT max(CASE WHEN t.missing > 0 THEN 3 WHEN t.lost > 0 THEN 2
                      WHEN m.machine = '' THEN 1 ELSE 0 END)
