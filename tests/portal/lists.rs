@@ -210,6 +210,17 @@ async fn what_arrives_is_counted_once(kind: Kind) {
     let position = count_to(stored + 1).await;
     let nothing = store.arrivals(&sight, &filter, position).await.unwrap();
     assert_eq!(nothing.count, 0);
+    // Each is a block of its own, and one look counts them all.
+    for number in 0..40 {
+        let session = format!("alone-{number}");
+        let alone = claude_session("new@example.com", &session, 1);
+        deliver(&address, &bearer, &alone).await;
+    }
+    if kind == Kind::Sqlite {
+        let look = store.arrivals(&sight, &filter, position).await.unwrap();
+        assert_eq!(look.count, 40);
+    }
+    count_to(stored + 41).await;
     central.stop().await;
 }
 
