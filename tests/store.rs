@@ -527,6 +527,16 @@ async fn in_a_busy_service_the_month_to_come_is_parted_by_day() {
             };
             assert_eq!((kind.as_str(), parts), expected, "{part}");
         }
+        // Without them PostgreSQL would take every tool for rare.
+        let without_statistics = client
+            .query(
+                "SELECT relid::text FROM pg_partition_tree('events')
+                 WHERE relid NOT IN (SELECT stxrelid FROM pg_statistic_ext)",
+                &[],
+            )
+            .await
+            .expect("it reads");
+        assert!(without_statistics.is_empty(), "{without_statistics:?}");
         // What was there is there, once, whenever it is sent, and beside it what comes from now on.
         let late = record((next + 9 * day).cast_unsigned(), &[("session.id", "late")]);
         post(&central, &bearer, logs(vec![early.clone(), late])).await;

@@ -254,18 +254,23 @@ async fn make_partition(
     Ok(())
 }
 
-/// What makes a month's table with a part for each of its days, beside the table and the month that are there.
+/// What makes a month's table with a part for each of its days, beside the table and the month that are there. A
+/// part made as such would lack the table's statistics.
 fn days_of(table: &str, month: Date, name: &str) -> String {
     let parent = format!("{name}_days");
     let days = (0..month.days_in_month()).map(|day| {
         let day = month.saturating_add(i32::from(day).days());
         let (from, to) = (start(day), start(day.saturating_add(1.day())));
         let part = format!("{name}_{}", day.strftime("%d"));
-        format!("CREATE TABLE {part} PARTITION OF {parent} FOR VALUES FROM ({from}) TO ({to});\n")
+        format!(
+            "CREATE TABLE {part} (LIKE {table} INCLUDING ALL);
+             ALTER TABLE {parent} ATTACH PARTITION {part} FOR VALUES FROM ({from}) TO ({to});\n"
+        )
     });
     format!(
         "CREATE TABLE {parent} (LIKE {table} INCLUDING ALL) PARTITION BY RANGE (time);
-         CREATE TABLE {name}_other PARTITION OF {parent} DEFAULT;
+         CREATE TABLE {name}_other (LIKE {table} INCLUDING ALL);
+         ALTER TABLE {parent} ATTACH PARTITION {name}_other DEFAULT;
          {}",
         days.collect::<String>()
     )
