@@ -98,9 +98,11 @@ impl Store {
         }
     }
 
-    /// Indexes everything that is not indexed yet.
+    /// Indexes what is not indexed yet, as long as there is time until the next tick: whoever reads waits for
+    /// what is not folded.
     async fn index(&self, stopped: &watch::Receiver<bool>) -> Result<(), StoreError> {
-        while !*stopped.borrow() && self.index_some().await? > 0 {}
+        let begun = Instant::now();
+        while !*stopped.borrow() && begun.elapsed() < TICK && self.index_some().await? > 0 {}
         Ok(())
     }
 

@@ -55,20 +55,34 @@ impl Postgres {
     /// Folds every delta that was committed before the call. While everything is recounted, nothing is
     /// folded: whoever reads then sees what was folded before.
     pub(in crate::central::store) async fn fold(&self) -> Result<(), StoreError> {
-        if !self.has_deltas().await? {
+        let Some(last) = self.last_delta().await? else {
             return Ok(());
-        }
+        };
         let _folding = self.folding.lock().await;
-        while self.has_deltas().await? && self.fold_once().await? {}
+        while self.has_deltas(last).await? && self.fold_once().await? {}
         Ok(())
     }
 
-    async fn has_deltas(&self) -> Result<bool, StoreError> {
+    /// The last of the deltas that wait.
+    async fn last_delta(&self) -> Result<Option<i64>, StoreError> {
         let client = self.client().await?;
         let statement = client
-            .prepare_cached("SELECT EXISTS (SELECT FROM deltas WHERE format <= $1)")
+            .prepare_cached("SELECT max(id) FROM deltas WHERE format <= $1")
             .await?;
         Ok(client.query_one(&statement, &[&DELTA_FORMAT]).await?.get(0))
+    }
+
+    /// Whether deltas wait up to this one. What comes meanwhile is for the next who reads: while records come,
+    /// there would be no end.
+    async fn has_deltas(&self, last: i64) -> Result<bool, StoreError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached("SELECT EXISTS (SELECT FROM deltas WHERE format <= $1 AND id <= $2)")
+            .await?;
+        let row = client
+            .query_one(&statement, &[&DELTA_FORMAT, &last])
+            .await?;
+        Ok(row.get(0))
     }
 
     /// Folds some deltas; false when everything is being recounted.
