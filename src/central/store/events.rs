@@ -228,7 +228,7 @@ impl Store {
                 return Ok((events.into_values().collect(), None));
             };
             // What is later than this is complete, whatever the blocks that follow hold.
-            let stopped = (last.bound, i64::MAX);
+            let stopped = (walk.bound_after(last), i64::MAX);
             let seqs = found.iter().map(|found| found.seq).collect();
             let blocks = self.blocks_of(search.scope, seqs).await?;
             blocks_read += blocks.len();
@@ -241,6 +241,7 @@ impl Store {
             let fitting = read.into_values().filter(|event| {
                 after.is_none_or(|after| event.key < after) && search.finds(event, Some(sought))
             });
+            let known = events.len();
             events.extend(fitting.map(|event| (event.key, event)));
             if is_last {
                 return Ok((events.into_values().collect(), None));
@@ -252,9 +253,9 @@ impl Store {
                 return Ok((events.into_values().collect(), Some(stopped)));
             }
             // As many as the page will need, should those that follow have as much of it.
-            chunk = match complete {
+            chunk = match events.len() - known {
                 0 => chunk * 2,
-                _ => ((limit + 1 - complete) * blocks_read).div_ceil(complete),
+                _ => ((limit + 1 - complete) * blocks_read).div_ceil(events.len()),
             };
             chunk = chunk.clamp(BLOCKS.0, BLOCKS.1);
         }

@@ -96,6 +96,20 @@ impl Postgres {
         rows.iter().map(row).collect()
     }
 
+    /// The rows that a query gives, found by an index wherever there is one that serves.
+    async fn rows_by_index(&self, query: Query) -> Result<Vec<Row>, StoreError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction
+            .batch_execute("SET LOCAL enable_seqscan = off")
+            .await?;
+        let statement = transaction.prepare_cached(&query.sql).await?;
+        let values = parameters(&query.values);
+        let rows = transaction.query(&statement, &values).await?;
+        transaction.commit().await?;
+        rows.iter().map(row).collect()
+    }
+
     /// Does all statements or none; gives how many rows each changed.
     pub(super) async fn write(&self, statements: Vec<Query>) -> Result<Vec<u64>, StoreError> {
         let mut client = self.client().await?;

@@ -162,7 +162,7 @@ impl Sqlite {
     /// The next blocks of a walk through the text index.
     pub(super) async fn find_documents(
         &self,
-        walk: &Walk,
+        walk: &mut Walk,
         limit: usize,
     ) -> Result<Vec<Found>, StoreError> {
         self.text.find(walk, limit).await

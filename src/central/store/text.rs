@@ -24,9 +24,6 @@ use super::{Database, Dialect, Scope, Store, StoreError};
 
 use crate::event::Activity;
 
-/// Blocks that SQLite is asked for at least: to begin takes it longer than to find some more.
-const AHEAD: usize = 16;
-
 /// Blocks that are indexed together.
 const CHUNK: i64 = 64;
 
@@ -48,7 +45,7 @@ pub(super) struct Found {
     pub(super) seq: i64,
     /// Where it stands in the order of the index, the highest first.
     pub(super) place: (i64, i64),
-    /// No block that follows has an event after this time.
+    /// Neither it nor any that follows has an event after this time.
     pub(super) bound: i64,
 }
 
@@ -77,6 +74,8 @@ pub(super) struct Walk {
     ahead: VecDeque<Found>,
     /// Whether the latest blocks had hardly any of it, so that it is asked for among all at once.
     pub(super) is_rare: bool,
+    /// Whether the index has no more after that place.
+    pub(super) is_done: bool,
 }
 
 /// How the index is asked for the beginning of a word.
@@ -90,6 +89,13 @@ pub(super) enum Beginning {
     Common,
 }
 
+impl Walk {
+    /// No block that follows the one that was found last has an event after this time.
+    pub(super) fn bound_after(&self, last: &Found) -> i64 {
+        self.ahead.front().unwrap_or(last).bound
+    }
+}
+
 /// How an index writes an expression.
 pub(super) struct Syntax {
     pub(super) quote: char,
@@ -101,7 +107,7 @@ pub(super) struct Syntax {
 
 impl Sought {
     /// Whether an event may have the words, judged without reading it: those of plain letters stand in it as
-    /// they are, in whichever case.
+    /// they are, in whichever case, and so do those of an id.
     pub(super) fn may_fit(&self, event: &BlockEvent<'_>) -> bool {
         let mut words = self.words.iter().chain(&self.beginning);
         let text = [event.record, event.content].map(<[u8]>::to_ascii_lowercase);
@@ -109,7 +115,7 @@ impl Sought {
             text.iter()
                 .any(|part| memmem::find(part, word.as_bytes()).is_some())
         };
-        self.id.is_some() || words.all(|word| !word.is_ascii() || has(word))
+        words.all(|word| !word.is_ascii() || has(word))
     }
 
     /// Whether an event is one that the index would find by what it says.
@@ -267,6 +273,7 @@ impl Store {
             after: None,
             ahead: VecDeque::new(),
             is_rare: false,
+            is_done: false,
         })
     }
 
@@ -276,10 +283,10 @@ impl Store {
         walk: &mut Walk,
         limit: usize,
     ) -> Result<Vec<Found>, StoreError> {
-        if walk.ahead.len() < limit {
+        if walk.ahead.len() < limit && !walk.is_done {
             let wanted = limit - walk.ahead.len();
             let found = match &self.database {
-                Database::Sqlite(sqlite) => sqlite.find_documents(walk, wanted.max(AHEAD)).await?,
+                Database::Sqlite(sqlite) => sqlite.find_documents(walk, wanted).await?,
                 Database::Postgres(postgres) => postgres.find_documents(walk, wanted).await?,
             };
             walk.after = found.last().map(|last| last.place).or(walk.after);
@@ -325,10 +332,19 @@ impl Search {
         if words.is_empty() && beginning.is_none() {
             return None;
         }
-        let mut marks = vec![scope_mark(self.scope)];
-        marks.extend(self.sessions.single().map(session_mark));
-        marks.extend(self.tools.single().map(tool_mark));
+        let mut marks: Vec<String> = self
+            .sessions
+            .single()
+            .map(session_mark)
+            .into_iter()
+            .collect();
         marks.extend(self.agents.single().map(agent_mark));
+        // No other environment has the same agent or session but by an import, and its blocks are not read. The
+        // mark that all blocks have would be gone through for nothing.
+        if marks.is_empty() {
+            marks.push(scope_mark(self.scope));
+        }
+        marks.extend(self.tools.single().map(tool_mark));
         if let Some(kind) = self.kinds.single() {
             let of_event = || Activity::of_event(kind);
             let activity = Activity::from_slug(kind).unwrap_or_else(of_event);

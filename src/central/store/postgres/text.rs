@@ -4,7 +4,7 @@
 use crate::central::store::StoreError;
 use crate::central::store::block::SPAN_NANOS;
 use crate::central::store::bloom;
-use crate::central::store::query::Query;
+use crate::central::store::query::{Query, Row};
 use crate::central::store::repack::BlockChange;
 use crate::central::store::text::{Document, Found, Sought, Syntax, Walk};
 
@@ -12,6 +12,9 @@ use super::{Postgres, blocks};
 
 /// Blocks that are looked through for each that a page asks for, before the index is asked.
 const LOOKED_THROUGH: usize = 16;
+
+/// Blocks that are taken at least of those that the index finds: it finds all of them at each question.
+const AHEAD: usize = 256;
 
 impl Postgres {
     /// The `seq` up to which every event is indexed.
@@ -62,18 +65,24 @@ impl Postgres {
         limit: usize,
     ) -> Result<Vec<Found>, StoreError> {
         if !walk.is_rare {
-            let found = self.find_by(latest_query(walk, limit)).await?;
+            let found = found(self.rows(latest_query(walk, limit)).await?)?;
             if found.len() == limit {
                 return Ok(found);
             }
             walk.is_rare = true;
         }
-        self.find_by(index_query(walk, limit)).await
+        // Words lie apart from their rows, which the planner does not reckon with: it would rather read all
+        // of them than ask the index.
+        let limit = limit.max(AHEAD);
+        let rows = self.rows_by_index(index_query(walk, limit)).await?;
+        walk.is_done = rows.len() < limit;
+        found(rows)
     }
+}
 
-    async fn find_by(&self, query: Query) -> Result<Vec<Found>, StoreError> {
-        let rows = self.rows(query).await?.into_iter();
-        rows.map(|mut row| {
+fn found(rows: Vec<Row>) -> Result<Vec<Found>, StoreError> {
+    rows.into_iter()
+        .map(|mut row| {
             let place: (i64, i64) = (row.take(0)?, row.take(1)?);
             Ok(Found {
                 seq: place.1,
@@ -82,7 +91,6 @@ impl Postgres {
             })
         })
         .collect()
-    }
 }
 
 /// Looks through the next blocks of a walk, a few for each that is asked for.
@@ -91,7 +99,7 @@ fn latest_query(walk: &Walk, limit: usize) -> Query {
         "SELECT last_time, seq FROM (SELECT last_time, seq, words, ids FROM event_text",
         walk.scope,
     );
-    push_place(walk, &mut query);
+    push_place(walk, "", &mut query);
     query
         .push(" ORDER BY last_time DESC, seq DESC LIMIT ")
         .bind((limit * LOOKED_THROUGH) as i64);
@@ -107,37 +115,39 @@ fn latest_query(walk: &Walk, limit: usize) -> Query {
     query
 }
 
-/// Asks the index. An id is asked of every block, for which there is no index.
+/// Asks the index, and no other. An id is asked of every block, for which there is no index.
 fn index_query(walk: &Walk, limit: usize) -> Query {
     let mut query = Query::scoped(
         "SELECT last_time, seq FROM (SELECT last_time, seq FROM event_text",
         walk.scope,
     );
-    push_place(walk, &mut query);
+    push_place(walk, " + 0", &mut query);
     query.push(" AND ");
     push_words(walk, &mut query);
     if let Some(id) = &walk.sought.id {
         query.push(" UNION SELECT last_time, seq FROM event_text");
-        push_place(walk, &mut query);
+        push_place(walk, " + 0", &mut query);
         query.push(" AND ");
         push_id(id, &mut query);
     }
-    // The sum keeps the planner from going through all blocks in their order until it has found enough.
     query
-        .push(") found ORDER BY last_time + 0 DESC, seq DESC LIMIT ")
+        .push(") found ORDER BY last_time DESC, seq DESC LIMIT ")
         .bind(limit as i64);
     query
 }
 
-/// The blocks that a walk has not reached yet.
-fn push_place(walk: &Walk, query: &mut Query) {
-    query.push(" WHERE tenant = $1 AND environment = $2 AND last_time >= ");
+/// The blocks that a walk has not reached yet. A column to which something is added is in no index.
+fn push_place(walk: &Walk, added: &str, query: &mut Query) {
+    query.push(&format!(
+        " WHERE tenant{added} = $1 AND environment{added} = $2 AND last_time{added} >= "
+    ));
     query.bind(walk.times.0).push(" AND first_time <= ");
-    query.bind(walk.times.1).push(" AND last_time <= ");
+    query.bind(walk.times.1);
+    query.push(&format!(" AND last_time{added} <= "));
     query.bind(walk.times.1.saturating_add(SPAN_NANOS));
     if let Some((time, seq)) = walk.after {
-        query.push(" AND (last_time, seq) < (").bind(time);
-        query.push(", ").bind(seq).push(")");
+        query.push(&format!(" AND (last_time{added}, seq) < ("));
+        query.bind(time).push(", ").bind(seq).push(")");
     }
 }
 

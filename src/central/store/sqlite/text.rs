@@ -23,6 +23,9 @@ pub(super) const FILE: &str = "fieldpost-text.db";
 /// The form of the file; one of another form is made anew.
 const FORM: i64 = 2;
 
+/// Blocks that the index is asked for at least: to begin takes it longer than to find some more.
+const AHEAD: usize = 16;
+
 /// Words that a beginning is spelled out into at most.
 const MAX_SPELLED_OUT: usize = 256;
 
@@ -129,7 +132,12 @@ impl TextIndex {
     }
 
     /// The next blocks of a walk (times to the millisecond).
-    pub(super) async fn find(&self, walk: &Walk, limit: usize) -> Result<Vec<Found>, StoreError> {
+    pub(super) async fn find(
+        &self,
+        walk: &mut Walk,
+        limit: usize,
+    ) -> Result<Vec<Found>, StoreError> {
+        let limit = limit.max(AHEAD);
         let syntax = Syntax {
             quote: '"',
             and: " AND ",
@@ -142,7 +150,8 @@ impl TextIndex {
         let latest = times.1.saturating_add(SPAN_NANOS);
         let last = (millis(latest) << SEQ_BITS) | ((1 << SEQ_BITS) - 1);
         let last = walk.after.map_or(last, |(id, _)| last.min(id - 1));
-        self.readers
+        let found: Vec<Found> = self
+            .readers
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(
                     "SELECT d.id, d.seq FROM words w CROSS JOIN documents d ON d.id = w.rowid
@@ -160,7 +169,9 @@ impl TextIndex {
                 })?;
                 Ok(found.collect::<Result<_, _>>()?)
             })
-            .await
+            .await?;
+        walk.is_done = found.len() < limit;
+        Ok(found)
     }
 
     /// Says of changed blocks that are indexed what they are then.
