@@ -94,12 +94,14 @@ pub(crate) async fn measure(database: &Database, folder: &std::path::Path, table
     std::thread::sleep(Duration::from_secs(8));
     load.closed(&requests.make_of_fleet(REQUESTS / 10 - 10));
     assert!(database.wait_for_index(folder) < PATIENCE);
+    database.analyze();
     let reader = Reader::of(&replicas[0]);
     let few = reader.ask_for_all().await;
     for _ in (REQUESTS / 10..REQUESTS).step_by(PIECE) {
         load.closed(&requests.make_of_fleet(PIECE));
     }
     assert!(database.wait_for_index(folder) < PATIENCE);
+    database.analyze();
     eprintln!("{} events", database.count(folder));
     let all = reader.ask_for_all().await;
     pages::measure(database, &replicas[0], &reader.subjects().await, table).await;
@@ -117,6 +119,7 @@ pub(crate) async fn measure(database: &Database, folder: &std::path::Path, table
         ));
     }
     load.closed(&Requests::of_new_machines(4, NEW_MACHINES));
+    assert!(database.wait_for_index(folder) < PATIENCE);
     for (name, path) in [
         ("a page of machines", "/api/v1/machines?limit=50"),
         ("metrics", "/metrics"),

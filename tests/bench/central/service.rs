@@ -156,6 +156,14 @@ impl Database {
         begun.elapsed()
     }
 
+    /// Has PostgreSQL look at its tables, as it does by itself within a minute: before, its plans say nothing of how
+    /// a list grows.
+    pub(crate) fn analyze(&self) {
+        if let Database::Postgres { cluster } = self {
+            cluster.psql("store", "ANALYZE").expect("it reads");
+        }
+    }
+
     /// Says which tables and indexes of PostgreSQL take the most, in bytes an event.
     pub(crate) fn tell_sizes(&self, events: i64) {
         let Database::Postgres { cluster } = self else {
