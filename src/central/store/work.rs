@@ -19,6 +19,10 @@ const TICK: Duration = Duration::from_millis(300);
 /// How often what is new is indexed when it is little: what comes meanwhile is packed together.
 const INDEX_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long indexing goes on at most before what waits is folded: whoever reads would have to. In large batches
+/// folding takes less.
+const INDEXING_TIME: Duration = Duration::from_secs(2);
+
 /// How often the work is done that nobody waits for: retention, parts of months.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -98,11 +102,12 @@ impl Store {
         }
     }
 
-    /// Indexes what is not indexed yet, as long as there is time until the next tick: whoever reads waits for
-    /// what is not folded.
+    /// Indexes what is not indexed yet, as far as there is time.
     async fn index(&self, stopped: &watch::Receiver<bool>) -> Result<(), StoreError> {
         let begun = Instant::now();
-        while !*stopped.borrow() && begun.elapsed() < TICK && self.index_some().await? > 0 {}
+        while !*stopped.borrow() && begun.elapsed() < INDEXING_TIME && self.index_some().await? > 0
+        {
+        }
         Ok(())
     }
 
