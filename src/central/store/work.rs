@@ -19,10 +19,6 @@ const TICK: Duration = Duration::from_millis(300);
 /// How often what is new is indexed when it is little: what comes meanwhile is packed together.
 const INDEX_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long indexing goes on at most before what waits is folded: whoever reads would have to. In large batches
-/// folding takes less.
-const INDEXING_TIME: Duration = Duration::from_secs(2);
-
 /// How often the work is done that nobody waits for: retention, parts of months.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -102,11 +98,15 @@ impl Store {
         }
     }
 
-    /// Indexes what is not indexed yet, as far as there is time.
+    /// Indexes everything that is not indexed yet. While there is always more, what waits to be folded is folded
+    /// in the largest batches, which takes least: otherwise whoever reads would have to.
     async fn index(&self, stopped: &watch::Receiver<bool>) -> Result<(), StoreError> {
-        let begun = Instant::now();
-        while !*stopped.borrow() && begun.elapsed() < INDEXING_TIME && self.index_some().await? > 0
-        {
+        while !*stopped.borrow() && self.index_some().await? > 0 {
+            if let Database::Postgres(postgres) = &self.database
+                && postgres.has_much_to_fold().await?
+            {
+                postgres.fold().await?;
+            }
         }
         Ok(())
     }

@@ -159,6 +159,7 @@ async fn measure(database: &Database, folder: &Path, table: &mut Table) {
         mebibytes(peak),
     ));
 
+    database.checkpoint();
     let latency = load.paced(&mut requests, 5_000);
     table.add(Row::new(
         format!("{name}: acknowledgement at 5 000 events/s, p99"),

@@ -164,6 +164,14 @@ impl Database {
         }
     }
 
+    /// Has PostgreSQL make a checkpoint, as it does by itself every few minutes: before its first, it fills each file of
+    /// its log with zeros when it begins it, and whoever commits waits.
+    pub(crate) fn checkpoint(&self) {
+        if let Database::Postgres { cluster } = self {
+            cluster.psql("store", "CHECKPOINT").expect("it writes");
+        }
+    }
+
     /// Says which tables and indexes of PostgreSQL take the most, in bytes an event.
     pub(crate) fn tell_sizes(&self, events: i64) {
         let Database::Postgres { cluster } = self else {

@@ -85,6 +85,20 @@ impl Postgres {
         Ok(row.get(0))
     }
 
+    /// Whether as many deltas wait as one transaction folds.
+    pub(in crate::central::store) async fn has_much_to_fold(&self) -> Result<bool, StoreError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "SELECT count(*) FROM (SELECT FROM deltas WHERE format <= $1 LIMIT $2) AS waiting",
+            )
+            .await?;
+        let row = client
+            .query_one(&statement, &[&DELTA_FORMAT, &MAX_FOLDED])
+            .await?;
+        Ok(row.get::<_, i64>(0) == MAX_FOLDED)
+    }
+
     /// Folds some deltas; false when everything is being recounted.
     async fn fold_once(&self) -> Result<bool, StoreError> {
         let mut client = self.client().await?;
