@@ -332,12 +332,8 @@ impl Search {
         if words.is_empty() && beginning.is_none() {
             return None;
         }
-        let mut marks: Vec<String> = self
-            .sessions
-            .single()
-            .map(session_mark)
-            .into_iter()
-            .collect();
+        let mut marks = Vec::new();
+        marks.extend(self.sessions.single().map(session_mark));
         marks.extend(self.agents.single().map(agent_mark));
         // No other environment has the same agent or session but by an import, and its blocks are not read. The
         // mark that all blocks have would be gone through for nothing.
